@@ -1,0 +1,197 @@
+//! The bench: start everything, load each contestant in turns, compare.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::case::Case;
+use crate::contestant::{self, Contestant, Running};
+use crate::generator::{Generator, Run};
+use crate::interrupt;
+use crate::machine::Machine;
+use crate::measure::cpu_time;
+use crate::process::{Process, free_port};
+use crate::report::{self, CaseReport, Measured, Row};
+
+/// Load average above which the bench says that its figures are not to be trusted.
+const QUIET_LOAD: f64 = 0.7;
+
+/// What `bench` is told on its command line.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct BenchOptions {
+    /// Cases to run: folders of `cases`
+    #[arg(default_value = "proxy")]
+    cases: Vec<String>,
+    /// Seconds of each measured run
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// Rounds; each loads every contestant once
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Seconds of load before each measured run
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=60))]
+    warm_up: u64,
+    /// Only these contestants (all that are found when not given)
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    only: Vec<String>,
+    /// Core of the contestants, and core of the generator and the origin
+    #[arg(long, value_delimiter = ',', default_values_t = [0, 1], value_name = "CORE,CORE")]
+    cores: Vec<usize>,
+    /// Also write the result to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Print the ratios, but do not hold them against the budget
+    #[arg(long)]
+    no_budget: bool,
+    /// The folder that holds `cases`, `rivals` and `generator.lua`
+    #[arg(long, default_value = env!("CARGO_MANIFEST_DIR"))]
+    folder: PathBuf,
+}
+
+impl BenchOptions {
+    fn cores(&self) -> Result<(usize, usize), String> {
+        match self.cores.as_slice() {
+            [contestants, load] => Ok((*contestants, *load)),
+            _ => Err("--cores wants two numbers, as in 0,1".into()),
+        }
+    }
+}
+
+/// Runs the cases. The exit code is 1 when a budget is exceeded or could not be checked.
+pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode, String> {
+    interrupt::watch()?;
+    let (core, load_core) = options.cores()?;
+    let cases = options
+        .cases
+        .iter()
+        .map(|name| Case::open(&options.folder.join("cases"), name))
+        .collect::<Result<Vec<_>, _>>()?;
+    let generator = Generator::find(options.folder.join("generator.lua"), load_core)?;
+    let contestants = find_contestants(&options.only)?;
+    let machine = Machine::describe(&options.folder);
+    println!(
+        "{}; {} cores; Linux {}; commit {}; {}",
+        machine.cpu, machine.cores, machine.kernel, machine.commit, machine.date
+    );
+    println!(
+        "contestants on core {core}, {} and origin on core {load_core}; {} rounds of {} s",
+        generator.version, options.rounds, options.seconds
+    );
+    if core == load_core {
+        println!("note: all on one core; CPU per request holds, rates and latencies do not");
+    }
+
+    if machine.load > QUIET_LOAD {
+        println!(
+            "note: this machine is busy (load {}); the figures will scatter",
+            machine.load
+        );
+    }
+
+    let mut reports = Vec::new();
+    for case in &cases {
+        let rows = run_case(case, &contestants, &generator, options)?;
+        let report = CaseReport::new(&case.name, rows);
+        print!("\n{}", report.table());
+        reports.push(report);
+    }
+    if let Some(file) = &options.json {
+        let text = report::json(&machine, &generator.version, options.seconds, &reports);
+        fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    let mut within = true;
+    for (case, report) in cases.iter().zip(&reports) {
+        let verdict = report.verdict(&case.budget);
+        match &verdict {
+            Ok(line) | Err(line) => println!("{line}"),
+        }
+        within &= verdict.is_ok();
+    }
+    Ok(if within || options.no_budget {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Those of `only` (of all, when empty) that are on this machine; the others are named and left out.
+fn find_contestants(only: &[String]) -> Result<Vec<Contestant>, String> {
+    let wanted: Vec<&str> = if only.is_empty() {
+        contestant::names().collect()
+    } else {
+        only.iter().map(String::as_str).collect()
+    };
+    let mut found = Vec::new();
+    for name in wanted {
+        match Contestant::find(name)? {
+            Some(contestant) => found.push(contestant),
+            None => println!("skipped: {name} (not found on this machine)"),
+        }
+    }
+    Ok(found)
+}
+
+fn run_case(
+    case: &Case,
+    contestants: &[Contestant],
+    generator: &Generator,
+    options: &BenchOptions,
+) -> Result<Vec<Row>, String> {
+    let (core, load_core) = options.cores()?;
+    let folder = tempfile::Builder::new()
+        .prefix("farmgate-load-")
+        .tempdir()
+        .map_err(|error| format!("a temporary folder: {error}"))?;
+    let (_origin, origin_address) = start_origin(case, load_core, folder.path())?;
+    let mut started: Vec<(Row, Running)> = Vec::new();
+    let rivals = options.folder.join("rivals");
+    for contestant in contestants {
+        match contestant.start(case, &rivals, origin_address, core, folder.path()) {
+            Ok(running) => started.push((Row::new(contestant), running)),
+            // One that does not start must not hide the others; the budget sees that it is missing.
+            Err(reason) => println!("skipped: {reason}"),
+        }
+    }
+    for _ in 0..options.rounds {
+        for (row, running) in &mut started {
+            let load = |seconds| generator.run(&case.load, running.port, seconds, folder.path());
+            let warm_up = load(options.warm_up)?;
+            let before = cpu_time(running.process.id())?;
+            let run = load(options.seconds)?;
+            let spent = cpu_time(running.process.id())?.saturating_sub(before);
+            running.process.check_alive()?;
+            row.rounds.push(measured(row.name, run, spent, &warm_up)?);
+        }
+        interrupt::pause()?;
+    }
+    Ok(started.into_iter().map(|(row, _)| row).collect())
+}
+
+fn measured(name: &str, run: Run, cpu: Duration, warm_up: &Run) -> Result<Measured, String> {
+    if run.requests == 0 {
+        return Err(format!("{name} answered no request"));
+    }
+    Ok(Measured {
+        cpu_us_per_request: cpu.as_secs_f64() * 1e6 / run.requests as f64,
+        core_busy: cpu.as_secs_f64() * 1e6 / run.duration_us.max(1) as f64,
+        warm_up_losses: warm_up.losses(),
+        run,
+    })
+}
+
+fn start_origin(case: &Case, core: usize, folder: &Path) -> Result<(Process, SocketAddr), String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+    let size = case.load.response_bytes.to_string();
+    let listen = address.to_string();
+    let arguments = ["origin-fixed", "--listen", &listen, "--size", &size];
+    let log = folder.join("origin.log");
+    let mut origin = Process::start("origin-fixed", &own, arguments, core, log)?;
+    while TcpStream::connect(address).is_err() {
+        origin.check_alive()?;
+        interrupt::pause()?;
+    }
+    Ok((origin, address))
+}

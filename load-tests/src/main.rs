@@ -1,0 +1,65 @@
+//! `farmgate-load`: how Farmgate compares with its peers at equal work.
+//!
+//! `bench` runs the cases of `load-tests/cases` and prints CPU time per request beside the rivals;
+//! `bare-pingora` is the smallest proxy the framework can be, and the budget's yardstick;
+//! `origin-fixed` is the origin behind all of them.
+//!
+//! A bench reads top down: [`bench`] sequences, [`case`] says what to send, [`contestant`] starts
+//! the proxies, [`generator`] loads them, [`measure`] counts, [`report`] prints.
+
+mod bare_pingora;
+mod bench;
+mod case;
+mod contestant;
+mod fixed_origin;
+mod generator;
+mod interrupt;
+mod machine;
+mod measure;
+mod process;
+mod report;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Load cases beside the peers.
+#[derive(Parser)]
+#[command(name = "farmgate-load", version)]
+enum Command {
+    /// Run load cases (all when none is named) and compare CPU time per request
+    Bench(bench::BenchOptions),
+    /// Serve as the smallest proxy on Pingora, one thread
+    BarePingora {
+        /// Address to listen on
+        #[arg(long)]
+        listen: SocketAddr,
+        /// Address of the origin
+        #[arg(long)]
+        origin: SocketAddr,
+    },
+    /// Serve one fixed answer as cheaply as possible, one thread
+    OriginFixed {
+        /// Address to listen on
+        #[arg(long)]
+        listen: SocketAddr,
+        /// Bytes of the answer's body
+        #[arg(long, default_value_t = 1024)]
+        size: usize,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Command::parse() {
+        Command::Bench(options) => bench::run(&options),
+        Command::BarePingora { listen, origin } => bare_pingora::run(listen, origin),
+        Command::OriginFixed { listen, size } => fixed_origin::run(listen, size)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|error| format!("origin-fixed on {listen}: {error}")),
+    };
+    outcome.unwrap_or_else(|reason| {
+        eprintln!("farmgate-load: {reason}");
+        ExitCode::FAILURE
+    })
+}

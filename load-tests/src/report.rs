@@ -1,0 +1,219 @@
+//! The result: a table for people, JSON for records, a verdict for the exit code.
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::case::Budget;
+use crate::contestant::{BARE_PINGORA, Contestant, FARMGATE, NGINX};
+use crate::generator::Run;
+use crate::machine::Machine;
+use crate::measure::Spread;
+
+/// One run of one contestant.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Measured {
+    /// User and system time of the contestant's processes, per answered request.
+    pub(crate) cpu_us_per_request: f64,
+    /// Share of its core that it used, 0 to 1.
+    pub(crate) core_busy: f64,
+    /// Requests that went wrong in the warm-up before it.
+    pub(crate) warm_up_losses: u64,
+    /// What the generator saw.
+    pub(crate) run: Run,
+}
+
+/// All runs of one contestant in one case.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    /// The contestant.
+    pub(crate) name: &'static str,
+    version: String,
+    /// Its rounds, in order.
+    pub(crate) rounds: Vec<Measured>,
+}
+
+impl Row {
+    /// A row without rounds yet.
+    pub(crate) fn new(contestant: &Contestant) -> Self {
+        Self {
+            name: contestant.name(),
+            version: contestant.version.clone(),
+            rounds: Vec::new(),
+        }
+    }
+
+    fn spread(&self, figure: impl Fn(&Measured) -> f64) -> Option<Spread> {
+        Spread::of(self.rounds.iter().map(figure))
+    }
+
+    fn losses(&self) -> u64 {
+        let of = |round: &Measured| round.run.losses() + round.warm_up_losses;
+        self.rounds.iter().map(of).sum()
+    }
+}
+
+/// What came out of one case.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct CaseReport {
+    case: String,
+    rows: Vec<Row>,
+}
+
+impl CaseReport {
+    /// The report of the case `name`.
+    pub(crate) fn new(name: &str, rows: Vec<Row>) -> Self {
+        Self {
+            case: name.to_owned(),
+            rows,
+        }
+    }
+
+    fn row(&self, name: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.name == name)
+    }
+
+    /// CPU per request of one row divided by that of the row `yardstick`, round by round:
+    /// what slows the machine for a while slows both.
+    fn ratio(&self, row: &Row, yardstick: &str) -> Option<Spread> {
+        let yardstick = self.row(yardstick)?;
+        let pairs = row.rounds.iter().zip(&yardstick.rounds);
+        Spread::of(pairs.map(|(one, other)| one.cpu_us_per_request / other.cpu_us_per_request))
+    }
+
+    /// The table: medians over the rounds; the spread is (most - least) / median.
+    pub(crate) fn table(&self) -> String {
+        let mut lines = vec![
+            [
+                &self.case,
+                "CPU us/req",
+                "spread",
+                "req/s",
+                "p50 us",
+                "p99 us",
+                "core",
+                "losses",
+                "/pingora",
+                "/nginx",
+            ]
+            .map(str::to_owned),
+        ];
+        for row in &self.rows {
+            let median = |figure: fn(&Measured) -> f64, digits: usize| {
+                row.spread(figure)
+                    .map_or("-".into(), |spread| format!("{:.digits$}", spread.median))
+            };
+            let ratio = |yardstick| {
+                self.ratio(row, yardstick)
+                    .map_or("-".into(), |spread| format!("{:.3}", spread.median))
+            };
+            let spread = row.spread(|round| round.cpu_us_per_request);
+            lines.push([
+                row.name.to_owned(),
+                median(|round| round.cpu_us_per_request, 2),
+                spread.map_or("-".into(), |spread| {
+                    format!("{:.1} %", spread.width_percent())
+                }),
+                median(|round| round.run.rate(), 0),
+                median(|round| round.run.p50_us as f64, 0),
+                median(|round| round.run.p99_us as f64, 0),
+                median(|round| round.core_busy * 100.0, 0) + " %",
+                row.losses().to_string(),
+                ratio(BARE_PINGORA),
+                ratio(NGINX),
+            ]);
+        }
+        let mut table = aligned(&lines);
+        for row in &self.rows {
+            table.push_str(&format!("  {}: {}\n", row.name, row.version));
+        }
+        table
+    }
+
+    /// The line that says how Farmgate stands to the budget; `Err` when it is over it,
+    /// or when it or the yardstick was not measured.
+    pub(crate) fn verdict(&self, budget: &Budget) -> Result<String, String> {
+        let case = &self.case;
+        let limit = budget.ratio_to_bare_pingora;
+        let not_measured =
+            |name| format!("{case}: budget not checked, {name} was not measured (--no-budget?)");
+        let farmgate = self.row(FARMGATE).ok_or_else(|| not_measured(FARMGATE))?;
+        let yardstick = self
+            .row(BARE_PINGORA)
+            .ok_or_else(|| not_measured(BARE_PINGORA))?;
+        // A yardstick that loses requests does less work per answer and measures nothing.
+        for row in [farmgate, yardstick] {
+            let (name, losses, most) = (row.name, row.losses(), budget.losses);
+            if losses > most {
+                return Err(format!(
+                    "{case}: {name} lost {losses} requests, budget {most}"
+                ));
+            }
+        }
+        let ratio = self
+            .ratio(farmgate, BARE_PINGORA)
+            .ok_or_else(|| not_measured(BARE_PINGORA))?
+            .median;
+        let line = format!("{case}: farmgate is {ratio:.3} x bare Pingora, budget {limit:.3}");
+        if ratio > limit {
+            Err(format!("{line}: over budget"))
+        } else {
+            Ok(format!("{line}: within"))
+        }
+    }
+}
+
+/// Columns as wide as their widest cell, the first to the left, the others to the right.
+fn aligned<const N: usize>(lines: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for line in lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(cell.len());
+        }
+    }
+    let mut table = String::new();
+    for line in lines {
+        for (at, (cell, width)) in line.iter().zip(widths).enumerate() {
+            if at == 0 {
+                table.push_str(&format!("{cell:<width$}"));
+            } else {
+                table.push_str(&format!("  {cell:>width$}"));
+            }
+        }
+        table.push('\n');
+    }
+    table
+}
+
+/// Everything as JSON: the machine, and every round of every contestant.
+pub(crate) fn json(
+    machine: &Machine,
+    generator: &str,
+    seconds: u64,
+    reports: &[CaseReport],
+) -> String {
+    let ratios = |report: &CaseReport| {
+        let row = |row: &Row| {
+            let median = |yardstick| report.ratio(row, yardstick).map(|spread| spread.median);
+            json!({
+                "name": row.name,
+                "to_bare_pingora": median(BARE_PINGORA),
+                "to_nginx": median(NGINX),
+            })
+        };
+        report.rows.iter().map(row).collect::<Vec<_>>()
+    };
+    let cases: Vec<_> = reports
+        .iter()
+        .map(|report| json!({ "case": report.case, "rows": report.rows, "ratios": ratios(report) }))
+        .collect();
+    let value = json!({
+        "machine": machine,
+        "generator": generator,
+        "seconds_per_round": seconds,
+        "cases": cases,
+    });
+    format!("{value:#}\n")
+}
+
+#[cfg(test)]
+mod tests;

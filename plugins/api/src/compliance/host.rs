@@ -1,0 +1,277 @@
+//! A host in memory for the tests of plugins: a clock moved by hand, files that are scripted,
+//! counters that can be read.
+
+use std::any::Any;
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+
+use crate::services::{
+    Busy, ClientRequest, Clock, Counter, Gauge, HostFuture, HttpClient, LogWriter, Parse, Random,
+    Services,
+};
+
+type Task = Box<dyn Fn() -> HostFuture<()> + Send + Sync>;
+type Answers = Arc<Mutex<VecDeque<Result<http::Response<Bytes>, String>>>>;
+
+/// A clock that stands still until it is moved.
+#[derive(Debug)]
+pub struct ManualClock {
+    start: Instant,
+    wall: SystemTime,
+    passed: Mutex<Duration>,
+}
+
+impl ManualClock {
+    fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            // 2026-01-01T00:00:00Z: a fixed wall clock, so that stamps in tests never change.
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600),
+            passed: Mutex::default(),
+        }
+    }
+
+    /// Moves both clocks on.
+    pub fn advance(&self, by: Duration) {
+        *lock(&self.passed) += by;
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Instant {
+        self.start + *lock(&self.passed)
+    }
+
+    fn wall(&self) -> SystemTime {
+        self.wall + *lock(&self.passed)
+    }
+}
+
+/// Services in memory. Plugins built with the same value share state, as they would over a reload.
+pub struct FakeServices {
+    /// The clock that plugins see.
+    pub clock: Arc<ManualClock>,
+    files: Mutex<HashMap<PathBuf, Vec<u8>>>,
+    watches: Mutex<Vec<(PathBuf, Parse)>>,
+    shared: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
+    counters: Mutex<HashMap<&'static str, Arc<Number>>>,
+    tasks: Mutex<Vec<Task>>,
+    upstreams: Mutex<Vec<String>>,
+    answers: Answers,
+    random: Arc<Steps>,
+    lines: Arc<Lines>,
+}
+
+impl Default for FakeServices {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FakeServices {
+    /// A host without files, upstreams or answers.
+    pub fn new() -> Self {
+        Self {
+            clock: Arc::new(ManualClock::new()),
+            files: Mutex::default(),
+            watches: Mutex::default(),
+            shared: Mutex::default(),
+            counters: Mutex::default(),
+            tasks: Mutex::default(),
+            upstreams: Mutex::default(),
+            answers: Arc::default(),
+            random: Arc::default(),
+            lines: Arc::default(),
+        }
+    }
+
+    /// Writes a file that plugins may read. When they read it already, they see the change now.
+    ///
+    /// # Errors
+    /// What the plugin's parser says of the new content.
+    pub fn write_file(&self, path: &str, content: impl AsRef<[u8]>) -> Result<(), String> {
+        let path = PathBuf::from(path);
+        lock(&self.files).insert(path.clone(), content.as_ref().to_vec());
+        for (watched, parse) in lock(&self.watches).iter() {
+            if *watched == path {
+                parse(content.as_ref())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes an upstream known.
+    pub fn add_upstream(&self, name: &str) {
+        lock(&self.upstreams).push(name.to_owned());
+    }
+
+    /// Scripts the next answer of any client.
+    pub fn answer(&self, answer: Result<http::Response<Bytes>, String>) {
+        lock(&self.answers).push_back(answer);
+    }
+
+    /// The value of a counter or gauge; 0 if there is none of this name.
+    pub fn metric(&self, name: &str) -> i64 {
+        let counters = lock(&self.counters);
+        counters
+            .get(name)
+            .map_or(0, |number| number.0.load(Ordering::Relaxed))
+    }
+
+    /// The names of all counters and gauges that were asked for.
+    pub fn metrics(&self) -> Vec<&'static str> {
+        lock(&self.counters).keys().copied().collect()
+    }
+
+    /// Runs every periodic task once.
+    pub fn run_periodic(&self) {
+        let runs: Vec<_> = lock(&self.tasks).iter().map(|task| task()).collect();
+        for run in runs {
+            super::drive(run);
+        }
+    }
+
+    /// The lines that log writers wrote.
+    pub fn lines(&self) -> Vec<Vec<u8>> {
+        lock(&self.lines.0).clone()
+    }
+
+    fn number(&self, name: &'static str) -> Arc<Number> {
+        Arc::clone(lock(&self.counters).entry(name).or_default())
+    }
+}
+
+impl Services for FakeServices {
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock) as Arc<dyn Clock>
+    }
+
+    fn random(&self) -> Arc<dyn Random> {
+        Arc::clone(&self.random) as Arc<dyn Random>
+    }
+
+    fn counter(&self, name: &'static str, _help: &'static str) -> Arc<dyn Counter> {
+        self.number(name)
+    }
+
+    fn gauge(&self, name: &'static str, _help: &'static str) -> Arc<dyn Gauge> {
+        self.number(name)
+    }
+
+    fn shared(
+        &self,
+        key: &str,
+        make: &mut dyn FnMut() -> Arc<dyn Any + Send + Sync>,
+    ) -> Arc<dyn Any + Send + Sync> {
+        let mut shared = lock(&self.shared);
+        Arc::clone(shared.entry(key.to_owned()).or_insert_with(make))
+    }
+
+    fn watch_file(&self, path: &Path, max_bytes: u64, parse: Parse) -> Result<(), String> {
+        let files = lock(&self.files);
+        let Some(content) = files.get(path) else {
+            return Err("cannot be read: no such file".to_owned());
+        };
+        if u64::try_from(content.len()).is_ok_and(|len| len > max_bytes) {
+            return Err(format!("is larger than {max_bytes} bytes"));
+        }
+        parse(content)?;
+        lock(&self.watches).push((path.to_owned(), parse));
+        Ok(())
+    }
+
+    fn periodic(&self, _period: Duration, task: Task) {
+        lock(&self.tasks).push(task);
+    }
+
+    fn http_client(&self) -> Arc<dyn HttpClient> {
+        Arc::new(Scripted(Arc::clone(&self.answers)))
+    }
+
+    fn upstream_client(&self, upstream: &str) -> Result<Arc<dyn HttpClient>, String> {
+        if lock(&self.upstreams).iter().any(|name| name == upstream) {
+            Ok(self.http_client())
+        } else {
+            Err(format!("no upstream `{upstream}`"))
+        }
+    }
+
+    fn offload(
+        &self,
+        work: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>,
+    ) -> HostFuture<Result<Box<dyn Any + Send>, Busy>> {
+        Box::pin(async move { Ok(work()) })
+    }
+
+    fn log_writer(&self, _path: &Path) -> Result<Arc<dyn LogWriter>, String> {
+        Ok(Arc::clone(&self.lines) as Arc<dyn LogWriter>)
+    }
+
+    fn state_folder(&self) -> Option<PathBuf> {
+        None
+    }
+
+    fn is_on(&self) -> bool {
+        true
+    }
+}
+
+#[derive(Default)]
+struct Steps(AtomicU64);
+
+impl Random for Steps {
+    fn next(&self) -> u64 {
+        // SplitMix64 over a counter: spread well, and the same in every run.
+        let step = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut z = step.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+#[derive(Default)]
+struct Number(AtomicI64);
+
+impl Counter for Number {
+    fn add(&self, n: u64) {
+        let n = i64::try_from(n).unwrap_or(i64::MAX);
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+}
+
+impl Gauge for Number {
+    fn set(&self, value: i64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+struct Scripted(Answers);
+
+impl HttpClient for Scripted {
+    fn send(&self, _request: ClientRequest) -> HostFuture<Result<http::Response<Bytes>, String>> {
+        let answer = lock(&self.0).pop_front();
+        let answer = answer.unwrap_or_else(|| Err("no answer was scripted".to_owned()));
+        Box::pin(async move { answer })
+    }
+}
+
+#[derive(Default)]
+struct Lines(Mutex<Vec<Vec<u8>>>);
+
+impl LogWriter for Lines {
+    fn write(&self, line: &[u8]) -> bool {
+        lock(&self.0).push(line.to_vec());
+        true
+    }
+}
+
+/// A poisoned lock only means that another test thread failed; its data is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,142 @@
+//! What a filter may look at and change, phase by phase. Traits only: every engine implements them
+//! over its own header and body types.
+
+use std::any::Any;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::facts::{Consumer, Facts};
+
+/// Header fields that may be edited.
+pub trait Headers: Send {
+    /// All fields.
+    fn map(&self) -> &HeaderMap;
+    /// Replaces every field of this name by one.
+    fn set(&mut self, name: &HeaderName, value: HeaderValue);
+    /// Adds a field, keeping others of this name.
+    fn append(&mut self, name: &HeaderName, value: HeaderValue);
+    /// Removes every field of this name; true if there was one.
+    fn remove(&mut self, name: &HeaderName) -> bool;
+    /// Visits the fields with their names as received (HTTP/1 keeps the letter case).
+    fn each_as_received(&self, visit: &mut dyn FnMut(&[u8], &HeaderValue));
+}
+
+/// The request in the phases before the origin is asked, and as context in all later ones.
+pub trait Request: Facts + Send {
+    /// The header fields, to edit. What is changed here is what the origin gets.
+    fn edit(&mut self) -> &mut dyn Headers;
+    /// The target exactly as the client sent it.
+    fn raw_target(&self) -> &[u8];
+    /// The target the origin will get: path and query.
+    fn target(&self) -> &str;
+    /// Replaces the target towards the origin. It must begin with `/` and hold no illegal byte, else
+    /// it is refused and false returned. Matching and the cache key keep the client's own target.
+    fn set_target(&mut self, path_and_query: &str) -> bool;
+    /// Replaces the host towards the origin.
+    fn set_upstream_host(&mut self, host: HeaderValue);
+    /// The request's id: printable ASCII of at most 128 bytes.
+    fn id(&self) -> &str;
+    /// Replaces the request's id (the `request_id` kind does).
+    fn set_id(&mut self, id: &str) -> bool;
+    /// The name of the route that was chosen; none in listener chains.
+    fn route(&self) -> Option<&str>;
+    /// When the request's head was complete.
+    fn started(&self) -> Instant;
+    /// A field that the response to the client shall carry, whoever writes that response.
+    /// At most 32 per request; later ones are dropped and counted.
+    fn add_response_header(&mut self, name: HeaderName, value: HeaderValue);
+    /// Names the identity the request is made under.
+    fn set_consumer(&mut self, consumer: Consumer);
+    /// State of this filter for this request, from an earlier phase.
+    fn state(&mut self) -> Option<&mut (dyn Any + Send + Sync)>;
+    /// Keeps state of this filter until the request ends.
+    fn set_state(&mut self, state: Box<dyn Any + Send + Sync>);
+    /// The TLS client identity, when a certificate was verified: its SANs.
+    fn client_sans(&self) -> &[String] {
+        &[]
+    }
+    /// Why the parser would have refused a lenient request; none today, as the parser is strict.
+    fn parser_note(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// The request as it goes to one endpoint, once per attempt.
+pub trait UpstreamRequest: Send {
+    /// The client's request and its facts.
+    fn request(&self) -> &dyn Request;
+    /// The head that is about to be sent.
+    fn edit(&mut self) -> &mut dyn Headers;
+    /// The attempt, from 1.
+    fn attempt(&self) -> u8;
+    /// The upstream's name.
+    fn upstream(&self) -> &str;
+    /// The endpoint's address as configured or resolved.
+    fn endpoint(&self) -> &str;
+}
+
+/// A response's head: from the origin (`origin_head`) or on its way to the client (`response_head`).
+pub trait Response: Send {
+    /// The request it answers.
+    fn request(&mut self) -> &mut dyn Request;
+    /// The status.
+    fn status(&self) -> StatusCode;
+    /// Changes the status.
+    fn set_status(&mut self, status: StatusCode);
+    /// The header fields, to edit.
+    fn edit(&mut self) -> &mut dyn Headers;
+    /// True when the body is one the engine or a filter wrote, not the origin.
+    fn is_local(&self) -> bool;
+}
+
+/// A request body that was read to its end, up to the filter's limit.
+#[derive(Debug, Default)]
+pub struct BufferedBody {
+    chunks: Vec<Bytes>,
+    len: usize,
+    /// True when the limit was reached and `OverLimit::Partial` lets the rest stream on.
+    pub partial: bool,
+}
+
+impl BufferedBody {
+    /// Appends what was read.
+    pub fn push(&mut self, chunk: Bytes) {
+        self.len += chunk.len();
+        self.chunks.push(chunk);
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True when no byte was read.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The pieces in order.
+    pub fn chunks(&self) -> &[Bytes] {
+        &self.chunks
+    }
+
+    /// The whole body in one piece; copies only when it came in several.
+    pub fn to_bytes(&self) -> Bytes {
+        match self.chunks.as_slice() {
+            [] => Bytes::new(),
+            [one] => one.clone(),
+            many => many.concat().into(),
+        }
+    }
+
+    /// Replaces the body; the engine corrects `content-length`.
+    pub fn replace(&mut self, body: Bytes) {
+        self.len = body.len();
+        self.chunks.clear();
+        if !body.is_empty() {
+            self.chunks.push(body);
+        }
+    }
+}

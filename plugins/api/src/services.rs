@@ -1,0 +1,133 @@
+//! What the host lends to plugins, by name. A plugin spawns nothing, opens nothing and reads no file
+//! on the request path: it asks here, when its table is built.
+
+use std::any::Any;
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+
+/// A future that the host drives.
+pub type HostFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Takes over a file's new content, or says what is wrong with it.
+pub type Parse = Box<dyn Fn(&[u8]) -> Result<(), String> + Send + Sync>;
+
+/// The host's services. `check` and `explain` lend a dry implementation that keeps nothing.
+pub trait Services: Send + Sync {
+    /// The clock; tests lend one they move by hand.
+    fn clock(&self) -> Arc<dyn Clock>;
+
+    /// A source of random numbers, not for secrets.
+    fn random(&self) -> Arc<dyn Random>;
+
+    /// A counter `farmgate_plugin_<kind>_<name>_total{plugin}`. Bounded by `metrics.max_series`.
+    fn counter(&self, name: &'static str, help: &'static str) -> Arc<dyn Counter>;
+
+    /// A gauge `farmgate_plugin_<kind>_<name>{plugin}`.
+    fn gauge(&self, name: &'static str, help: &'static str) -> Arc<dyn Gauge>;
+
+    /// State that outlives a reload, found again by plugin name, `key` and type. `make` runs when
+    /// there is none yet. Freed when no configuration uses it any more.
+    fn shared(
+        &self,
+        key: &str,
+        make: &mut dyn FnMut() -> Arc<dyn Any + Send + Sync>,
+    ) -> Arc<dyn Any + Send + Sync>;
+
+    /// Reads `path` now and again whenever it changes, off the worker threads; `parse` gets the
+    /// bytes. A later version that fails to parse leaves the last good one and raises a metric.
+    ///
+    /// # Errors
+    /// The first read or parse failed.
+    fn watch_file(&self, path: &Path, max_bytes: u64, parse: Parse) -> Result<(), String>;
+
+    /// Runs `task` every `period` while the configuration that asked for it lives.
+    fn periodic(&self, period: Duration, task: Box<dyn Fn() -> HostFuture<()> + Send + Sync>);
+
+    /// A client for `http` URLs outside the configuration's upstreams.
+    fn http_client(&self) -> Arc<dyn HttpClient>;
+
+    /// A client to a configured upstream: balanced and pooled like a route's.
+    ///
+    /// # Errors
+    /// No upstream has this name; the text names the nearest.
+    fn upstream_client(&self, upstream: &str) -> Result<Arc<dyn HttpClient>, String>;
+
+    /// Runs blocking or heavy work off the worker threads (bounded; fails when the queue is full).
+    fn offload(
+        &self,
+        work: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>,
+    ) -> HostFuture<Result<Box<dyn Any + Send>, Busy>>;
+
+    /// A log file of the plugin's own, written in the background through a bounded queue.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    fn log_writer(&self, path: &Path) -> Result<Arc<dyn LogWriter>, String>;
+
+    /// The plugin's own folder below the state folder, if the node has one.
+    fn state_folder(&self) -> Option<std::path::PathBuf>;
+
+    /// True unless `farmgate plugin NAME off` was given. The engine asks it before every call, so
+    /// a plugin needs it only for what it does outside requests.
+    fn is_on(&self) -> bool;
+}
+
+/// All work places are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+/// Time, as a plugin may see it.
+pub trait Clock: Send + Sync {
+    /// Monotonic time, for measuring.
+    fn now(&self) -> Instant;
+    /// Wall-clock time, for stamps. It may jump.
+    fn wall(&self) -> SystemTime;
+}
+
+/// Random numbers.
+pub trait Random: Send + Sync {
+    /// 64 random bits. Does not block.
+    fn next(&self) -> u64;
+}
+
+/// A number that only grows.
+pub trait Counter: Send + Sync {
+    /// Adds `n`.
+    fn add(&self, n: u64);
+}
+
+/// A number that goes up and down.
+pub trait Gauge: Send + Sync {
+    /// Sets the value.
+    fn set(&self, value: i64);
+}
+
+/// A request of a plugin's own.
+#[derive(Clone, Debug)]
+pub struct ClientRequest {
+    /// Method, target (absolute URL for [`Services::http_client`], path for an upstream) and headers.
+    pub head: http::Request<()>,
+    /// The body.
+    pub body: Bytes,
+    /// Everything must be over within this time.
+    pub timeout: Duration,
+    /// Most bytes of response body that are read; more is an error.
+    pub max_response_bytes: usize,
+}
+
+/// Sends requests of a plugin's own.
+pub trait HttpClient: Send + Sync {
+    /// Sends one and reads the whole answer. The error is a short text without secrets.
+    fn send(&self, request: ClientRequest) -> HostFuture<Result<http::Response<Bytes>, String>>;
+}
+
+/// Lines written in the background.
+pub trait LogWriter: Send + Sync {
+    /// Queues a line; false when the queue is full and the line was dropped (and counted).
+    fn write(&self, line: &[u8]) -> bool;
+}

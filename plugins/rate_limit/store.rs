@@ -1,0 +1,197 @@
+//! The keys of one limit and their stamps: sharded, bounded, and lockable together with the stores
+//! of other limits without a deadlock.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use foldhash::fast::RandomState as FastState;
+use parking_lot::{Mutex, MutexGuard};
+
+use super::gcra::{Pace, Stamp};
+
+const SHARDS: usize = 16;
+/// Fewer keys stand in one shard.
+const MIN_SHARDED: usize = 1024;
+/// How many keys are looked at to find one to give up.
+const SAMPLE: usize = 16;
+
+/// A key as it is stored. Up to 15 bytes (so every address) are stored as they are. Longer ones are
+/// stored as 120 bits of SipHash-1-3 under keys that this process drew at random: with a million
+/// keys two of them fall together with a chance below 10^-24, and no client can look for such a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key(u128);
+
+/// The keys of one limit. It outlives reloads; settings are passed in with every call.
+pub(super) struct Store {
+    /// Stores are always locked in the order of this number.
+    id: u64,
+    began: Instant,
+    long_keys: [RandomState; 2],
+    placing: FastState,
+    len: AtomicUsize,
+    shards: Box<[Mutex<Shard>]>,
+}
+
+/// A part of the keys, under one lock.
+pub(super) struct Shard {
+    places: HashMap<Key, u32, FastState>,
+    slots: Vec<Slot>,
+    /// Where the next search for a key to give up begins.
+    hand: usize,
+}
+
+struct Slot {
+    key: Key,
+    tat: Stamp,
+}
+
+/// What storing a stamp did to other keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// Nothing was lost.
+    Clean,
+    /// The table was full and a key that still counted was forgotten.
+    Evicted,
+}
+
+impl Store {
+    /// An empty store for about so many keys. A small one is not sharded, so its bound is exact.
+    pub(super) fn new(began: Instant, keys: usize) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let placing = FastState::default();
+        let count = if keys < MIN_SHARDED { 1 } else { SHARDS };
+        let shards = (0..count).map(|_| {
+            Mutex::new(Shard {
+                places: HashMap::with_hasher(placing.clone()),
+                slots: Vec::new(),
+                hand: 0,
+            })
+        });
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            began,
+            long_keys: [RandomState::new(), RandomState::new()],
+            len: AtomicUsize::new(0),
+            shards: shards.collect(),
+            placing,
+        }
+    }
+
+    /// The place of this store in the order of locking.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Nanoseconds since the store began.
+    pub(super) fn ns(&self, now: Instant) -> u64 {
+        let passed = now.saturating_duration_since(self.began);
+        u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The stored form of a key.
+    pub(super) fn key(&self, bytes: &[u8]) -> Key {
+        const HASHED: u128 = 0xff << 120;
+        if bytes.len() < 16 {
+            let packed = bytes.iter().fold(0, |all, b| (all << 8) | u128::from(*b));
+            let len = u128::try_from(bytes.len()).unwrap_or(0);
+            return Key((len << 120) | packed);
+        }
+        let [high, low] = &self.long_keys;
+        let hash = (u128::from(high.hash_one(bytes)) << 64) | u128::from(low.hash_one(bytes));
+        Key(HASHED | hash)
+    }
+
+    /// Locks the shard that holds this key. Whoever locks several stores does so in the order of
+    /// [`Store::id`].
+    pub(super) fn lock(&self, key: Key) -> Option<MutexGuard<'_, Shard>> {
+        // The table inside the shard uses the lowest and the highest bits of the same hash.
+        let spread = usize::try_from(self.placing.hash_one(key) >> 32 & 0xffff).unwrap_or(0);
+        let shard = self.shards.get(spread % self.shards.len().max(1))?;
+        Some(shard.lock())
+    }
+
+    /// Stores a stamp in the locked shard of its key. When the store holds `max_keys` already, a
+    /// new key takes the place of another one of its shard: of one that is spent, else of the one
+    /// nearest to that among a sample.
+    pub(super) fn put(
+        &self,
+        shard: &mut Shard,
+        key: Key,
+        tat: Stamp,
+        now_ns: u64,
+        max_keys: usize,
+    ) -> Stored {
+        if let Some(slot) = shard.find_mut(key) {
+            slot.tat = tat;
+            return Stored::Clean;
+        }
+        if self.len.load(Ordering::Relaxed) >= max_keys
+            && let Some(at) = shard.pick_victim(now_ns)
+        {
+            return shard.replace(at, key, tat, now_ns);
+        }
+        let Ok(place) = u32::try_from(shard.slots.len()) else {
+            return Stored::Evicted;
+        };
+        shard.slots.push(Slot { key, tat });
+        shard.places.insert(key, place);
+        self.len.fetch_add(1, Ordering::Relaxed);
+        Stored::Clean
+    }
+}
+
+impl Shard {
+    /// The stamp of a key.
+    pub(super) fn get(&self, key: Key) -> Option<Stamp> {
+        let place = usize::try_from(*self.places.get(&key)?).ok()?;
+        self.slots.get(place).map(|slot| slot.tat)
+    }
+
+    /// Replaces the stamp of a key, if it is there.
+    pub(super) fn set(&mut self, key: Key, tat: Stamp) {
+        if let Some(slot) = self.find_mut(key) {
+            slot.tat = tat;
+        }
+    }
+
+    fn find_mut(&mut self, key: Key) -> Option<&mut Slot> {
+        let place = usize::try_from(*self.places.get(&key)?).ok()?;
+        self.slots.get_mut(place)
+    }
+
+    /// The first spent key from the hand on, else the one of the sample whose bucket is fullest:
+    /// forgetting it forgives least.
+    fn pick_victim(&mut self, now_ns: u64) -> Option<usize> {
+        let len = self.slots.len();
+        let mut best: Option<(usize, Stamp)> = None;
+        for step in 0..SAMPLE.min(len) {
+            let at = (self.hand + step) % len;
+            let tat = self.slots.get(at)?.tat;
+            if best.is_none_or(|(_, least)| tat < least) {
+                best = Some((at, tat));
+            }
+            if Pace::is_spent(tat, now_ns) {
+                break;
+            }
+        }
+        let (at, _) = best?;
+        self.hand = (at + 1) % len;
+        Some(at)
+    }
+
+    fn replace(&mut self, at: usize, key: Key, tat: Stamp, now_ns: u64) -> Stored {
+        let (Some(slot), Ok(place)) = (self.slots.get_mut(at), u32::try_from(at)) else {
+            return Stored::Evicted;
+        };
+        let old = std::mem::replace(slot, Slot { key, tat });
+        self.places.remove(&old.key);
+        self.places.insert(key, place);
+        if Pace::is_spent(old.tat, now_ns) {
+            Stored::Clean
+        } else {
+            Stored::Evicted
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Commands that change a running node.
+
+use clap::Args;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::client::{conclude, send};
+use super::{NodeArgs, exit};
+
+/// Commands that may take their time.
+#[derive(Args, Clone)]
+pub(super) struct WaitArgs {
+    #[command(flatten)]
+    pub(super) node: NodeArgs,
+    /// Return at once.
+    #[arg(long)]
+    no_wait: bool,
+}
+
+/// Commands of later releases: their words are accepted, the answer is that they are not here yet.
+#[derive(Args, Clone)]
+pub(super) struct LaterArgs {
+    #[command(flatten)]
+    pub(super) node: NodeArgs,
+    /// Whatever they will take.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    rest: Vec<String>,
+}
+
+pub(super) fn later(_node: &NodeArgs, command: &str) -> u8 {
+    eprintln!("farmgate: {command} is not in this build");
+    exit::FAILED
+}
+
+pub(super) fn reload(args: &WaitArgs) -> u8 {
+    change(&args.node, "reload", &Value::Null)
+}
+
+pub(super) fn rollback(node: &NodeArgs, generation: Option<u64>) -> u8 {
+    change(node, "rollback", &json!({ "generation": generation }))
+}
+
+fn change(node: &NodeArgs, command: &str, body: &Value) -> u8 {
+    let answer = match send(node, Method::POST, command, body) {
+        Ok(answer) => answer,
+        Err(code) => return code,
+    };
+    conclude(node, &answer, |body| {
+        let mut text = format!("generation {} is in force", body["generation"]);
+        for warning in body["warnings"].as_array().into_iter().flatten() {
+            let message = warning["message"].as_str().unwrap_or_default();
+            text.push_str(&format!("\nwarning: {message}"));
+        }
+        text
+    })
+}
+
+pub(super) fn drain(args: &WaitArgs) -> u8 {
+    let body = json!({ "wait": !args.no_wait });
+    let answer = match send(&args.node, Method::POST, "drain", &body) {
+        Ok(answer) => answer,
+        Err(code) => return code,
+    };
+    conclude(&args.node, &answer, |body| match body["cut"].as_u64() {
+        Some(0) => "drained".to_owned(),
+        Some(cut) => format!("drained, {cut} connections were cut at the deadline"),
+        None => "draining".to_owned(),
+    })
+}
+
+pub(super) fn history(node: &NodeArgs) -> u8 {
+    let answer = match send(node, Method::GET, "history", &Value::Null) {
+        Ok(answer) => answer,
+        Err(code) => return code,
+    };
+    conclude(node, &answer, |body| {
+        let mut lines = Vec::new();
+        for entry in body["history"].as_array().into_iter().flatten() {
+            let at = entry["at"].as_u64().unwrap_or_default();
+            lines.push(format!(
+                "{:>6}  {}  {}{}",
+                entry["generation"],
+                crate::telemetry::clock::rfc3339(at * 1000),
+                entry["why"].as_str().unwrap_or_default(),
+                if entry["current"] == true { "  (in force)" } else { "" }
+            ));
+        }
+        lines.join("\n")
+    })
+}
+
+pub(super) fn reopen_logs(node: &NodeArgs) -> u8 {
+    match send(node, Method::POST, "reopen-logs", &Value::Null) {
+        Ok(answer) => conclude(node, &answer, |_| "logs are open again".to_owned()),
+        Err(code) => code,
+    }
+}
+
+pub(super) fn endpoint(
+    node: &NodeArgs,
+    upstream: &str,
+    address: &str,
+    action: &str,
+    weight: Option<u32>,
+) -> u8 {
+    if (action == "weight") != weight.is_some() {
+        eprintln!("farmgate: write `endpoint UPSTREAM ADDRESS drain|enable|weight N`");
+        return exit::USAGE;
+    }
+    let body = json!({
+        "upstream": upstream, "address": address, "action": action, "weight": weight,
+    });
+    match send(node, Method::POST, "endpoint", &body) {
+        Ok(answer) => conclude(node, &answer, |body| {
+            format!("{action}: {} endpoints", body["endpoints"])
+        }),
+        Err(code) => code,
+    }
+}
+
+pub(super) fn plugin(node: &NodeArgs, name: &str, on: bool) -> u8 {
+    match send(node, Method::POST, "plugin", &json!({ "name": name, "on": on })) {
+        Ok(answer) => conclude(node, &answer, |_| {
+            format!("plugin {name} is {}", if on { "on" } else { "off" })
+        }),
+        Err(code) => code,
+    }
+}

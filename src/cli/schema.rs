@@ -1,0 +1,66 @@
+//! `schema` and `plugins`.
+
+use serde_json::{Value, json};
+
+use super::exit;
+
+pub(super) fn schema() -> u8 {
+    match text() {
+        Ok(text) => {
+            println!("{text}");
+            exit::OK
+        }
+        Err(error) => {
+            eprintln!("farmgate: {error}");
+            exit::FAILED
+        }
+    }
+}
+
+/// The JSON Schema with all plugin kinds.
+pub(super) fn text() -> Result<String, String> {
+    let kinds: Vec<(&str, &str)> = farmgate_plugins::kinds()
+        .iter()
+        .map(|kind| (kind.name(), kind.schema()))
+        .collect();
+    let schema = crate::config::schema::schema(&kinds)?;
+    serde_json::to_string_pretty(&schema).map_err(|error| error.to_string())
+}
+
+pub(super) fn plugins(kind: Option<&str>, as_json: bool) -> u8 {
+    let kinds = farmgate_plugins::kinds();
+    match kind {
+        None if as_json => {
+            let all: Vec<Value> = kinds
+                .iter()
+                .map(|kind| json!({ "kind": kind.name(), "summary": kind.summary() }))
+                .collect();
+            println!("{}", Value::from(all));
+            exit::OK
+        }
+        None => {
+            for kind in kinds {
+                println!("{:<16} {}", kind.name(), kind.summary());
+            }
+            exit::OK
+        }
+        Some(name) => match kinds.iter().find(|kind| kind.name() == name) {
+            Some(kind) if as_json => {
+                println!("{}", kind.schema());
+                exit::OK
+            }
+            Some(kind) => {
+                println!("{}", kind.readme());
+                exit::OK
+            }
+            None => {
+                let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+                eprintln!(
+                    "farmgate: there is no plugin kind {name:?}; {}",
+                    farmgate_plugin_api::decode::did_you_mean(name, &names)
+                );
+                exit::FAILED
+            }
+        },
+    }
+}

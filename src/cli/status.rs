@@ -1,0 +1,106 @@
+//! `status` and `top`.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use http::Method;
+use serde_json::Value;
+
+use super::client::{conclude, send};
+use super::{NodeArgs, exit};
+
+pub(super) fn status(node: &NodeArgs) -> u8 {
+    match send(node, Method::GET, "status", &Value::Null) {
+        Ok(answer) => conclude(node, &answer, render),
+        Err(code) => code,
+    }
+}
+
+/// Looks again and again; a node that goes away ends it with its exit code.
+pub(super) fn top(node: &NodeArgs, interval: u64, count: u64) -> u8 {
+    let mut looks = 0;
+    loop {
+        let answer = match send(node, Method::GET, "status", &Value::Null) {
+            Ok(answer) => answer,
+            Err(code) => return code,
+        };
+        if std::io::stdout().is_terminal() {
+            // Home, and clear what is below: steadier than clearing first.
+            print!("\x1b[H\x1b[J");
+        }
+        let code = conclude(node, &answer, render);
+        looks += 1;
+        if code != exit::OK || looks == count {
+            return code;
+        }
+        std::thread::park_timeout(Duration::from_secs(interval));
+    }
+}
+
+fn render(status: &Value) -> String {
+    let mut out = String::new();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        out,
+        "farmgate {}  pid {}  up {} s  generation {}{}",
+        text(&status["version"]),
+        status["pid"],
+        status["uptime_seconds"],
+        status["generation"],
+        if status["draining"] == true {
+            "  DRAINING"
+        } else {
+            ""
+        }
+    );
+    if status["last_reload"]["result"] == "refused" {
+        let _ = writeln!(
+            out,
+            "last reload refused: {}",
+            text(&status["last_reload"]["reason"])
+        );
+    }
+    let _ = writeln!(out, "\nlisteners");
+    for listener in status["listeners"].as_array().into_iter().flatten() {
+        let _ = writeln!(
+            out,
+            "  {:<20} {:<28} {:>6} connections",
+            text(&listener["name"]),
+            text(&listener["address"]),
+            listener["connections"]
+        );
+    }
+    let _ = writeln!(out, "\nupstreams");
+    for upstream in status["upstreams"].as_array().into_iter().flatten() {
+        let reuse = match upstream["reuse_ratio"].as_f64() {
+            Some(ratio) => format!("reuse {:.0} %", ratio * 100.0),
+            None => "unused".to_owned(),
+        };
+        let _ = writeln!(
+            out,
+            "  {:<20} {} connections, {reuse}",
+            text(&upstream["name"]),
+            upstream["connections"]
+        );
+        for endpoint in upstream["endpoints"].as_array().into_iter().flatten() {
+            let _ = writeln!(
+                out,
+                "    {:<26} {:<12} weight {:<6} in flight {:<5} requests {:<9} failures {}",
+                text(&endpoint["address"]),
+                text(&endpoint["state"]),
+                endpoint["weight"],
+                endpoint["in_flight"],
+                endpoint["requests"],
+                endpoint["failures"]
+            );
+        }
+    }
+    for plugin in status["plugins"].as_array().into_iter().flatten() {
+        if plugin["on"] == false {
+            let _ = writeln!(out, "\nplugin {} is switched OFF", text(&plugin["name"]));
+        }
+    }
+    out.trim_end().to_owned()
+}

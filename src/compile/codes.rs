@@ -1,0 +1,57 @@
+//! The diagnostics of this chapter: code, title, what to do. The generated reference prints them.
+
+/// A diagnostic that may be met.
+pub struct Code {
+    /// As `E-ROUTE-001`.
+    pub code: &'static str,
+    /// What it says, in short.
+    pub title: &'static str,
+    /// Why it matters and what to do.
+    pub explanation: &'static str,
+}
+
+macro_rules! codes {
+    ($($name:ident $code:literal $title:literal $explanation:literal;)*) => {
+        $(#[doc = $title] pub const $name: &str = $code;)*
+        /// All of them, in order.
+        pub const ALL: &[Code] = &[$(Code { code: $code, title: $title, explanation: $explanation },)*];
+    };
+}
+
+codes! {
+    LISTENER_ADDRESS "E-LISTEN-001" "two listeners have the same address" "The address is a listener's identity over reloads; give each its own.";
+    LISTENER_NONE "E-LISTEN-002" "there is no listener" "Without a listener nothing is served. Add [[listener]] with a name and an address.";
+    LISTENER_PROTOCOL "E-LISTEN-003" "a protocol cannot be served here" "`h2` needs TLS, which this build does not terminate; `h2c` is HTTP/2 without TLS by prior knowledge.";
+    LISTENER_HEALTH "E-LISTEN-004" "health_path is no path" "It must begin with `/` and be written in normalised form.";
+    LISTENER_TRUST "E-LISTEN-005" "PROXY headers are read, but nobody is trusted" "Without trusted_proxies every connection that sends a PROXY header is refused.";
+    LISTENER_PHASE "E-LISTEN-006" "a plugin of this place wants the accept phase" "Connections are accepted before a route is known: put the plugin on the listener.";
+    ADMIN_OPEN "E-ADMIN-001" "the admin address is not on loopback and allows nobody" "Say who may ask: allow = [\"10.0.0.0/8\"].";
+    UPSTREAM_EMPTY "E-UPSTREAM-001" "an upstream has no endpoint" "Every request to it would get 503.";
+    UPSTREAM_ENDPOINT "E-UPSTREAM-002" "an endpoint cannot be used" "Written twice, a weight out of range, or too many of them.";
+    UPSTREAM_KEY "E-UPSTREAM-003" "the key of consistent_hash is no source" "Sources are client_ip, host, path, method, global, consumer, header:NAME, query:NAME, cookie:NAME.";
+    UPSTREAM_UNUSED "E-UPSTREAM-004" "no route uses this upstream" "It costs nothing, but it may be a typing mistake.";
+    UPSTREAM_WEIGHT "E-UPSTREAM-005" "all endpoints have weight 0" "None of them would get a request.";
+    ROUTE_REFERENCE "E-ROUTE-001" "a route refers to a name that is not defined" "Listeners and upstreams must be defined in one of the files loaded together.";
+    ROUTE_HOST "E-ROUTE-002" "a host cannot be matched" "Hosts are exact names, or `*.` and a name for one or more labels before it; no port.";
+    ROUTE_PATH "E-ROUTE-003" "a path cannot be matched" "Paths begin with `/`; `{name}` stands for one segment, a closing `/*` for the rest.";
+    ROUTE_CONDITION "E-ROUTE-004" "a condition cannot be matched" "Methods and field names are tokens; regexes must compile; { present = false } is not supported.";
+    ROUTE_NOWHERE "E-ROUTE-005" "a route leads nowhere" "It has neither an upstream nor a plugin that could answer.";
+    ROUTE_SPLIT "E-ROUTE-006" "the weights of a route cannot be used" "At least one must be above 0, and no upstream may be named twice.";
+    ROUTE_STICKY "E-ROUTE-007" "sticky cannot be used like this" "It is \"cookie:NAME\", on a route with several upstreams.";
+    ROUTE_UNREACHABLE "E-ROUTE-008" "a route can never win" "Other routes take all of its requests.";
+    ROUTE_ORDER "E-ROUTE-009" "only the order of writing decides between two routes" "Add a condition to one of them, so that moving a file does not change the routing.";
+    ROUTE_COSTLY "E-ROUTE-010" "a lookup can become slow" "Many routes have literals and {name} at the same places, in all combinations.";
+    ROUTE_TOO_MANY "E-ROUTE-011" "there are too many routes" "The tables hold a bounded number of hosts times paths.";
+    ROUTE_CAPTURE "E-ROUTE-012" "a template names a capture that the route's paths do not make" "It would be empty for every request.";
+    PLUGIN_NAME "E-PLUGIN-001" "no plugin has this name" "Define it with [[plugin]], or write the kind inline: { kind = \"...\" }.";
+    PLUGIN_KIND "E-PLUGIN-002" "there is no such plugin kind" "`farmgate plugins` lists the kinds of this build.";
+    PLUGIN_UNUSED "E-PLUGIN-003" "a plugin is used nowhere" "It costs nothing, but it may be a typing mistake.";
+    PLUGIN_WHEN "E-PLUGIN-004" "a condition of `when` cannot be read" "See docs/operate/conditions.md for the language.";
+    LIMIT_FILES "E-LIMIT-001" "limits are beyond the limit of open files" "Every client connection may need a second descriptor towards an endpoint. Raise LimitNOFILE or lower limits.connections.";
+    TIME_ORDER "E-TIME-001" "timeouts stand in a wrong order" "The shorter one always fires first, so the longer one never does what it says.";
+    TIME_ZERO "E-TIME-002" "a time of 0 is not possible here" "It would end every request at once.";
+    LOG_HEADER "E-LOG-001" "a field cannot be logged" "It is no field name, or it carries credentials.";
+    LOG_OPEN "E-LOG-002" "the access log cannot be opened" "Its folder must exist and be writable for this user.";
+    BIND_FAILED "E-BIND-001" "an address cannot be bound" "Another process holds it, it is not an address of this machine, or the right to bind is missing.";
+    NEEDS_UPGRADE "E-RELOAD-001" "this cannot change in a running process" "Threads, control socket, state folder and admin address are fixed at start: use `farmgate upgrade`.";
+}

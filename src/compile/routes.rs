@@ -1,0 +1,328 @@
+//! Routes: matches into the router, chains, targets.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Located, did_you_mean};
+use http::{HeaderName, Method};
+use parking_lot::RwLock;
+
+use super::plugins::Plugins;
+use super::upstreams::{Upstreams, retries, times};
+use super::{Binding, World, codes, unknown};
+use crate::config::words::{ConditionTest, Conditions, Config, RouteConfig, RouteUpstreams};
+use crate::snapshot::route::RouteTimeouts;
+use crate::snapshot::router::{
+    Cidr, Condition, FieldCondition, Finding, HostPattern, PathPattern, RouteMatch, Router,
+    RouterBuilder, Split,
+};
+use crate::snapshot::{Route, Sticky, Target};
+
+/// What the routes came to.
+pub(super) struct Routes {
+    /// In the order of writing.
+    pub(super) routes: Vec<Arc<Route>>,
+    /// Over all of them.
+    pub(super) router: Router,
+}
+
+pub(super) fn compile(
+    config: &Config,
+    world: &dyn World,
+    bindings: &[Binding],
+    upstreams: &Upstreams,
+    plugins: &mut Plugins<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Routes {
+    let mut builder = RouterBuilder::new();
+    let mut routes = Vec::with_capacity(config.routes.len());
+    for (index, words) in config.routes.iter().enumerate() {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        let matches = Matches {
+            bindings,
+            diagnostics,
+        }
+        .read(words);
+        let captures: HashSet<&str> = matches.paths.iter().flat_map(PathPattern::captures).collect();
+        let route = one(words, index, world, upstreams, plugins, &captures, diagnostics);
+        builder.add(index, matches);
+        routes.push(Arc::new(route));
+    }
+    let router = match builder.build() {
+        Ok((router, findings)) => {
+            report(config, &findings, diagnostics);
+            router
+        }
+        Err(error) => {
+            let nowhere = farmgate_plugin_api::decode::Place::none();
+            diagnostics.error(codes::ROUTE_TOO_MANY, &nowhere, error.to_string());
+            Router::default()
+        }
+    };
+    Routes { routes, router }
+}
+
+fn one(
+    words: &RouteConfig,
+    index: u32,
+    world: &dyn World,
+    upstreams: &Upstreams,
+    plugins: &mut Plugins<'_>,
+    captures: &HashSet<&str>,
+    diagnostics: &mut Diagnostics,
+) -> Route {
+    let name: Arc<str> = words.name.value.as_str().into();
+    let chain = plugins.route_chain(&name, words.defaults, &words.plugins, world, diagnostics);
+    for link in &chain.links {
+        for capture in link.instance.filter.captures() {
+            if !captures.contains(capture) {
+                let message = format!(
+                    "plugin {:?} uses {{{capture}}}, which the paths of route {name:?} do not capture",
+                    link.instance.name
+                );
+                diagnostics.error(codes::ROUTE_CAPTURE, &words.name.place, message);
+            }
+        }
+    }
+    let target = match &words.upstream {
+        Some(written) => target(written, upstreams, diagnostics),
+        None => Target::None,
+    };
+    if matches!(target, Target::None) && words.upstream.is_none() && chain.request_head.is_empty() {
+        let message = format!("route {name:?} has neither an upstream nor a plugin that answers");
+        diagnostics.error(codes::ROUTE_NOWHERE, &words.name.place, message);
+    }
+    let own = words.timeouts.as_ref().map(|times| &times.value);
+    let time = |word: Option<&Located<farmgate_plugin_api::units::Duration>>| {
+        word.map(|word| word.value.get())
+    };
+    Route {
+        index,
+        sticky: sticky(words, &target, diagnostics),
+        target,
+        body_bytes: words.limits.body_bytes.as_ref().map(|b| b.value.bytes()),
+        timeouts: RouteTimeouts {
+            body_idle: time(own.and_then(|t| t.body_idle.as_ref())),
+            request: time(own.and_then(|t| t.request.as_ref())),
+            upgrade_idle: time(own.and_then(|t| t.upgrade_idle.as_ref())),
+            upgrade_age: time(own.and_then(|t| t.upgrade_max_age.as_ref())),
+        },
+        retry: words.retry.as_ref().map(|r| Arc::new(retries(&r.value))),
+        upstream_timeouts: own.and_then(|t| t.towards_origin()).map(|t| times(&t)),
+        metrics: world.metrics().route(&name),
+        by_code: RwLock::new(HashMap::new()),
+        chain,
+        name,
+    }
+}
+
+fn target(
+    written: &Located<RouteUpstreams>,
+    upstreams: &Upstreams,
+    diagnostics: &mut Diagnostics,
+) -> Target {
+    let mut plans = Vec::new();
+    let mut sides = Vec::new();
+    for side in &written.value.0 {
+        match upstreams.get(side.name.value.as_str()) {
+            Some(plan) => {
+                plans.push(Arc::clone(plan));
+                sides.push((side.name.value.as_str(), side.weight.value));
+            }
+            None => {
+                let (message, help) = unknown("upstream", &side.name.value, upstreams);
+                let error = Diagnostic::error(codes::ROUTE_REFERENCE, &side.name.place, message);
+                diagnostics.push(error.with_help(help));
+            }
+        }
+    }
+    match plans.len() {
+        0 => Target::None,
+        1 if written.value.0.len() == 1 => plans.pop().map_or(Target::None, Target::One),
+        _ => match Split::new(sides) {
+            Ok(split) => Target::Split(split, plans),
+            Err(error) => {
+                diagnostics.error(codes::ROUTE_SPLIT, &written.place, error.to_string());
+                Target::None
+            }
+        },
+    }
+}
+
+fn sticky(words: &RouteConfig, target: &Target, diagnostics: &mut Diagnostics) -> Option<Sticky> {
+    let written = words.sticky.as_ref()?;
+    let cookie = written
+        .value
+        .strip_prefix("cookie:")
+        .filter(|name| HeaderName::from_bytes(name.as_bytes()).is_ok());
+    if !matches!(target, Target::Split(..)) && cookie.is_some() {
+        diagnostics.error(
+            codes::ROUTE_STICKY,
+            &written.place,
+            "sticky needs a route with several upstreams",
+        );
+    }
+    match cookie {
+        Some(cookie) => Some(Sticky {
+            cookie: cookie.into(),
+        }),
+        None => {
+            let message = format!("{:?} is not of the form \"cookie:NAME\"", written.value);
+            diagnostics.error(codes::ROUTE_STICKY, &written.place, message);
+            None
+        }
+    }
+}
+
+/// Reads the match words of one route.
+struct Matches<'a> {
+    bindings: &'a [Binding],
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl Matches<'_> {
+    fn read(mut self, words: &RouteConfig) -> RouteMatch {
+        RouteMatch {
+            listeners: words.listeners.as_ref().map(|names| {
+                names
+                    .iter()
+                    .filter_map(|name| self.listener(name))
+                    .collect()
+            }),
+            hosts: self.all(words.hosts.as_deref(), codes::ROUTE_HOST, |text| {
+                HostPattern::parse(text).map_err(|e| e.to_string())
+            }),
+            paths: self.all(words.paths.as_deref(), codes::ROUTE_PATH, |text| {
+                PathPattern::parse(text).map_err(|e| e.to_string())
+            }),
+            methods: self.all(words.methods.as_deref(), codes::ROUTE_CONDITION, method),
+            headers: self.fields(&words.headers, |name| {
+                HeaderName::from_bytes(name.as_bytes())
+                    .map_err(|_| format!("{name:?} is no field name"))
+            }),
+            query: self.fields(&words.query, |name| Ok(name.to_owned())),
+            cookies: self.fields(&words.cookies, |name| Ok(name.to_owned())),
+            sources: words
+                .sources
+                .iter()
+                .flatten()
+                .map(|cidr| Cidr {
+                    addr: cidr.value.addr(),
+                    prefix: cidr.value.prefix(),
+                })
+                .collect(),
+        }
+    }
+
+    fn listener(&mut self, name: &Located<String>) -> Option<u16> {
+        let found = self.bindings.iter().find(|b| *b.name == name.value);
+        if found.is_none() {
+            let known: Vec<&str> = self.bindings.iter().map(|b| &*b.name).collect();
+            let message = format!("no listener is named {:?}", name.value);
+            self.diagnostics.push(
+                Diagnostic::error(codes::ROUTE_REFERENCE, &name.place, message)
+                    .with_help(did_you_mean(&name.value, &known)),
+            );
+        }
+        found.map(|binding| binding.slot)
+    }
+
+    fn all<T>(
+        &mut self,
+        words: Option<&[Located<String>]>,
+        code: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let mut out = Vec::new();
+        for word in words.unwrap_or_default() {
+            match parse(&word.value) {
+                Ok(value) => out.push(value),
+                Err(message) => self.diagnostics.error(code, &word.place, message),
+            }
+        }
+        out
+    }
+
+    fn fields<N>(
+        &mut self,
+        conditions: &Conditions,
+        name: impl Fn(&str) -> Result<N, String>,
+    ) -> Vec<FieldCondition<N>> {
+        let mut out = Vec::new();
+        for one in &conditions.0 {
+            let value = match &one.test.value {
+                ConditionTest::Exact(text) => Ok(Condition::Exact(text.clone())),
+                ConditionTest::Regex(text) => {
+                    Condition::regex(text).map_err(|error| error.to_string())
+                }
+                ConditionTest::Present(true) => Ok(Condition::Present),
+                ConditionTest::Present(false) => Err(
+                    "{ present = false } is not supported; give the other routes the condition"
+                        .to_owned(),
+                ),
+            };
+            match (name(&one.name.value), value) {
+                (Ok(name), Ok(value)) => out.push(FieldCondition { name, value }),
+                (Err(message), _) => {
+                    self.diagnostics
+                        .error(codes::ROUTE_CONDITION, &one.name.place, message);
+                }
+                (_, Err(message)) => {
+                    self.diagnostics
+                        .error(codes::ROUTE_CONDITION, &one.test.place, message);
+                }
+            }
+        }
+        out
+    }
+}
+
+fn method(text: &str) -> Result<Method, String> {
+    let method = Method::from_bytes(text.as_bytes())
+        .map_err(|_| format!("{text:?} is no method (a token)"))?;
+    match method {
+        Method::CONNECT => Err("CONNECT is never served".to_owned()),
+        method if text.bytes().any(|b| b.is_ascii_lowercase()) => Err(format!(
+            "methods are case-sensitive: {text:?} would never match; write {:?}",
+            method.as_str().to_ascii_uppercase()
+        )),
+        method => Ok(method),
+    }
+}
+
+fn report(config: &Config, findings: &[Finding], diagnostics: &mut Diagnostics) {
+    let name = |index: u32| {
+        config
+            .routes
+            .get(index as usize)
+            .map_or("?", |route| route.name.value.as_str())
+    };
+    for finding in findings {
+        let (code, route, message) = match finding {
+            Finding::Unreachable { route, by } => {
+                let by: Vec<&str> = by.iter().map(|index| name(*index)).collect();
+                let message = format!(
+                    "route {:?} can never win: {} takes all of its requests",
+                    name(*route),
+                    by.join(", ")
+                );
+                (codes::ROUTE_UNREACHABLE, *route, message)
+            }
+            Finding::SameRank { earlier, later } => {
+                let message = format!(
+                    "only the order of writing puts route {:?} before {:?}",
+                    name(*earlier),
+                    name(*later)
+                );
+                (codes::ROUTE_ORDER, *later, message)
+            }
+            Finding::Costly { visits } => {
+                let message = format!("a lookup can visit {visits} places of the routing tables");
+                (codes::ROUTE_COSTLY, 0, message)
+            }
+        };
+        if let Some(route) = config.routes.get(route as usize) {
+            diagnostics.warning(code, &route.name.place, message);
+        }
+    }
+}

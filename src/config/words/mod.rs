@@ -1,0 +1,56 @@
+//! Chapter 1, words: what an operator may write, in the order of a configuration file.
+//!
+//! Only shapes and defaults stand here. What the words mean together is decided in `compile`. The
+//! doc comment of a field is its description in the JSON Schema and in the generated reference.
+
+pub mod address;
+pub mod admin;
+pub mod defaults;
+pub mod listener;
+pub mod plugin;
+pub mod route;
+pub mod server;
+pub mod telemetry;
+pub mod upstream;
+
+pub use address::{EndpointAddress, ListenAddress};
+pub use admin::AdminConfig;
+pub use defaults::{DefaultsConfig, RetryConfig, RetryMethod, RetryOn, TimeoutsConfig};
+pub use listener::{
+    EscapedSlash, ListenerConfig, ListenerLimitsConfig, ListenerProtocol, ListenerTimeoutsConfig,
+    ProxyProtocol, UriConfig,
+};
+pub use plugin::{PluginConfig, PluginEntry};
+pub use route::{
+    Condition, ConditionTest, Conditions, RouteConfig, RouteLimitsConfig, RouteTimeoutsConfig,
+    RouteUpstreams, UpstreamShare,
+};
+pub use server::{DrainConfig, ServerConfig, WatchConfig};
+pub use telemetry::{
+    AccessLogConfig, ExplainConfig, LogFormat, LogTarget, MetricsConfig, TelemetryConfig,
+};
+pub use upstream::{
+    BalanceConfig, DnsConfig, EndpointConfig, HashAlgorithm, HostHeader, PoolConfig,
+    UpstreamConfig, UpstreamProtocol,
+};
+
+/// Everything that was written, of all files together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// `[server]`: the process.
+    pub server: ServerConfig,
+    /// `[admin]`: the read-only address; none without the table.
+    pub admin: Option<AdminConfig>,
+    /// `[telemetry]`: log, metrics, explain.
+    pub telemetry: TelemetryConfig,
+    /// `[defaults]`: for every route that does not say otherwise.
+    pub defaults: DefaultsConfig,
+    /// `[[listener]]`, in written order.
+    pub listeners: Vec<ListenerConfig>,
+    /// `[[upstream]]`, in written order.
+    pub upstreams: Vec<UpstreamConfig>,
+    /// `[[route]]`, in written order.
+    pub routes: Vec<RouteConfig>,
+    /// `[[plugin]]`, in written order.
+    pub plugins: Vec<PluginConfig>,
+}

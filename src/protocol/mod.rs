@@ -1,0 +1,9 @@
+//! What clients send, read strictly: pure decisions over bytes, shared by every engine.
+//!
+//! A leaf: it imports nothing of ours, so that listeners, the request path and `explain` can all
+//! read the same way.
+
+pub mod client;
+pub mod http1;
+pub mod proxy_protocol;
+pub mod uri;

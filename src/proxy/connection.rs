@@ -1,0 +1,113 @@
+//! What is known of a client connection, and of the node that took it: shared by its requests.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use http::HeaderValue;
+use parking_lot::Mutex;
+
+use super::control::Control;
+use crate::snapshot::{Current, Listener, Snapshot};
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::explain::ExplainRing;
+use crate::telemetry::metrics::Metrics;
+
+/// The node: what every request may use. One per process.
+pub struct Node {
+    /// Where the current picture hangs.
+    pub current: Current,
+    /// All metrics.
+    pub metrics: Arc<Metrics>,
+    /// The access log, when one is configured. Replaced by a reload that changes it.
+    pub access_log: arc_swap::ArcSwapOption<AccessLog>,
+    /// The last requests, for `farmgate explain ID`.
+    pub explain: arc_swap::ArcSwapOption<ExplainRing>,
+    /// Header fields the access log carries besides its own.
+    pub log_headers: arc_swap::ArcSwap<Vec<(http::HeaderName, Arc<str>)>>,
+    /// `drain.idle_grace` in force, in milliseconds.
+    pub idle_grace_ms: AtomicU64,
+    /// True once the node is going down: health checks fail, connections are not kept.
+    pub draining: AtomicBool,
+}
+
+impl Node {
+    /// True once the node is going down.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// One client connection.
+pub struct Connection {
+    /// The peer: the load balancer if one stands before us. None on unix sockets.
+    pub peer: Option<SocketAddr>,
+    /// The client, as the PROXY header of a trusted proxy says, else the peer.
+    pub source: Option<SocketAddr>,
+    /// True when `source` came from a PROXY header, so that the client is not the peer.
+    pub proxied: bool,
+    /// True over TLS.
+    pub tls: bool,
+    /// True for HTTP/2.
+    pub h2: bool,
+    /// When it was accepted.
+    pub opened: Instant,
+    /// Requests so far.
+    pub requests: AtomicU64,
+    /// The stream's control block; none for HTTP/2, where streams share the connection.
+    pub control: Option<Arc<Control>>,
+    /// The connection must close after the current request (drain, removed listener, limits).
+    pub close: AtomicBool,
+    /// Forwarding fields rendered once: most connections send every request for the same client.
+    pub forwarded: Mutex<Option<Forwarded>>,
+}
+
+/// Values of forwarding fields, kept per connection.
+#[derive(Clone)]
+pub struct Forwarded {
+    /// The client they were rendered for.
+    pub client: IpAddr,
+    /// The Host they were rendered for.
+    pub host: HeaderValue,
+    /// `X-Forwarded-For`.
+    pub x_for: HeaderValue,
+    /// `Forwarded` (RFC 7239).
+    pub forwarded: HeaderValue,
+}
+
+impl Connection {
+    /// The address that hops are walked from. Unix sockets count as the local host.
+    pub fn peer_ip(&self) -> IpAddr {
+        match self.source.or(self.peer) {
+            Some(address) => address.ip().to_canonical(),
+            None => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        }
+    }
+
+    /// True when the connection is not to be kept after the current request.
+    pub fn must_close(&self) -> bool {
+        self.close.load(Ordering::Relaxed)
+    }
+}
+
+/// How a request starts: what its head reader knew. Handed to the engine beside the request.
+#[derive(Clone)]
+pub struct Start {
+    /// The node.
+    pub node: Arc<Node>,
+    /// The picture this request keeps to its end.
+    pub snapshot: Arc<Snapshot>,
+    /// The listener within that picture.
+    pub listener: Arc<Listener>,
+    /// The connection.
+    pub connection: Arc<Connection>,
+    /// When the head was complete.
+    pub head_at: Instant,
+}
+
+tokio::task_local! {
+    /// The start of the request that runs in this task. The engine creates its context without
+    /// arguments, so this is the way in that needs no downcast and holds for HTTP/1 and 2 alike.
+    pub static START: Start;
+}

@@ -1,0 +1,129 @@
+//! What the pipeline tells the client's stream, and what the stream tells the pipeline.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use crate::telemetry::Reason;
+
+/// What the pipeline tells the stream, and what the stream tells the pipeline.
+///
+/// One per connection; the limits of a request are set anew when its route is known.
+#[derive(Debug)]
+pub struct Control {
+    epoch: Instant,
+    /// Why the stream ended the request; set at most once, since it ends the connection too.
+    cut: OnceLock<Reason>,
+    tunnel: AtomicBool,
+    head_sent: AtomicBool,
+    body_limit: AtomicU64,
+    body_idle_ms: AtomicU64,
+    /// Milliseconds after `epoch`; 0 for none.
+    request_deadline_ms: AtomicU64,
+    tunnel_idle_ms: AtomicU64,
+    tunnel_age_ms: AtomicU64,
+}
+
+impl Control {
+    /// A control block whose times count from now.
+    pub fn new(now: Instant) -> Arc<Self> {
+        Arc::new(Self {
+            epoch: now,
+            cut: OnceLock::new(),
+            tunnel: AtomicBool::new(false),
+            head_sent: AtomicBool::new(false),
+            body_limit: AtomicU64::new(u64::MAX),
+            body_idle_ms: AtomicU64::new(0),
+            request_deadline_ms: AtomicU64::new(0),
+            tunnel_idle_ms: AtomicU64::new(0),
+            tunnel_age_ms: AtomicU64::new(0),
+        })
+    }
+
+    /// Why the stream ended the request, if it did.
+    pub fn cut(&self) -> Option<Reason> {
+        self.cut.get().copied()
+    }
+
+    /// Notes why the stream ended the request.
+    pub fn set_cut(&self, reason: Reason) {
+        // The first reason is the cause; later ones follow from it.
+        let _ = self.cut.set(reason);
+    }
+
+    /// A new request begins; its head is not answered yet.
+    pub fn begin_request(&self) {
+        self.head_sent.store(false, Ordering::Relaxed);
+    }
+
+    /// Sets the limits of the current request: most payload bytes, the longest pause of the client
+    /// inside a body, and when the head of the response must have been sent.
+    pub fn set_request(&self, body_limit: u64, body_idle: Duration, deadline: Option<Instant>) {
+        self.body_limit.store(body_limit, Ordering::Relaxed);
+        self.body_idle_ms
+            .store(millis(body_idle), Ordering::Relaxed);
+        let deadline = deadline.map_or(0, |at| {
+            millis(at.saturating_duration_since(self.epoch)).max(1)
+        });
+        self.request_deadline_ms.store(deadline, Ordering::Relaxed);
+    }
+
+    /// The head of the final response is on its way: the request deadline holds no longer.
+    pub fn head_sent(&self) {
+        self.head_sent.store(true, Ordering::Relaxed);
+    }
+
+    /// The connection became a tunnel (101): bytes pass as they are, bounded by idle time and age.
+    pub fn start_tunnel(&self, idle: Duration, age: Option<Duration>) {
+        self.tunnel_idle_ms.store(millis(idle), Ordering::Relaxed);
+        let age = age.map_or(0, |age| {
+            millis(self.epoch.elapsed().saturating_add(age)).max(1)
+        });
+        self.tunnel_age_ms.store(age, Ordering::Relaxed);
+        self.tunnel.store(true, Ordering::Release);
+    }
+
+    /// True once the connection is a tunnel.
+    pub fn is_tunnel(&self) -> bool {
+        self.tunnel.load(Ordering::Acquire)
+    }
+
+    fn at(&self, millis: u64) -> Option<Instant> {
+        (millis != 0)
+            .then(|| self.epoch.checked_add(Duration::from_millis(millis)))
+            .flatten()
+    }
+
+    /// Most payload bytes of the current body.
+    pub fn body_limit(&self) -> u64 {
+        self.body_limit.load(Ordering::Relaxed)
+    }
+
+    /// The longest pause of a tunnel.
+    pub fn tunnel_idle(&self) -> Duration {
+        Duration::from_millis(self.tunnel_idle_ms.load(Ordering::Relaxed))
+    }
+
+    /// When the tunnel must end, if it must.
+    pub fn tunnel_end(&self) -> Option<Instant> {
+        self.at(self.tunnel_age_ms.load(Ordering::Relaxed))
+    }
+
+    /// The longest pause inside a body or a response; zero for none.
+    pub fn body_idle(&self) -> Duration {
+        Duration::from_millis(self.body_idle_ms.load(Ordering::Relaxed))
+    }
+
+    /// When the head of the response must have been sent; none once it was.
+    pub fn request_deadline(&self) -> Option<Instant> {
+        if self.head_sent.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.at(self.request_deadline_ms.load(Ordering::Relaxed))
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+

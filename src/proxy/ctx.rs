@@ -1,0 +1,241 @@
+//! The state of one request, from its head to its log record. No engine types.
+
+use std::any::Any;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use farmgate_plugin_api::exchange::BufferedBody;
+use farmgate_plugin_api::Consumer;
+use http::{HeaderName, HeaderValue, Method};
+
+use super::connection::Start;
+use super::id::RequestId;
+use crate::snapshot::router::Captures;
+use crate::snapshot::upstream::{UpstreamPlan, UpstreamTimeouts};
+use crate::snapshot::{Chain, Route};
+use crate::telemetry::Reason;
+use crate::telemetry::metrics::GaugeGuard;
+use crate::upstream::retry::Attempts;
+use crate::upstream::{Picked, TriedSet};
+
+/// Most response fields plugins may add by `add_response_header`.
+const MAX_ADDED_HEADERS: usize = 32;
+
+/// Times of a request. All measured from the complete head.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    /// When the current attempt began.
+    pub attempt: Option<Instant>,
+    /// How long connecting took in the last attempt; none on a reused connection.
+    pub connect: Option<Duration>,
+    /// When the request's head went to the endpoint.
+    pub sent: Option<Instant>,
+    /// From `sent` to the head of the response.
+    pub first_byte: Option<Duration>,
+}
+
+/// Everything a request knows.
+pub struct Ctx {
+    /// Node, snapshot, listener, connection.
+    pub start: Start,
+    /// The method.
+    pub method: Method,
+    /// The host in lower case, without port.
+    pub host: String,
+    /// The target as received.
+    pub raw_target: Bytes,
+    /// The normalised path and query; `path_len` splits them.
+    pub target: String,
+    /// Length of the path within `target`.
+    pub path_len: usize,
+    /// Who asks.
+    pub client: IpAddr,
+    /// The request's id.
+    pub id: RequestId,
+    /// `traceparent`'s trace id, when the client sent a valid one.
+    pub trace: Option<[u8; 32]>,
+    /// The chosen route.
+    pub route: Option<Arc<Route>>,
+    /// What its path captured.
+    pub captures: Captures,
+    /// Target towards the origin, when a plugin replaced it.
+    pub upstream_target: Option<String>,
+    /// Host towards the origin, when a plugin replaced it.
+    pub upstream_host: Option<HeaderValue>,
+    /// Who the client proved to be.
+    pub consumer: Option<Consumer>,
+    /// Per-request state of filters.
+    pub states: Vec<(u16, Box<dyn Any + Send + Sync>)>,
+    /// Fields every response to this request carries.
+    pub added_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Fields over the cap, dropped.
+    pub added_dropped: u32,
+    /// A body read before the origin is asked.
+    pub body: Option<BufferedBody>,
+    /// The same in one piece, for every attempt.
+    pub replay: Option<Bytes>,
+    /// The whole body is in `replay`.
+    pub replay_complete: bool,
+    /// The upstream in charge.
+    pub upstream: Option<Arc<UpstreamPlan>>,
+    /// Times towards it: the route's, else the upstream's.
+    pub upstream_timeouts: Option<UpstreamTimeouts>,
+    /// The side of a split was chosen anew: set the cookie to this.
+    pub sticky_cookie: Option<HeaderValue>,
+    /// The endpoint of the current attempt.
+    pub picked: Option<Picked>,
+    /// The endpoint of the last attempt that ended, for the log.
+    pub last_endpoint: Option<Arc<crate::upstream::Endpoint>>,
+    /// Endpoints of earlier attempts.
+    pub tried: TriedSet,
+    /// Counts attempts and decides whether there is another.
+    pub attempts: Attempts,
+    /// An endpoint was asked.
+    pub asked: bool,
+    /// Why the last attempt failed, while another is made.
+    pub failed: Option<Reason>,
+    /// The current attempt runs on a connection used before.
+    pub reused: bool,
+    /// Bytes of the request may have reached an endpoint.
+    pub sent: bool,
+    /// The connection of this attempt is to be closed after it.
+    pub retire_upstream: bool,
+    /// The head of the final response went to the client.
+    pub responded: bool,
+    /// The response's own status.
+    pub status: u16,
+    /// Bytes of request and response body.
+    pub bytes_in: u64,
+    /// To the client.
+    pub bytes_out: u64,
+    /// Why it ended.
+    pub reason: Reason,
+    /// A plugin's word beside the reason.
+    pub detail: &'static str,
+    /// The client asked for another protocol.
+    pub upgrade: bool,
+    /// The client waits for 100 Continue.
+    pub expect_continue: bool,
+    /// Times.
+    pub times: Times,
+    /// Counts the request as in flight.
+    pub in_flight: Option<GaugeGuard>,
+    /// The record was written.
+    pub logged: bool,
+}
+
+impl Ctx {
+    /// A request at its start, nothing known but where it came in.
+    pub fn new(start: Start) -> Self {
+        let client = start.connection.peer_ip();
+        Self {
+            start,
+            method: Method::GET,
+            host: String::new(),
+            raw_target: Bytes::new(),
+            target: String::new(),
+            path_len: 0,
+            client,
+            id: RequestId::new(),
+            trace: None,
+            route: None,
+            captures: Captures::default(),
+            upstream_target: None,
+            upstream_host: None,
+            consumer: None,
+            states: Vec::new(),
+            added_headers: Vec::new(),
+            added_dropped: 0,
+            body: None,
+            replay: None,
+            replay_complete: false,
+            upstream: None,
+            upstream_timeouts: None,
+            sticky_cookie: None,
+            picked: None,
+            last_endpoint: None,
+            tried: TriedSet::new(),
+            attempts: Attempts::default(),
+            asked: false,
+            failed: None,
+            reused: false,
+            sent: false,
+            retire_upstream: false,
+            responded: false,
+            status: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            reason: Reason::Ok,
+            detail: "",
+            upgrade: false,
+            expect_continue: false,
+            times: Times::default(),
+            in_flight: None,
+            logged: false,
+        }
+    }
+
+    /// The normalised path.
+    pub fn path(&self) -> &str {
+        self.target.get(..self.path_len).unwrap_or(&self.target)
+    }
+
+    /// The query.
+    pub fn query(&self) -> Option<&str> {
+        self.target.get(self.path_len + 1..)
+    }
+
+    /// The target the origin gets.
+    pub fn target_to_origin(&self) -> &str {
+        self.upstream_target.as_deref().unwrap_or(&self.target)
+    }
+
+    /// The route's chain, once there is one.
+    pub fn chain(&self) -> Option<&Chain> {
+        self.route.as_deref().map(|route| &route.chain)
+    }
+
+    /// Adds a response field, up to the bound.
+    pub fn add_header(&mut self, name: HeaderName, value: HeaderValue) {
+        if self.added_headers.len() < MAX_ADDED_HEADERS {
+            self.added_headers.push((name, value));
+        } else {
+            self.added_dropped += 1;
+        }
+    }
+
+    /// When the head of the response must have been sent.
+    pub fn deadline(&self) -> Instant {
+        self.start.head_at + self.request_timeout()
+    }
+
+    /// The `request` timeout in force.
+    pub fn request_timeout(&self) -> Duration {
+        self.route
+            .as_deref()
+            .and_then(|route| route.timeouts.request)
+            .unwrap_or(self.start.listener.timeouts.request)
+    }
+
+    /// The largest body in force.
+    pub fn body_limit(&self) -> u64 {
+        self.route
+            .as_deref()
+            .and_then(|route| route.body_bytes)
+            .unwrap_or(self.start.listener.body_bytes)
+    }
+
+    /// Tells the client's stream the limits in force.
+    pub fn set_limits(&self) {
+        if let Some(control) = &self.start.connection.control {
+            let idle = self
+                .route
+                .as_deref()
+                .and_then(|route| route.timeouts.body_idle)
+                .unwrap_or(self.start.listener.timeouts.body_idle);
+            control.set_request(self.body_limit(), idle, Some(self.deadline()));
+        }
+    }
+}

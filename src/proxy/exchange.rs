@@ -1,0 +1,193 @@
+//! The request and the response as filters see them: the context and some header fields, through the
+//! plugin API's traits. Engines lend their header types as [`Headers`].
+
+use std::any::Any;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use farmgate_plugin_api::{Consumer, Facts, Headers, Request, Response, UpstreamRequest};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+use super::ctx::Ctx;
+use super::id::RequestId;
+
+/// The request before and beside every later phase.
+pub struct RequestExchange<'a> {
+    /// The request's state.
+    pub cx: &'a mut Ctx,
+    /// Its header fields.
+    pub headers: &'a mut dyn Headers,
+    /// The filter that looks, for its per-request state.
+    pub filter: u16,
+}
+
+impl Facts for RequestExchange<'_> {
+    fn listener(&self) -> u16 {
+        self.cx.start.listener.slot
+    }
+    fn listener_name(&self) -> &str {
+        &self.cx.start.listener.name
+    }
+    fn method(&self) -> &Method {
+        &self.cx.method
+    }
+    fn scheme(&self) -> &'static str {
+        scheme(self.cx)
+    }
+    fn host(&self) -> &str {
+        &self.cx.host
+    }
+    fn path(&self) -> &str {
+        self.cx.path()
+    }
+    fn query(&self) -> Option<&str> {
+        self.cx.query()
+    }
+    fn headers(&self) -> &HeaderMap {
+        self.headers.map()
+    }
+    fn client_ip(&self) -> IpAddr {
+        self.cx.client
+    }
+    fn capture(&self, name: &str) -> Option<&str> {
+        self.cx.captures.get(name, self.cx.path())
+    }
+    fn consumer(&self) -> Option<&Consumer> {
+        self.cx.consumer.as_ref()
+    }
+}
+
+/// The scheme the client used.
+pub fn scheme(cx: &Ctx) -> &'static str {
+    if cx.start.connection.tls {
+        "https"
+    } else {
+        "http"
+    }
+}
+
+impl Request for RequestExchange<'_> {
+    fn edit(&mut self) -> &mut dyn Headers {
+        self.headers
+    }
+    fn raw_target(&self) -> &[u8] {
+        &self.cx.raw_target
+    }
+    fn target(&self) -> &str {
+        self.cx.target_to_origin()
+    }
+    fn set_target(&mut self, path_and_query: &str) -> bool {
+        let ok = path_and_query.starts_with('/')
+            && path_and_query
+                .bytes()
+                .all(|byte| byte > b' ' && byte < 0x7f && byte != b'#');
+        if ok {
+            self.cx.upstream_target = Some(path_and_query.to_owned());
+        }
+        ok
+    }
+    fn set_upstream_host(&mut self, host: HeaderValue) {
+        self.cx.upstream_host = Some(host);
+    }
+    fn id(&self) -> &str {
+        self.cx.id.as_str()
+    }
+    fn set_id(&mut self, id: &str) -> bool {
+        match RequestId::given(id) {
+            Some(id) => {
+                self.cx.id = id;
+                true
+            }
+            None => false,
+        }
+    }
+    fn route(&self) -> Option<&str> {
+        self.cx.route.as_deref().map(|route| &*route.name)
+    }
+    fn started(&self) -> Instant {
+        self.cx.start.head_at
+    }
+    fn add_response_header(&mut self, name: HeaderName, value: HeaderValue) {
+        self.cx.add_header(name, value);
+    }
+    fn set_consumer(&mut self, consumer: Consumer) {
+        self.cx.consumer = Some(consumer);
+    }
+    fn state(&mut self) -> Option<&mut (dyn Any + Send + Sync)> {
+        let filter = self.filter;
+        self.cx
+            .states
+            .iter_mut()
+            .find(|(owner, _)| *owner == filter)
+            .map(|(_, state)| &mut **state)
+    }
+    fn set_state(&mut self, state: Box<dyn Any + Send + Sync>) {
+        let filter = self.filter;
+        self.cx.states.retain(|(owner, _)| *owner != filter);
+        self.cx.states.push((filter, state));
+    }
+}
+
+/// A response on its way, with the request it answers.
+pub struct ResponseExchange<'a> {
+    /// The request.
+    pub request: RequestExchange<'a>,
+    /// The response's fields.
+    pub headers: &'a mut dyn Headers,
+    /// The response's status.
+    pub status: &'a mut StatusCode,
+    /// Made here, not by the origin.
+    pub local: bool,
+}
+
+impl Response for ResponseExchange<'_> {
+    fn request(&mut self) -> &mut dyn Request {
+        &mut self.request
+    }
+    fn status(&self) -> StatusCode {
+        *self.status
+    }
+    fn set_status(&mut self, status: StatusCode) {
+        *self.status = status;
+    }
+    fn edit(&mut self) -> &mut dyn Headers {
+        self.headers
+    }
+    fn is_local(&self) -> bool {
+        self.local
+    }
+}
+
+/// The request as it goes to an endpoint.
+pub struct UpstreamExchange<'a> {
+    /// The client's request.
+    pub request: RequestExchange<'a>,
+    /// The head about to be sent.
+    pub headers: &'a mut dyn Headers,
+}
+
+impl UpstreamRequest for UpstreamExchange<'_> {
+    fn request(&self) -> &dyn Request {
+        &self.request
+    }
+    fn edit(&mut self) -> &mut dyn Headers {
+        self.headers
+    }
+    fn attempt(&self) -> u8 {
+        self.request.cx.attempts.number()
+    }
+    fn upstream(&self) -> &str {
+        self.request
+            .cx
+            .upstream
+            .as_deref()
+            .map_or("", |plan| plan.name())
+    }
+    fn endpoint(&self) -> &str {
+        self.request
+            .cx
+            .picked
+            .as_ref()
+            .map_or("", |picked| &picked.endpoint().configured)
+    }
+}

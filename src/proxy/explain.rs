@@ -1,0 +1,295 @@
+//! The decision for a request, without sending anything: the same tables, the same readers and the
+//! same order as for a request that is served.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use farmgate_plugin_api::{Consumer, Facts, Phases};
+use http::{HeaderMap, HeaderValue, Method, header};
+use serde_json::{Value, json};
+
+use super::fields;
+use crate::protocol::client::client_address;
+use crate::protocol::uri::{NormalisedUri, normalise, normalise_host};
+use crate::snapshot::router::{Captures, Outcome};
+use crate::snapshot::{Body, Chain, Listener, Route, Snapshot, Target};
+
+/// A request to be explained.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Asked over TLS.
+    pub tls: bool,
+    /// On this listener; none: the first whose scheme fits.
+    pub listener: Option<String>,
+    /// Method.
+    pub method: Method,
+    /// Target as a client would send it.
+    pub target: String,
+    /// Fields, Host among them.
+    pub headers: HeaderMap,
+    /// The peer of the connection.
+    pub client: IpAddr,
+}
+
+/// The facts of a question.
+struct Asked<'a> {
+    listener: &'a Listener,
+    question: &'a Question,
+    host: String,
+    path: String,
+    query: Option<String>,
+    client: IpAddr,
+    captures: Captures,
+}
+
+impl Facts for Asked<'_> {
+    fn listener(&self) -> u16 {
+        self.listener.slot
+    }
+    fn listener_name(&self) -> &str {
+        &self.listener.name
+    }
+    fn method(&self) -> &Method {
+        &self.question.method
+    }
+    fn scheme(&self) -> &'static str {
+        if self.question.tls { "https" } else { "http" }
+    }
+    fn host(&self) -> &str {
+        &self.host
+    }
+    fn path(&self) -> &str {
+        &self.path
+    }
+    fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+    fn headers(&self) -> &HeaderMap {
+        &self.question.headers
+    }
+    fn client_ip(&self) -> IpAddr {
+        self.client
+    }
+    fn capture(&self, name: &str) -> Option<&str> {
+        self.captures.get(name, &self.path)
+    }
+    fn consumer(&self) -> Option<&Consumer> {
+        None
+    }
+}
+
+/// Explains a request.
+///
+/// # Errors
+/// No listener takes it, or its target is refused.
+pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Value, String> {
+    let listener = listener(snapshot, question)?;
+    let mut uri = NormalisedUri::default();
+    let raw = question.target.as_bytes();
+    if let Err(reject) = normalise(raw, &listener.uri, &mut uri) {
+        return Ok(json!({
+            "listener": *listener.name,
+            "route": null,
+            "reply": { "status": reject.status, "reason": reject.reason.as_str() },
+        }));
+    }
+    let host = question
+        .headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    let lines = |name| {
+        question
+            .headers
+            .get_all(name)
+            .iter()
+            .map(HeaderValue::as_bytes)
+    };
+    let client = client_address(
+        question.client.to_canonical(),
+        &listener.trusted,
+        lines(header::HeaderName::from_static("x-forwarded-for")),
+        lines(header::FORWARDED),
+    );
+    let mut asked = Asked {
+        listener: &listener,
+        question,
+        host: normalise_host(host).into_owned(),
+        path: uri.path(raw).to_owned(),
+        query: uri.query(raw).map(str::to_owned),
+        client: client.ip,
+        captures: Captures::default(),
+    };
+    let mut decision = json!({
+        "listener": *listener.name,
+        "generation": snapshot.generation,
+        "method": question.method.as_str(),
+        "host": asked.host,
+        "path": asked.path,
+        "query": asked.query,
+        "client": asked.client.to_string(),
+        "route": null,
+    });
+    if listener.health_path.as_deref() == Some(asked.path.as_str()) {
+        decision["reply"] = json!({ "status": 200, "reason": "health_path" });
+        return Ok(decision);
+    }
+    let mut captures = Captures::default();
+    let found = snapshot.router.find(&asked, &mut captures);
+    asked.captures = captures;
+    decision["candidates"] = candidates(snapshot, &asked);
+    let route = found.and_then(|index| snapshot.routes.get(index as usize));
+    if let Some(route) = route {
+        decision["route"] = json!(*route.name);
+        decision["captures"] = asked
+            .captures
+            .names()
+            .map(|name| (name.to_owned(), json!(asked.capture(name))))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+        decision["upstream"] = target(route, &asked);
+        decision["body"] = body(&listener.chain, &route.chain);
+    }
+    decision["plugins"] = phases(&listener, route, &asked);
+    Ok(decision)
+}
+
+fn listener(snapshot: &Snapshot, question: &Question) -> Result<Arc<Listener>, String> {
+    let mut all = snapshot.listeners.iter().flatten();
+    let found = match &question.listener {
+        Some(name) => all.find(|listener| *listener.name == **name),
+        // This build terminates no TLS: a proxy before us does, so https finds the first as well.
+        None => all.next(),
+    };
+    found.cloned().ok_or_else(|| match &question.listener {
+        Some(name) => format!("no listener is named {name:?}"),
+        None => "there is no listener".to_owned(),
+    })
+}
+
+fn candidates(snapshot: &Snapshot, asked: &Asked<'_>) -> Value {
+    let name = |index: u32| {
+        snapshot
+            .routes
+            .get(index as usize)
+            .map_or_else(String::new, |route| route.name.to_string())
+    };
+    snapshot
+        .router
+        .explain(asked)
+        .into_iter()
+        .map(|candidate| {
+            let outcome = match candidate.outcome {
+                Outcome::Won => "won".to_owned(),
+                Outcome::Lost(crate::snapshot::router::Why::Outranked { by, level }) => {
+                    format!("lost to {} by {level}", name(by))
+                }
+                Outcome::Lost(why) => format!("does not fit: {why}"),
+            };
+            json!({ "route": name(candidate.route), "outcome": outcome })
+        })
+        .collect()
+}
+
+fn target(route: &Route, asked: &Asked<'_>) -> Value {
+    match &route.target {
+        Target::None => Value::Null,
+        Target::One(plan) => json!({ "name": **plan.name(), "share": 1.0 }),
+        Target::Split(split, plans) => {
+            let cookie = route
+                .sticky
+                .as_ref()
+                .and_then(|sticky| fields::cookie(&asked.question.headers, &sticky.cookie));
+            let kept = cookie.and_then(|value| {
+                (0..plans.len())
+                    .find(|side| split.id(*side).is_some_and(|id| id.as_str() == value))
+            });
+            plans
+                .iter()
+                .enumerate()
+                .map(|(side, plan)| {
+                    let share = match kept {
+                        Some(kept) => f64::from(u8::from(kept == side)),
+                        None => split.share(side).unwrap_or_default(),
+                    };
+                    json!({ "name": **plan.name(), "share": share, "sticky": kept == Some(side) })
+                })
+                .collect()
+        }
+    }
+}
+
+fn body(listener: &Chain, route: &Chain) -> Value {
+    match super::pipeline::body_plan(listener, route) {
+        Body::Stream => json!("streamed"),
+        Body::Buffer { limit, refuse } => {
+            json!({ "buffered_bytes": limit, "over": if refuse { "413" } else { "streamed" } })
+        }
+    }
+}
+
+/// The filters of each phase, in order.
+fn phases(listener: &Listener, route: Option<&Arc<Route>>, asked: &Asked<'_>) -> Value {
+    let mut out = serde_json::Map::new();
+    for (phase, name) in Phases::ALL {
+        let chains = [Some(&listener.chain), route.map(|route| &route.chain)];
+        let filters: Vec<Value> = chains
+            .into_iter()
+            .flatten()
+            .flat_map(|chain| chain.phase(phase))
+            .map(|link| {
+                let mut entry = json!({ "plugin": *link.instance.name, "kind": link.instance.kind });
+                if let Some(when) = &link.when {
+                    entry["when"] = json!(when.to_string());
+                    entry["runs"] = json!(when.holds(asked));
+                }
+                entry
+            })
+            .collect();
+        if !filters.is_empty() {
+            out.insert(name.to_owned(), filters.into());
+        }
+    }
+    out.into()
+}
+
+/// A decision for people.
+pub fn render(decision: &Value) -> String {
+    let mut out = String::new();
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    };
+    // Writing to a String cannot fail.
+    for key in ["listener", "method", "host", "path", "query", "client", "route", "captures", "upstream", "body", "reply"] {
+        let value = decision.get(key).unwrap_or(&Value::Null);
+        let empty = value.as_object().is_some_and(serde_json::Map::is_empty);
+        if key == "route" || !(value.is_null() || empty) {
+            let _ = writeln!(out, "{key:<10} {}", text(value));
+        }
+    }
+    for (phase, filters) in decision["plugins"].as_object().into_iter().flatten() {
+        let names: Vec<String> = filters
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|filter| {
+                let skipped = if filter["runs"] == false { " (skipped by when)" } else { "" };
+                format!("{}{skipped}", text(&filter["plugin"]))
+            })
+            .collect();
+        let _ = writeln!(out, "{phase:<17} {}", names.join(", "));
+    }
+    let _ = writeln!(out, "candidates");
+    for candidate in decision["candidates"].as_array().into_iter().flatten() {
+        let _ = writeln!(
+            out,
+            "  {:<20} {}",
+            text(&candidate["route"]),
+            text(&candidate["outcome"])
+        );
+    }
+    out.trim_end().to_owned()
+}

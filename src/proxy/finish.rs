@@ -1,0 +1,172 @@
+//! The end of a request: counters, the access log record, the `log` phase. Once per request.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use farmgate_plugin_api::Headers;
+use farmgate_plugin_api::filter::Outcome;
+use http::{StatusCode, header};
+
+use super::chains;
+use super::ctx::Ctx;
+use crate::telemetry::Reason;
+use crate::telemetry::access_log::{AccessRecord, Text, Timings};
+use crate::telemetry::clock;
+
+/// Counts and logs the request. Later calls do nothing.
+pub fn finish(cx: &mut Ctx, headers: &mut (dyn Headers + '_)) {
+    if std::mem::replace(&mut cx.logged, true) {
+        return;
+    }
+    let now = Instant::now();
+    let total = now.saturating_duration_since(cx.start.head_at);
+    let total_ns = u64::try_from(total.as_nanos()).unwrap_or(u64::MAX);
+    attempt_ended(cx, now);
+    if cx.status == 0 && matches!(cx.reason, Reason::ClientClosed | Reason::ClientReset) {
+        cx.status = 499;
+    }
+    count(cx, total_ns);
+    run_log_phase(cx, headers, total_ns);
+
+    let node = Arc::clone(&cx.start.node);
+    let log = node.access_log.load();
+    let ring = node.explain.load();
+    if log.is_none() && ring.is_none() {
+        return;
+    }
+    let record = Arc::new(record(cx, headers, total_ns));
+    if let Some(ring) = &*ring {
+        ring.push(&record);
+    }
+    if let Some(log) = &*log {
+        log.submit(record);
+    }
+}
+
+/// The attempt under way ended at `now`: its times, and what the balancer learns of it.
+pub fn attempt_ended(cx: &mut Ctx, now: Instant) {
+    let Some(picked) = cx.picked.take() else {
+        return;
+    };
+    let elapsed = cx
+        .times
+        .attempt
+        .map(|at| now.saturating_duration_since(at))
+        .unwrap_or_default();
+    if let Some(plan) = &cx.upstream {
+        plan.metrics
+            .total
+            .observe_ns(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
+    }
+    match cx.times.first_byte {
+        Some(first_byte) => picked.guard.answered(now, first_byte),
+        None if cx.reason.is_ok() || cx.reason.source() == crate::telemetry::reason::Source::Downstream => {}
+        None => picked.guard.failed(now, elapsed),
+    }
+    cx.last_endpoint = Some(Arc::clone(picked.endpoint()));
+}
+
+fn count(cx: &mut Ctx, total_ns: u64) {
+    let upstream = cx.upstream.as_deref().map(|plan| plan.name());
+    let listener = &cx.start.listener;
+    match cx.route.as_deref() {
+        Some(route) => {
+            route
+                .metrics
+                .ended(cx.reason, total_ns, cx.bytes_in, cx.bytes_out);
+            let key = (listener.slot, upstream.cloned());
+            let known = route.by_code.read().get(&key).cloned();
+            let metrics = known.unwrap_or_else(|| {
+                let name = upstream.map_or("none", |name| &**name);
+                let fresh = cx
+                    .start
+                    .node
+                    .metrics
+                    .requests(&listener.name, &route.name, name);
+                route.by_code.write().entry(key).or_insert(fresh).clone()
+            });
+            metrics.ended(cx.status);
+        }
+        None => {
+            let metrics = &cx.start.snapshot.unrouted;
+            metrics.ended(cx.reason, total_ns, cx.bytes_in, cx.bytes_out);
+            listener.metrics.request_rejected(cx.reason);
+        }
+    }
+    cx.in_flight = None;
+}
+
+fn run_log_phase(cx: &mut Ctx, headers: &mut (dyn Headers + '_), total_ns: u64) {
+    let listener = Arc::clone(&cx.start.listener);
+    let route = cx.route.clone();
+    let outcome = Outcome {
+        status: StatusCode::from_u16(cx.status).ok(),
+        reason: cx.reason.as_str(),
+        bytes_in: cx.bytes_in,
+        bytes_out: cx.bytes_out,
+        total_us: total_ns / 1000,
+    };
+    for chain in [Some(&listener.chain), route.as_deref().map(|r| &r.chain)]
+        .into_iter()
+        .flatten()
+    {
+        chains::log(&chain.log, cx, headers, &outcome);
+    }
+}
+
+fn record(cx: &Ctx, headers: &dyn Headers, total_ns: u64) -> AccessRecord {
+    let mut record = AccessRecord::new(clock::unix_ms(), cx.reason, cx.status);
+    let nanos = |d: std::time::Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
+    record.generation = cx.start.snapshot.generation;
+    record.bytes_in = cx.bytes_in;
+    record.bytes_out = cx.bytes_out;
+    record.client = Some(cx.client);
+    record.attempt = if cx.asked { cx.attempts.number() } else { 0 };
+    record.timings = Timings {
+        connect_ns: cx.times.connect.map(nanos),
+        first_byte_ns: cx.times.first_byte.map(nanos),
+        total_ns,
+        ..Timings::default()
+    };
+    record.set(Text::RequestId, cx.id.as_str());
+    record.set(Text::Listener, &*cx.start.listener.name);
+    if let Some(route) = cx.route.as_deref() {
+        record.set(Text::Route, &*route.name);
+    }
+    if let Some(plan) = cx.upstream.as_deref() {
+        record.set(Text::Upstream, &**plan.name());
+    }
+    if let Some(endpoint) = &cx.last_endpoint {
+        record.set(Text::Endpoint, &*endpoint.configured);
+    }
+    record.set(Text::Method, cx.method.as_str());
+    record.set(Text::Host, &cx.host);
+    record.set(Text::Path, &cx.raw_target);
+    record.set(
+        Text::Protocol,
+        if cx.start.connection.h2 {
+            "HTTP/2.0"
+        } else {
+            "HTTP/1.1"
+        },
+    );
+    let map = headers.map();
+    if let Some(agent) = map.get(header::USER_AGENT) {
+        record.set(Text::UserAgent, agent);
+    }
+    if let Some(referer) = map.get(header::REFERER) {
+        record.set(Text::Referer, referer);
+    }
+    if let Some(trace) = &cx.trace {
+        record.set(Text::TraceId, trace);
+    }
+    if let Some(consumer) = &cx.consumer {
+        record.set(Text::Consumer, &*consumer.name);
+    }
+    for (name, text) in cx.start.node.log_headers.load().iter() {
+        if let Some(value) = map.get(name) {
+            record.header(text, value.as_bytes());
+        }
+    }
+    record
+}

@@ -1,0 +1,20 @@
+//! The request: from its head to its log record.
+//!
+//! Read [`pipeline`] first: it is the order of things. [`ctx`] is what a request knows, [`exchange`]
+//! what filters see of it, [`chains`] how filters are called, [`fields`] the header fields we write,
+//! [`respond`] the answers we make, [`finish`] the end. What clients send is read in `crate::protocol`.
+//! [`pingora`] is the engine that carries the bytes; nothing else here knows it.
+
+pub mod chains;
+pub mod connection;
+pub mod control;
+pub mod ctx;
+pub mod exchange;
+pub mod explain;
+pub mod fields;
+pub mod finish;
+pub mod id;
+pub mod pingora;
+pub mod pipeline;
+pub mod request;
+pub mod respond;

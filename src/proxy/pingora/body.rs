@@ -1,0 +1,72 @@
+//! The request's body: declared length, buffering, and limits while it streams.
+
+use bytes::Bytes;
+use farmgate_plugin_api::exchange::BufferedBody;
+use http::header;
+use pingora_proxy::Session;
+
+use crate::proxy::ctx::Ctx;
+use crate::telemetry::Reason;
+
+/// The declared length; `Some(0)` when there is no body, `None` when only its end will tell.
+pub(super) fn declared_length(session: &mut Session) -> Option<u64> {
+    if session.is_body_empty() {
+        return Some(0);
+    }
+    session
+        .req_header()
+        .headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+/// Reads the body, up to `limit` bytes. A longer one is refused, or its rest is left to stream.
+pub(super) async fn read(
+    session: &mut Session,
+    cx: &mut Ctx,
+    limit: u64,
+    refuse: bool,
+) -> Result<BufferedBody, Reason> {
+    let mut body = BufferedBody::default();
+    if cx.expect_continue && session.write_continue_response().await.is_err() {
+        return Err(Reason::ClientClosed);
+    }
+    let deadline = cx.deadline();
+    loop {
+        let read = tokio::time::timeout_at(deadline.into(), session.read_request_body()).await;
+        let chunk = match read {
+            Ok(Ok(Some(chunk))) => chunk,
+            Ok(Ok(None)) => return Ok(body),
+            Ok(Err(_)) => {
+                let cut = cx.start.connection.control.as_deref().and_then(|c| c.cut());
+                return Err(cut.unwrap_or(Reason::ClientClosed));
+            }
+            Err(_) => return Err(Reason::RequestTimeout),
+        };
+        let len = body.len() as u64 + chunk.len() as u64;
+        if len > cx.body_limit() || (refuse && len > limit) {
+            return Err(Reason::BodyTooLarge);
+        }
+        body.push(chunk);
+        if len > limit {
+            body.partial = !session.is_body_done();
+            return Ok(body);
+        }
+    }
+}
+
+/// A piece goes by: the limit holds for HTTP/2 too, whose streams have no guard of their own.
+pub(super) fn passed(
+    session: &Session,
+    cx: &mut Ctx,
+    chunk: Option<&Bytes>,
+) -> Result<(), Reason> {
+    let _ = chunk;
+    if session.body_bytes_read() as u64 > cx.body_limit() {
+        return Err(Reason::BodyTooLarge);
+    }
+    Ok(())
+}

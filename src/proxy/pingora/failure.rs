@@ -1,0 +1,87 @@
+//! Pingora's errors, told apart by where the attempt stood.
+
+use pingora_core::{Error, ErrorSource, ErrorType};
+
+use crate::proxy::ctx::Ctx;
+use crate::telemetry::Reason;
+use crate::upstream::retry::FailureClass;
+
+/// Why no connection was made.
+pub(super) fn of_connect(e: &Error) -> Reason {
+    match e.etype() {
+        ErrorType::ConnectRefused => Reason::ConnectRefused,
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Reason::ConnectTimeout,
+        ErrorType::InvalidCert => Reason::UpstreamCertificateInvalid,
+        ErrorType::TLSHandshakeFailure
+        | ErrorType::TLSWantX509Lookup
+        | ErrorType::HandshakeError => Reason::UpstreamTlsFailed,
+        _ => Reason::ConnectFailed,
+    }
+}
+
+/// Why an attempt on an established connection failed, and what that means for another one.
+pub(super) fn of_attempt(cx: &Ctx, e: &Error, reused: bool) -> (Reason, FailureClass) {
+    if cx.reason != Reason::Ok {
+        return (cx.reason, FailureClass::Final);
+    }
+    if let Some(cut) = cx.start.connection.control.as_deref().and_then(|c| c.cut()) {
+        return (cut, FailureClass::Final);
+    }
+    match e.esource() {
+        ErrorSource::Downstream => return (of_client(e), FailureClass::Final),
+        ErrorSource::Upstream => {}
+        ErrorSource::Internal | ErrorSource::Unset => {
+            return (Reason::Internal, FailureClass::Final);
+        }
+    }
+    let begun = cx.times.first_byte.is_some();
+    let lost = |before: Reason| {
+        if begun {
+            (Reason::UpstreamBodyCut, FailureClass::Final)
+        } else if reused {
+            (before, FailureClass::ReusedReset)
+        } else {
+            (before, FailureClass::ResetBeforeResponse)
+        }
+    };
+    match e.etype() {
+        ErrorType::ReadTimedout if begun => (Reason::UpstreamIdleTimeout, FailureClass::Final),
+        ErrorType::ReadTimedout => (out_of_time(cx), FailureClass::Final),
+        ErrorType::WriteTimedout => (Reason::UpstreamWriteTimeout, FailureClass::Final),
+        ErrorType::ConnectionClosed => lost(Reason::UpstreamClosed),
+        ErrorType::ReadError | ErrorType::WriteError => lost(Reason::UpstreamReset),
+        ErrorType::H2Error | ErrorType::H2Downgrade => lost(Reason::RefusedStream),
+        ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 | ErrorType::H1Error if !begun => {
+            (Reason::InvalidResponse, FailureClass::Final)
+        }
+        _ if begun => (Reason::UpstreamBodyCut, FailureClass::Final),
+        _ => (Reason::UpstreamReset, FailureClass::ResetBeforeResponse),
+    }
+}
+
+/// The wait for the first byte is cut short by the request's own deadline.
+fn out_of_time(cx: &Ctx) -> Reason {
+    if std::time::Instant::now() >= cx.deadline() {
+        Reason::RequestTimeout
+    } else {
+        Reason::FirstByteTimeout
+    }
+}
+
+fn of_client(e: &Error) -> Reason {
+    match e.etype() {
+        ErrorType::InvalidHTTPHeader => Reason::BadRequest,
+        ErrorType::ReadTimedout => Reason::BodyTimeout,
+        ErrorType::WriteTimedout => Reason::ClientWriteTimeout,
+        ErrorType::H2Error => Reason::ClientReset,
+        _ => Reason::ClientClosed,
+    }
+}
+
+/// The final reason, when the hooks before did not settle it.
+pub(super) fn settle(cx: &mut Ctx, e: &Error) {
+    if cx.reason != Reason::Ok {
+        return;
+    }
+    cx.reason = of_attempt(cx, e, cx.reused).0;
+}

@@ -1,0 +1,142 @@
+//! Responses made here, written through Pingora's session.
+
+use std::time::Duration;
+
+use farmgate_plugin_api::Reply;
+use http::{HeaderValue, Method, StatusCode, header};
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+
+use super::Result;
+use super::headers::{RequestFields, ResponseFields};
+use crate::proxy::ctx::Ctx;
+use crate::proxy::{pipeline, respond};
+use crate::telemetry::Reason;
+
+/// How much of an unread body is read after an answer, so that the connection can be kept.
+const DRAIN_BYTES: u64 = 64 * 1024;
+
+/// Writes a plugin's reply.
+pub(super) async fn reply(session: &mut Session, cx: &mut Ctx, reply: Box<Reply>) -> Result<()> {
+    if session.response_written().is_some() {
+        return Ok(());
+    }
+    let reply = respond::complete(cx, reply);
+    write(session, cx, *reply).await
+}
+
+/// Writes the error of `cx.reason`, if it has an answer and none was sent. Gives the status and
+/// whether the connection may serve another request.
+pub(super) async fn error(session: &mut Session, cx: &mut Ctx) -> (u16, bool) {
+    let written = session.response_written().map(|head| head.status.as_u16());
+    if let Some(status) = written {
+        // The head is out: all that is left is to end the body visibly cut, or the filter's own
+        // reply stands.
+        cx.status = status;
+        return (0, false);
+    }
+    if matches!(
+        cx.reason,
+        Reason::ClientClosed | Reason::ClientReset | Reason::ClientWriteTimeout
+    ) {
+        return (0, false);
+    }
+    let Some(answer) = respond::error(cx, cx.reason) else {
+        return (0, false);
+    };
+    let status = answer.status.as_u16();
+    let broken = cx.start.connection.control.as_deref().is_some_and(|c| c.cut().is_some())
+        || matches!(cx.reason, Reason::BadRequest);
+    if broken {
+        session.set_keepalive(None);
+    }
+    let sent = write(session, cx, answer).await.is_ok();
+    (status, sent && !broken)
+}
+
+/// Closes without an answer.
+pub(super) fn reset(session: &mut Session) {
+    session.set_keepalive(None);
+    if session.as_downstream().is_http2() {
+        session
+            .as_downstream_mut()
+            .shutdown_with_reason(h2::Reason::REFUSED_STREAM);
+    }
+}
+
+async fn write(session: &mut Session, cx: &mut Ctx, reply: Reply) -> Result<()> {
+    let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 6))?;
+    for (name, value) in reply.headers {
+        head.append_header(name, value)?;
+    }
+    let mut status = reply.status;
+    {
+        let mut request = RequestFields(session.req_header_mut());
+        let mut response = ResponseFields(&mut head);
+        pipeline::local_head(cx, &mut request, &mut response, &mut status).await;
+    }
+    if status != head.status {
+        head.set_status(status)?;
+    }
+    let bodyless = status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
+        || status.is_informational();
+    if !bodyless {
+        head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(reply.body.len()))?;
+    }
+    finish_request_body(session, cx).await;
+    if let Some((_, value)) = pipeline::closes(cx) {
+        session.set_keepalive(None);
+        head.insert_header(header::CONNECTION, value)?;
+    }
+    responded(cx, &head);
+    let empty = bodyless || reply.body.is_empty() || cx.method == Method::HEAD;
+    session.write_response_header(Box::new(head), empty).await?;
+    if !empty {
+        session.write_response_body(Some(reply.body), true).await?;
+    }
+    Ok(())
+}
+
+/// The head goes to the client now.
+pub(super) fn responded(cx: &mut Ctx, head: &ResponseHeader) {
+    cx.responded = true;
+    cx.status = head.status.as_u16();
+    let connection = &cx.start.connection;
+    if let Some(control) = &connection.control {
+        control.head_sent();
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            let listener = &cx.start.listener.timeouts;
+            let route = cx.route.as_deref().map(|route| route.timeouts);
+            let idle = route
+                .and_then(|own| own.upgrade_idle)
+                .unwrap_or(listener.upgrade_idle);
+            let age = route.and_then(|own| own.upgrade_age).or(listener.upgrade_age);
+            control.start_tunnel(idle, age);
+        }
+    }
+}
+
+/// A small unread body is read, so that the connection can be kept; after a larger one, or one the
+/// client still waits to send, the connection closes.
+async fn finish_request_body(session: &mut Session, cx: &Ctx) {
+    if session.is_body_done() {
+        return;
+    }
+    let small = session
+        .req_header()
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
+        .is_some_and(|length| length <= DRAIN_BYTES);
+    if small && !cx.expect_continue && !session.as_downstream().is_http2() {
+        let drain = session.drain_request_body();
+        if matches!(
+            tokio::time::timeout(Duration::from_secs(1), drain).await,
+            Ok(Ok(()))
+        ) {
+            return;
+        }
+    }
+    session.set_keepalive(None);
+}

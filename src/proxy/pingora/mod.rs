@@ -1,0 +1,528 @@
+//! The Pingora engine: its hooks, translated to the pipeline. Pingora's types stay in this folder
+//! and in `server`; the next Pingora release changes signatures here and nowhere else.
+
+mod body;
+mod dial;
+mod failure;
+mod headers;
+mod local;
+mod peer;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{StatusCode, header};
+use pingora_core::modules::http::HttpModules;
+use pingora_core::protocols::Digest;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
+
+use super::chains::{self, BodyPhase};
+use super::connection::START;
+use super::ctx::Ctx;
+use super::finish::{attempt_ended, finish};
+use super::pipeline::{self, Next};
+use super::request;
+use crate::telemetry::Reason;
+use crate::upstream::retry::Retry;
+use dial::Carried;
+use headers::{RequestFields, ResponseFields};
+
+type Result<T> = pingora_core::Result<T>;
+type Error = pingora_core::BError;
+
+/// Farmgate as Pingora sees it.
+pub struct Engine;
+
+/// The proxy all listeners share.
+pub type Proxy = HttpProxy<Engine>;
+
+/// Builds the proxy. `threads` and `pool` (idle connections per thread) size its shared pool; each
+/// upstream's own bound is kept by the pipeline.
+pub fn build(threads: usize, pool: usize) -> Arc<Proxy> {
+    let conf = ServerConf {
+        threads,
+        upstream_keepalive_pool_size: pool,
+        // The pipeline counts attempts; this only must not be lower.
+        max_retries: 64,
+        ..ServerConf::default()
+    };
+    Arc::new(http_proxy(&Arc::new(conf), Engine))
+}
+
+/// An error of ours on its way through Pingora; the reason travels in the context.
+fn fail(cx: &mut Ctx, reason: Reason) -> Error {
+    if cx.reason == Reason::Ok {
+        cx.reason = reason;
+    }
+    pingora_core::Error::new(pingora_core::ErrorType::Custom(reason.as_str()))
+}
+
+#[async_trait]
+impl ProxyHttp for Engine {
+    type CTX = Option<Box<Ctx>>;
+
+    fn new_ctx(&self) -> Self::CTX {
+        START
+            .try_with(|start| Box::new(Ctx::new(start.clone())))
+            .ok()
+    }
+
+    /// No modules: compression and the like are plugins.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
+        let Some(cx) = ctx.as_deref_mut() else {
+            return Err(pingora_core::Error::new_in(
+                pingora_core::ErrorType::InternalError,
+            ));
+        };
+        let read = {
+            let head = session.req_header();
+            let head = request::Head {
+                method: &head.method,
+                target: head.raw_path(),
+                authority: head.uri.authority().map(|authority| authority.as_str()),
+                headers: &head.headers,
+            };
+            request::read(cx, &head)
+        };
+        if let Err(reason) = read {
+            return Err(fail(cx, reason));
+        }
+        cx.set_limits();
+        let length = body::declared_length(session);
+        let mut next = {
+            let mut fields = RequestFields(session.req_header_mut());
+            pipeline::head(cx, &mut fields, length).await
+        };
+        if let Next::ReadBody { limit, refuse } = next {
+            let buffered = body::read(session, cx, limit, refuse).await;
+            let buffered = match buffered {
+                Ok(buffered) => buffered,
+                Err(reason) => return Err(fail(cx, reason)),
+            };
+            let mut fields = RequestFields(session.req_header_mut());
+            next = pipeline::body(cx, &mut fields, buffered).await;
+        }
+        match next {
+            Next::Forward => Ok(false),
+            Next::Reply(reply) => {
+                cx.reason = Reason::PluginReply;
+                local::reply(session, cx, reply).await?;
+                Ok(true)
+            }
+            Next::Reset | Next::ReadBody { .. } => {
+                cx.reason = Reason::PluginReply;
+                local::reset(session);
+                Ok(true)
+            }
+            Next::Fail(reason) => Err(fail(cx, reason)),
+        }
+    }
+
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        ctx: &mut Self::CTX,
+    ) -> Result<Box<HttpPeer>> {
+        let Some(cx) = ctx.as_deref_mut() else {
+            return Err(pingora_core::Error::new_in(
+                pingora_core::ErrorType::InternalError,
+            ));
+        };
+        if let Some(reason) = cx.failed.take() {
+            if let Some(plan) = &cx.upstream {
+                plan.metrics.retried(reason);
+            }
+            cx.reason = Reason::Ok;
+        }
+        let mut fields = RequestFields(session.req_header_mut());
+        match pipeline::endpoint(cx, &mut fields) {
+            Ok(plan) => peer::build(cx, &plan).map_err(|reason| fail(cx, reason)),
+            Err(reason) => Err(fail(cx, reason)),
+        }
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Self::CTX,
+        mut e: Error,
+    ) -> Error {
+        if let Some(cx) = ctx.as_deref_mut() {
+            let reason = failure::of_connect(&e);
+            let retry = decide(cx, reason, crate::upstream::retry::FailureClass::Connect);
+            e.set_retry(retry);
+        }
+        e
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        digest: Option<&Digest>,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        let Some(cx) = ctx.as_deref_mut() else {
+            return Ok(());
+        };
+        cx.reused = reused;
+        let Some(plan) = cx.upstream.clone() else {
+            return Ok(());
+        };
+        plan.metrics.attempt(reused);
+        if !reused && let Some(at) = cx.times.attempt {
+            let took = at.elapsed();
+            cx.times.connect = Some(took);
+            plan.metrics
+                .connect
+                .observe_ns(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        }
+        cx.retire_upstream =
+            Carried::of(digest).is_some_and(|carried| carried.used(&plan, Instant::now()));
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        upstream_request: &mut RequestHeader,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        let Some(cx) = ctx.as_deref_mut() else {
+            return Ok(());
+        };
+        peer::prepare(cx, upstream_request).map_err(|reason| fail(cx, reason))?;
+        let mut request = RequestFields(session.req_header_mut());
+        let mut upstream = RequestFields(upstream_request);
+        match pipeline::forward(cx, &mut request, &mut upstream).await {
+            Next::Forward => Ok(()),
+            Next::Fail(reason) => Err(fail(cx, reason)),
+            Next::Reply(reply) => {
+                cx.reason = Reason::PluginReply;
+                local::reply(session, cx, reply).await?;
+                Err(fail(cx, Reason::PluginReply))
+            }
+            Next::Reset | Next::ReadBody { .. } => Err(fail(cx, Reason::PluginReply)),
+        }
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        let Some(cx) = ctx.as_deref_mut() else {
+            return Ok(());
+        };
+        body::passed(session, cx, body.as_ref()).map_err(|reason| fail(cx, reason))?;
+        let listener = Arc::clone(&cx.start.listener);
+        let route = cx.route.clone();
+        let mut fields = RequestFields(session.req_header_mut());
+        for chain in [Some(&listener.chain), route.as_deref().map(|r| &r.chain)]
+            .into_iter()
+            .flatten()
+        {
+            let links = &chain.request_chunk;
+            chains::body_chunk(links, BodyPhase::Request, cx, &mut fields, body, end_of_stream)
+                .map_err(|reason| fail(cx, reason))?;
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        let Some(cx) = ctx.as_deref_mut() else {
+            return Ok(());
+        };
+        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS
+        {
+            return Ok(());
+        }
+        if let (Some(sent), None) = (cx.times.sent, cx.times.first_byte) {
+            let took = sent.elapsed();
+            cx.times.first_byte = Some(took);
+            if let Some(plan) = &cx.upstream {
+                plan.metrics
+                    .first_byte
+                    .observe_ns(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+            }
+        }
+        headers::strip_hop_by_hop(response);
+        let mut status = response.status;
+        let next = {
+            let mut request = RequestFields(session.req_header_mut());
+            let mut fields = ResponseFields(response);
+            pipeline::origin_head(cx, &mut request, &mut fields, &mut status).await
+        };
+        self.after_head(session, cx, response, status, next).await
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Self::CTX,
+    ) -> Result<Option<Duration>> {
+        pass_chunk(session, body, end_of_stream, ctx, BodyPhase::Origin)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        let Some(cx) = ctx.as_deref_mut() else {
+            return Ok(());
+        };
+        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS
+        {
+            return Ok(());
+        }
+        let mut status = response.status;
+        let next = {
+            let mut request = RequestFields(session.req_header_mut());
+            let mut fields = ResponseFields(response);
+            pipeline::response_head(cx, &mut request, &mut fields, &mut status).await
+        };
+        self.after_head(session, cx, response, status, next).await?;
+        if let Some((_, value)) = pipeline::closes(cx)
+            && response.status != StatusCode::SWITCHING_PROTOCOLS
+        {
+            session.set_keepalive(None);
+            let _ = response.insert_header(header::CONNECTION, value);
+        }
+        local::responded(cx, response);
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Self::CTX,
+    ) -> Result<Option<Duration>> {
+        pass_chunk(session, body, end_of_stream, ctx, BodyPhase::Delivery)
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        e: Error,
+        ctx: &mut Self::CTX,
+        client_reused: bool,
+    ) -> Error {
+        let _ = peer;
+        let mut e = e;
+        let Some(cx) = ctx.as_deref_mut() else {
+            e.set_retry(false);
+            return e;
+        };
+        let (reason, class) = failure::of_attempt(cx, &e, client_reused);
+        let replayable = cx.replay_complete || !session.as_ref().retry_buffer_truncated();
+        let again = !cx.responded
+            && session.response_written().is_none()
+            && replayable
+            && decide(cx, reason, class);
+        if !again && cx.reason == Reason::Ok {
+            cx.reason = reason;
+        }
+        e.set_retry(again);
+        e
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        e: &pingora_core::Error,
+        ctx: &mut Self::CTX,
+    ) -> FailToProxy {
+        let Some(cx) = ctx.as_deref_mut() else {
+            session.set_keepalive(None);
+            let _ = session.respond_error(500).await;
+            return FailToProxy {
+                error_code: 500,
+                can_reuse_downstream: false,
+            };
+        };
+        failure::settle(cx, e);
+        let (error_code, can_reuse_downstream) = local::error(session, cx).await;
+        FailToProxy {
+            error_code,
+            can_reuse_downstream,
+        }
+    }
+
+    async fn logging(
+        &self,
+        session: &mut Session,
+        e: Option<&pingora_core::Error>,
+        ctx: &mut Self::CTX,
+    ) {
+        let Some(cx) = ctx.as_deref_mut() else { return };
+        if let Some(e) = e {
+            failure::settle(cx, e);
+        }
+        cx.bytes_out = session.body_bytes_sent() as u64;
+        cx.bytes_in = session.body_bytes_read() as u64;
+        if let Some(written) = session.response_written() {
+            cx.status = written.status.as_u16();
+        }
+        let mut fields = RequestFields(session.req_header_mut());
+        finish(cx, &mut fields);
+    }
+
+    fn upstream_read_timeouts_after_header(
+        &self,
+        ctx: &Self::CTX,
+    ) -> (Option<Duration>, Option<Duration>) {
+        let Some(timeouts) = ctx.as_deref().and_then(|cx| cx.upstream_timeouts) else {
+            return (None, None);
+        };
+        // Without a word of the configuration a tunnel is bounded by the client side alone, which
+        // counts both directions.
+        let tunnel = timeouts.tunnel_idle.unwrap_or(Duration::from_secs(30 * 86400));
+        (Some(timeouts.idle), Some(tunnel))
+    }
+
+    fn buffered_request_body(&self, ctx: &mut Self::CTX) -> Option<Bytes> {
+        ctx.as_deref().and_then(|cx| cx.replay.clone())
+    }
+
+    fn suppress_error_log(
+        &self,
+        _session: &Session,
+        _ctx: &Self::CTX,
+        _error: &pingora_core::Error,
+    ) -> bool {
+        // The access log names every failure with its reason.
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &Self::CTX,
+        _error: &pingora_core::Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+impl Engine {
+    /// What a response phase decided: a changed status, or another response altogether.
+    async fn after_head(
+        &self,
+        session: &mut Session,
+        cx: &mut Ctx,
+        response: &mut ResponseHeader,
+        status: StatusCode,
+        next: Next,
+    ) -> Result<()> {
+        match next {
+            Next::Forward => {
+                if status != response.status {
+                    response.set_status(status)?;
+                }
+                Ok(())
+            }
+            Next::Reply(reply) => {
+                cx.reason = Reason::PluginReply;
+                local::reply(session, cx, reply).await?;
+                Err(fail(cx, Reason::PluginReply))
+            }
+            Next::Fail(reason) => Err(fail(cx, reason)),
+            Next::Reset | Next::ReadBody { .. } => Err(fail(cx, Reason::PluginReply)),
+        }
+    }
+}
+
+/// Whether the failed attempt is followed by another one, and what is noted of it.
+fn decide(cx: &mut Ctx, reason: Reason, class: crate::upstream::retry::FailureClass) -> bool {
+    let policy = cx
+        .route
+        .as_deref()
+        .and_then(|route| route.retry.clone())
+        .or_else(|| cx.upstream.as_deref().map(|plan| Arc::clone(&plan.retry)));
+    let sent = cx.sent;
+    let verdict = match policy {
+        Some(policy) if Instant::now() < cx.deadline() => {
+            cx.attempts.failed(&policy, &cx.method, class, sent)
+        }
+        _ => Retry::No,
+    };
+    cx.reason = reason;
+    if let Some(plan) = &cx.upstream
+        && let Some(picked) = &cx.picked
+    {
+        plan.endpoint_failed(picked.endpoint(), reason);
+    }
+    let id = cx.picked.as_ref().map(|picked| picked.endpoint().state.id());
+    attempt_ended(cx, Instant::now());
+    match verdict {
+        Retry::No => false,
+        Retry::Again => {
+            cx.failed = Some(reason);
+            if let Some(id) = id {
+                cx.tried.insert(id);
+            }
+            true
+        }
+        // The endpoint is not at fault: an idle connection had ended.
+        Retry::AgainFree => {
+            cx.failed = Some(reason);
+            true
+        }
+    }
+}
+
+fn pass_chunk(
+    session: &mut Session,
+    body: &mut Option<Bytes>,
+    end: bool,
+    ctx: &mut Option<Box<Ctx>>,
+    phase: BodyPhase,
+) -> Result<Option<Duration>> {
+    let Some(cx) = ctx.as_deref_mut() else {
+        return Ok(None);
+    };
+    let listener = Arc::clone(&cx.start.listener);
+    let route = cx.route.clone();
+    for chain in [Some(&listener.chain), route.as_deref().map(|r| &r.chain)]
+        .into_iter()
+        .flatten()
+    {
+        let links = match phase {
+            BodyPhase::Request => &chain.request_chunk,
+            BodyPhase::Origin => &chain.origin_body,
+            BodyPhase::Delivery => &chain.response_body,
+        };
+        if links.is_empty() {
+            continue;
+        }
+        let mut fields = RequestFields(session.req_header_mut());
+        chains::body_chunk(links, phase, cx, &mut fields, body, end)
+            .map_err(|reason| fail(cx, reason))?;
+    }
+    Ok(None)
+}

@@ -1,0 +1,121 @@
+//! The one place where a peer is built and a request is addressed to it: every timeout set, nothing
+//! resolved, nothing left to Pingora's defaults.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderValue, Version, header};
+use pingora_core::protocols::ALPN;
+use pingora_core::protocols::l4::socket::SocketAddr;
+use pingora_core::upstreams::peer::{HttpPeer, PeerOptions, Scheme};
+use pingora_http::RequestHeader;
+
+use super::dial::Dial;
+use crate::proxy::ctx::Ctx;
+use crate::snapshot::{HostMode, UpstreamPlan, UpstreamProtocol};
+use crate::telemetry::Reason;
+use crate::upstream::EndpointAddress;
+
+/// Streams of one HTTP/2 connection to an endpoint.
+const H2_STREAMS: usize = 100;
+/// Finds dead HTTP/2 peers.
+const H2_PING: Duration = Duration::from_secs(30);
+
+/// The peer of the attempt that begins.
+pub(super) fn build(cx: &Ctx, plan: &Arc<UpstreamPlan>) -> Result<Box<HttpPeer>, Reason> {
+    let picked = cx.picked.as_ref().ok_or(Reason::Internal)?;
+    let endpoint = picked.endpoint();
+    let address = match &endpoint.address {
+        EndpointAddress::Socket(address) => SocketAddr::Inet(*address),
+        EndpointAddress::Unix(path) => {
+            let path = std::os::unix::net::SocketAddr::from_pathname(path)
+                .map_err(|_| Reason::ConnectFailed)?;
+            SocketAddr::Unix(path)
+        }
+        // Names are resolved in the background; one that has no address is not picked.
+        EndpointAddress::Name { .. } => return Err(Reason::NoEndpoint),
+    };
+    let timeouts = cx.upstream_timeouts.unwrap_or(plan.timeouts);
+    let left = cx.deadline().saturating_duration_since(Instant::now());
+    let bounded = |own: Duration| own.min(left).max(Duration::from_millis(1));
+
+    let mut options = PeerOptions::new();
+    options.connection_timeout = Some(bounded(timeouts.connect));
+    options.total_connection_timeout = Some(bounded(timeouts.connect));
+    options.read_timeout = Some(bounded(timeouts.first_byte));
+    options.write_timeout = Some(bounded(timeouts.write));
+    options.idle_timeout = Some(plan.pool.idle_timeout);
+    match plan.protocol {
+        UpstreamProtocol::Http1 | UpstreamProtocol::Auto => options.alpn = ALPN::H1,
+        UpstreamProtocol::H2 => {
+            options.alpn = ALPN::H2;
+            options.max_h2_streams = H2_STREAMS;
+            options.h2_ping_interval = Some(H2_PING);
+        }
+    }
+    options.custom_l4 = Some(Arc::new(Dial {
+        plan: Arc::clone(plan),
+        endpoint: Arc::clone(&endpoint.state),
+        timeout: bounded(timeouts.connect),
+    }));
+    Ok(Box::new(HttpPeer {
+        _address: address,
+        scheme: Scheme::HTTP,
+        sni: String::new(),
+        proxy: None,
+        client_cert_key: None,
+        group_key: plan.group_key,
+        options,
+    }))
+}
+
+/// Addresses the request to the endpoint: target, Host, framing. Hop-by-hop fields are gone.
+pub(super) fn prepare(cx: &Ctx, request: &mut RequestHeader) -> Result<(), Reason> {
+    let plan = cx.upstream.as_deref().ok_or(Reason::Internal)?;
+    let target = cx.target_to_origin();
+    let from_h2 = cx.start.connection.h2;
+    let client_host = match request.headers.get(header::HOST) {
+        Some(host) => Some(host.clone()),
+        None => request
+            .uri
+            .authority()
+            .and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()),
+    };
+    if from_h2 || request.raw_path() != target.as_bytes() {
+        request
+            .set_raw_path(target.as_bytes())
+            .map_err(|_| Reason::Internal)?;
+    }
+    let host = match (&cx.upstream_host, &plan.host) {
+        (Some(host), _) => Some(host.clone()),
+        (None, HostMode::Keep) => client_host,
+        (None, HostMode::Name(host)) => Some(host.clone()),
+        (None, HostMode::Endpoint) => cx.picked.as_ref().and_then(|picked| {
+            match &picked.endpoint().address {
+                EndpointAddress::Unix(_) => Some(HeaderValue::from_static("localhost")),
+                _ => HeaderValue::from_str(&picked.endpoint().configured).ok(),
+            }
+        }),
+    };
+    let insert = |request: &mut RequestHeader, name, value: HeaderValue| {
+        request.insert_header(name, value).map_err(|_| Reason::Internal)
+    };
+    if let Some(host) = host {
+        insert(request, header::HOST, host)?;
+    }
+    if cx.replay_complete
+        && let Some(body) = &cx.replay
+    {
+        // The body was read to its end and may have been changed: its length is known now.
+        request.remove_header(&header::TRANSFER_ENCODING);
+        request.remove_header(&header::EXPECT);
+        let declared = request.headers.contains_key(header::CONTENT_LENGTH);
+        if declared || !body.is_empty() {
+            insert(request, header::CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+        }
+    }
+    if cx.retire_upstream && request.version != Version::HTTP_2 {
+        insert(request, header::CONNECTION, HeaderValue::from_static("close"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,337 @@
+//! The hot path: what happens to a request, in order. It sequences and branches; the leaves decide.
+//!
+//! An engine calls, for every request: [`head`]; if that says so it reads the body and calls
+//! [`body`]; then, per attempt, [`endpoint`] and [`forward`]; then [`origin_head`] and
+//! [`response_head`] for the answer, or [`local_head`] for one made here; and [`super::finish`] at
+//! the end. No engine type is named in this file, so a second engine can call the same functions.
+//!
+//! | step of a request's life | function |
+//! |---|---|
+//! | 3 head: identity headers, client address | [`head`] |
+//! | 4-6 listener's plugins, route, its plugins | [`head`] |
+//! | 7 buffered body | [`body`] |
+//! | 9 endpoint, upstream request | [`endpoint`], [`forward`] |
+//! | 11 origin's head | [`origin_head`] |
+//! | 12 response head | [`response_head`], [`local_head`] |
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use farmgate_plugin_api::exchange::BufferedBody;
+use farmgate_plugin_api::{Headers, Reply};
+use http::{HeaderValue, StatusCode, header};
+
+use super::chains::{self, Decision, ResponsePhase};
+use super::ctx::Ctx;
+use super::exchange::RequestExchange;
+use super::{fields, id, respond};
+use crate::snapshot::chain::Body;
+use crate::snapshot::{Chain, Route, Target, UpstreamPlan};
+use crate::telemetry::Reason;
+use crate::upstream::hash::stable_hash;
+
+/// What is to be done after a step.
+pub enum Next {
+    /// Go on to the origin.
+    Forward,
+    /// Read the body up to this many bytes first, then call [`body`].
+    ReadBody {
+        /// Most bytes to hold.
+        limit: u64,
+        /// A longer body is refused, not streamed on.
+        refuse: bool,
+    },
+    /// Answer with this.
+    Reply(Box<Reply>),
+    /// Close or reset without an answer.
+    Reset,
+    /// Answer with the error of this reason.
+    Fail(Reason),
+}
+
+impl From<Decision> for Next {
+    fn from(decision: Decision) -> Self {
+        match decision {
+            Decision::Continue => Self::Forward,
+            Decision::Reply(reply) => Self::Reply(reply),
+            Decision::Reset => Self::Reset,
+            Decision::Fail(reason) => Self::Fail(reason),
+        }
+    }
+}
+
+/// Steps 3 to 6. `content_length` is the declared length of the body, if any.
+pub async fn head(
+    cx: &mut Ctx,
+    headers: &mut (dyn Headers + '_),
+    content_length: Option<u64>,
+) -> Next {
+    let listener = Arc::clone(&cx.start.listener);
+    if listener.health_path.as_deref() == Some(cx.path()) {
+        return Next::Reply(respond::health(&cx.start.node));
+    }
+    for name in &cx.start.snapshot.identity_headers {
+        headers.remove(name);
+    }
+    fields::read_client(cx, headers.map());
+    fields::read_trace(cx, headers.map());
+
+    let decision = chains::request_head(&listener.chain.request_head, cx, headers).await;
+    if !matches!(decision, Decision::Continue) {
+        return decision.into();
+    }
+    let Some(route) = find_route(cx, headers) else {
+        return Next::Fail(Reason::NoRoute);
+    };
+    cx.route = Some(Arc::clone(&route));
+    cx.set_limits();
+    if content_length.is_some_and(|length| length > cx.body_limit()) {
+        return Next::Fail(Reason::BodyTooLarge);
+    }
+    let decision = chains::request_head(&route.chain.request_head, cx, headers).await;
+    if !matches!(decision, Decision::Continue) {
+        return decision.into();
+    }
+    match body_plan(&listener.chain, &route.chain) {
+        Body::Buffer { limit, refuse } if content_length != Some(0) => {
+            // What the declared length rules out need not be read.
+            if refuse && content_length.is_some_and(|length| length > limit) {
+                return Next::Fail(Reason::BodyTooLarge);
+            }
+            Next::ReadBody { limit, refuse }
+        }
+        Body::Buffer { .. } => body(cx, headers, BufferedBody::default()).await,
+        Body::Stream => target(cx, headers, &route),
+    }
+}
+
+/// Step 7: the body is here.
+pub async fn body(
+    cx: &mut Ctx,
+    headers: &mut (dyn Headers + '_),
+    mut buffered: BufferedBody,
+) -> Next {
+    let Some(route) = cx.route.clone() else {
+        return Next::Fail(Reason::Internal);
+    };
+    let listener = Arc::clone(&cx.start.listener);
+    for links in [&listener.chain.request_body, &route.chain.request_body] {
+        let decision = chains::request_body(links, cx, headers, &mut buffered).await;
+        if !matches!(decision, Decision::Continue) {
+            return decision.into();
+        }
+    }
+    cx.replay_complete = !buffered.partial;
+    cx.replay = Some(buffered.to_bytes());
+    target(cx, headers, &route)
+}
+
+fn find_route(cx: &mut Ctx, headers: &mut (dyn Headers + '_)) -> Option<Arc<Route>> {
+    let snapshot = Arc::clone(&cx.start.snapshot);
+    let mut captures = std::mem::take(&mut cx.captures);
+    let facts = RequestExchange {
+        cx: &mut *cx,
+        headers,
+        filter: u16::MAX,
+    };
+    let found = snapshot.router.find(&facts, &mut captures);
+    cx.captures = captures;
+    snapshot.routes.get(found? as usize).cloned()
+}
+
+pub(super) fn body_plan(listener: &Chain, route: &Chain) -> Body {
+    match (listener.body, route.body) {
+        (Body::Stream, other) | (other, Body::Stream) => other,
+        (
+            Body::Buffer {
+                limit: a,
+                refuse: refuse_a,
+            },
+            Body::Buffer {
+                limit: b,
+                refuse: refuse_b,
+            },
+        ) => match (refuse_a, refuse_b) {
+            (true, false) => listener.body,
+            (false, true) => route.body,
+            (true, true) => Body::Buffer {
+                limit: a.min(b),
+                refuse: true,
+            },
+            (false, false) => Body::Buffer {
+                limit: a.max(b),
+                refuse: false,
+            },
+        },
+    }
+}
+
+/// Chooses the upstream of the route.
+fn target(cx: &mut Ctx, headers: &mut (dyn Headers + '_), route: &Route) -> Next {
+    let plan = match &route.target {
+        Target::None => return Next::Fail(Reason::NoRoute),
+        Target::One(plan) => plan,
+        Target::Split(split, plans) => {
+            let cookie = route
+                .sticky
+                .as_ref()
+                .and_then(|sticky| fields::cookie(headers.map(), &sticky.cookie));
+            let choice = split.choose(cookie, id::random());
+            if let (true, Some(sticky)) = (choice.set_cookie, &route.sticky) {
+                cx.sticky_cookie =
+                    split.id(choice.index).and_then(|side| {
+                        fields::sticky_cookie(
+                            &sticky.cookie,
+                            side.as_str(),
+                            cx.start.connection.tls,
+                        )
+                    });
+            }
+            match plans.get(choice.index) {
+                Some(plan) => plan,
+                None => return Next::Fail(Reason::Internal),
+            }
+        }
+    };
+    cx.upstream_timeouts = Some(route.upstream_timeouts.unwrap_or(plan.timeouts));
+    cx.upstream = Some(Arc::clone(plan));
+    Next::Forward
+}
+
+/// Step 9: chooses the endpoint of the next attempt.
+///
+/// # Errors
+/// No endpoint may be used, or the request's time is over.
+pub fn endpoint(
+    cx: &mut Ctx,
+    headers: &mut (dyn Headers + '_),
+) -> Result<Arc<UpstreamPlan>, Reason> {
+    let plan = cx.upstream.clone().ok_or(Reason::Internal)?;
+    let now = Instant::now();
+    if now >= cx.deadline() {
+        return Err(Reason::RequestTimeout);
+    }
+    let hash = plan.hash_key.as_ref().map(|source| {
+        let facts = RequestExchange {
+            cx: &mut *cx,
+            headers,
+            filter: u16::MAX,
+        };
+        source
+            .with_key(&facts, stable_hash)
+            .unwrap_or_else(|| fields::hash_ip(facts.cx.client))
+    });
+    let picked = plan
+        .upstream
+        .pick(hash, &cx.tried, now)
+        .ok_or(Reason::NoEndpoint)?;
+    cx.picked = Some(picked);
+    cx.asked = true;
+    cx.reused = false;
+    cx.retire_upstream = false;
+    cx.times.attempt = Some(now);
+    cx.times.connect = None;
+    cx.times.sent = None;
+    cx.times.first_byte = None;
+    Ok(plan)
+}
+
+/// Step 9: the head that goes to the endpoint: our fields, then the plugins'.
+pub async fn forward(
+    cx: &mut Ctx,
+    request: &mut (dyn Headers + '_),
+    upstream: &mut (dyn Headers + '_),
+) -> Next {
+    fields::forward(cx, upstream);
+    let listener = Arc::clone(&cx.start.listener);
+    let route = cx.route.clone();
+    let route_links = route.as_deref().map(|route| &*route.chain.upstream_request);
+    for links in [
+        Some(&*listener.chain.upstream_request),
+        route_links,
+    ]
+    .into_iter()
+    .flatten()
+    {
+        if links.is_empty() {
+            continue;
+        }
+        let decision = chains::upstream_request(links, cx, request, upstream).await;
+        if !matches!(decision, Decision::Continue) {
+            return decision.into();
+        }
+    }
+    cx.times.sent = Some(Instant::now());
+    cx.sent = true;
+    Next::Forward
+}
+
+/// Step 11: the origin's head, once per fetch, before a cache stores it.
+pub async fn origin_head(
+    cx: &mut Ctx,
+    request: &mut (dyn Headers + '_),
+    response: &mut (dyn Headers + '_),
+    status: &mut StatusCode,
+) -> Next {
+    each_chain(cx, request, response, status, ResponsePhase::Origin).await
+}
+
+/// Step 12: the head of the origin's response on its way to the client.
+pub async fn response_head(
+    cx: &mut Ctx,
+    request: &mut (dyn Headers + '_),
+    response: &mut (dyn Headers + '_),
+    status: &mut StatusCode,
+) -> Next {
+    fields::respond(cx, response);
+    let phase = ResponsePhase::Delivery { local: false };
+    each_chain(cx, request, response, status, phase).await
+}
+
+/// Step 12 for a response made here: replies of plugins and our own errors. A filter that answers
+/// again is not listened to, so that an error cannot go in circles.
+pub async fn local_head(
+    cx: &mut Ctx,
+    request: &mut (dyn Headers + '_),
+    response: &mut (dyn Headers + '_),
+    status: &mut StatusCode,
+) {
+    fields::respond(cx, response);
+    let phase = ResponsePhase::Delivery { local: true };
+    each_chain(cx, request, response, status, phase).await;
+}
+
+async fn each_chain(
+    cx: &mut Ctx,
+    request: &mut (dyn Headers + '_),
+    response: &mut (dyn Headers + '_),
+    status: &mut StatusCode,
+    phase: ResponsePhase,
+) -> Next {
+    let listener = Arc::clone(&cx.start.listener);
+    let route = cx.route.clone();
+    for chain in [Some(&listener.chain), route.as_deref().map(|r| &r.chain)]
+        .into_iter()
+        .flatten()
+    {
+        let list = match phase {
+            ResponsePhase::Origin => &chain.origin_head,
+            ResponsePhase::Delivery { .. } => &chain.response_head,
+        };
+        if list.is_empty() {
+            continue;
+        }
+        let decision = chains::response_head(list, phase, cx, request, response, status).await;
+        if !matches!(decision, Decision::Continue) {
+            return decision.into();
+        }
+    }
+    Next::Forward
+}
+
+/// `Connection: close` towards the client, when the connection must not be kept.
+pub fn closes(cx: &Ctx) -> Option<(header::HeaderName, HeaderValue)> {
+    let close = cx.start.connection.must_close() || cx.start.node.is_draining();
+    (close && !cx.start.connection.h2)
+        .then(|| (header::CONNECTION, HeaderValue::from_static("close")))
+}

@@ -1,0 +1,56 @@
+//! Step 3 of a request's life: what the head says, in the one form everybody sees.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, header};
+
+use super::ctx::Ctx;
+use crate::protocol::uri::{NormalisedUri, normalise, normalise_host};
+use crate::telemetry::Reason;
+
+/// A head as an engine parsed it.
+pub struct Head<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The target as received.
+    pub target: &'a [u8],
+    /// `:authority` of HTTP/2.
+    pub authority: Option<&'a str>,
+    /// The fields.
+    pub headers: &'a HeaderMap,
+}
+
+/// Fills the context from the head.
+///
+/// # Errors
+/// The target cannot be normalised, is too long, or asks for what is not served.
+pub fn read(cx: &mut Ctx, head: &Head<'_>) -> Result<(), Reason> {
+    let listener = &cx.start.listener;
+    cx.in_flight = Some(listener.metrics.requests_in_flight.enter());
+    cx.method = head.method.clone();
+    cx.raw_target = Bytes::copy_from_slice(head.target);
+    if head.target.len() > listener.head.uri_bytes {
+        return Err(Reason::UriTooLong);
+    }
+    if head.headers.len() > usize::from(listener.head.headers) {
+        return Err(Reason::HeaderTooLarge);
+    }
+    if *head.method == Method::CONNECT {
+        return Err(Reason::MethodNotAllowed);
+    }
+    let mut uri = NormalisedUri::default();
+    normalise(head.target, &listener.uri, &mut uri).map_err(|_| Reason::BadRequest)?;
+    cx.target = uri.path_and_query(head.target).to_owned();
+    cx.path_len = uri.path(head.target).len();
+    let host = uri
+        .authority(head.target)
+        .or(head.authority)
+        .or_else(|| head.headers.get(header::HOST)?.to_str().ok())
+        .unwrap_or_default();
+    cx.host = normalise_host(host).into_owned();
+    cx.upgrade = head.headers.contains_key(header::UPGRADE);
+    cx.expect_continue = head
+        .headers
+        .get(header::EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    Ok(())
+}

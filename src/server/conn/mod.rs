@@ -1,0 +1,134 @@
+//! A client connection from its accept to its end.
+//!
+//! accept → PROXY header → which protocol → requests until it closes. Everything that ends before a
+//! request reaches the engine is answered and counted here.
+
+mod h1;
+mod h2;
+mod proxy_header;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use tokio::sync::watch;
+
+use super::gate::Admitted;
+use super::socket::Socket;
+use super::stream::INBOX_BYTES;
+use crate::proxy::connection::{Connection, Node};
+use crate::proxy::control::Control;
+use crate::proxy::pingora::Proxy;
+use crate::snapshot::{Listener, ProxyProtocol};
+use crate::telemetry::Reason;
+
+/// The HTTP/2 connection preface (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a connection task is given.
+pub struct Accepted {
+    /// The node.
+    pub node: Arc<Node>,
+    /// The engine.
+    pub proxy: Arc<Proxy>,
+    /// The listener's slot.
+    pub slot: u16,
+    /// The socket.
+    pub socket: Socket,
+    /// The peer; none on unix sockets.
+    pub peer: Option<SocketAddr>,
+    /// Keeps the connection counted until it ends.
+    pub admitted: Admitted,
+    /// Becomes true when the listener goes: finish what runs, take nothing new.
+    pub shutdown: watch::Receiver<bool>,
+}
+
+/// Serves a connection to its end.
+pub async fn serve(accepted: Accepted) {
+    let Some(listener) = accepted
+        .node
+        .current
+        .load()
+        .listener(accepted.slot)
+        .cloned()
+    else {
+        return;
+    };
+    let _open = listener.metrics.connections_open.enter();
+    if let Err(reason) = begin(accepted, &listener).await {
+        listener.metrics.connection_rejected(reason);
+    }
+}
+
+async fn begin(accepted: Accepted, listener: &Arc<Listener>) -> Result<(), Reason> {
+    let Accepted {
+        node,
+        proxy,
+        slot,
+        mut socket,
+        peer,
+        mut admitted,
+        shutdown,
+    } = accepted;
+    let opened = Instant::now();
+    let deadline = opened + listener.timeouts.header;
+    let mut inbox = BytesMut::with_capacity(INBOX_BYTES);
+    let mut source = peer;
+    let mut proxied = false;
+    if listener.proxy_protocol != ProxyProtocol::Off
+        && let Some(said) =
+            proxy_header::read(&mut socket, &mut inbox, listener, peer, deadline).await?
+    {
+        // `LOCAL` and unknown families say nothing: the peer stands.
+        if let Some(address) = said {
+            source = Some(address);
+            proxied = true;
+            if !admitted.is_client(address.ip(), listener) {
+                return Err(Reason::LimitConnectionsPerIp);
+            }
+        }
+    }
+    let h2 = match (listener.http1, listener.h2c) {
+        (true, true) => proxy_header::is_preface(&mut socket, &mut inbox, deadline).await,
+        (_, h2c) => h2c,
+    };
+    let control = (!h2).then(|| Control::new(opened));
+    let connection = Arc::new(Connection {
+        peer,
+        source,
+        proxied,
+        tls: false,
+        h2,
+        opened,
+        requests: AtomicU64::new(0),
+        control,
+        close: AtomicBool::new(false),
+        forwarded: parking_lot::Mutex::new(None),
+    });
+    let serving = Serving {
+        node,
+        proxy,
+        slot,
+        connection,
+        shutdown,
+        _admitted: admitted,
+    };
+    if h2 {
+        h2::serve(serving, socket, inbox).await;
+    } else {
+        h1::serve(serving, socket, inbox, deadline).await;
+    }
+    Ok(())
+}
+
+/// A connection whose protocol is known.
+struct Serving {
+    node: Arc<Node>,
+    proxy: Arc<Proxy>,
+    slot: u16,
+    connection: Arc<Connection>,
+    shutdown: watch::Receiver<bool>,
+    _admitted: Admitted,
+}

@@ -1,0 +1,222 @@
+//! The control socket's commands, under `/v1/`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::Method;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::super::reload::{Refused, Reloaded};
+use super::super::status::status;
+use super::super::{Server, drain, signals};
+use super::{Answer, admin, json as reply};
+use crate::telemetry::access_log::write_json;
+use crate::telemetry::clock::Rfc3339;
+use crate::upstream::Control;
+
+/// Most bytes of a command.
+const COMMAND_BYTES: usize = 64 * 1024;
+
+/// Commands that later releases bring.
+const LATER: &[&str] = &["upgrade", "purge", "breaker", "waf"];
+
+pub(super) async fn answer(server: &Arc<Server>, request: http::Request<Incoming>) -> Answer {
+    let (head, body) = request.into_parts();
+    let path = head.uri.path().to_owned();
+    let Some(command) = path.strip_prefix("/v1/") else {
+        return admin::answer_to(server, &head.method, &path);
+    };
+    let body = match Limited::new(body, COMMAND_BYTES).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => return refused(413, "the command is too long"),
+    };
+    let (name, rest) = command.split_once('/').unwrap_or((command, ""));
+    match (&head.method, name, rest) {
+        (&Method::GET, "status", "") => reply(200, &status(server)),
+        (&Method::GET, "history", "") => history(server),
+        (&Method::GET, "explain", id) => explain(server, id),
+        (&Method::POST, "reload", "") => changed(server.reload().await),
+        (&Method::POST, "rollback", "") => rollback(server, &body).await,
+        (&Method::POST, "drain", "") => going_down(server, &body).await,
+        (&Method::POST, "reopen-logs", "") => {
+            signals::reopen_logs(server);
+            reply(200, &json!({ "reopened": true }))
+        }
+        (&Method::POST, "endpoint", "") => endpoint(server, &body),
+        (&Method::POST, "plugin", "") => plugin(server, &body),
+        (_, name, _) if LATER.contains(&name) => {
+            refused(501, &format!("{name} is not in this build"))
+        }
+        _ => refused(404, "no such command"),
+    }
+}
+
+fn refused(status: u16, why: &str) -> Answer {
+    reply(status, &json!({ "error": why }))
+}
+
+fn changed(result: Result<Reloaded, Refused>) -> Answer {
+    match result {
+        Ok(done) => reply(
+            200,
+            &json!({
+                "generation": done.generation,
+                "warnings": done.warnings.iter().collect::<Vec<_>>(),
+            }),
+        ),
+        Err(Refused(diagnostics)) => reply(
+            409,
+            &json!({
+                "error": "refused, nothing changed",
+                "diagnostics": diagnostics.iter().collect::<Vec<_>>(),
+                "text": diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            }),
+        ),
+    }
+}
+
+fn history(server: &Server) -> Answer {
+    let current = server.node.current.load().generation;
+    let history = server.history.lock();
+    let entries: Vec<Value> = history
+        .entries()
+        .rev()
+        .map(|entry| {
+            json!({
+                "generation": entry.generation,
+                "at": entry.at,
+                "why": entry.why,
+                "files": entry.files.iter().map(|file| &file.name).collect::<Vec<_>>(),
+                "current": entry.generation == current,
+            })
+        })
+        .collect();
+    reply(200, &json!({ "history": entries }))
+}
+
+fn explain(server: &Server, id: &str) -> Answer {
+    let ring = server.node.explain.load_full();
+    match ring.and_then(|ring| ring.get(id)) {
+        Some(record) => {
+            let mut text = Vec::new();
+            write_json(&record, &mut Rfc3339::default(), &mut text);
+            match serde_json::from_slice::<Value>(&text) {
+                Ok(record) => reply(200, &json!({ "request": record })),
+                Err(error) => refused(500, &error.to_string()),
+            }
+        }
+        None => refused(404, "no request with this id is kept"),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rollback {
+    #[serde(default)]
+    generation: Option<u64>,
+}
+
+async fn rollback(server: &Server, body: &[u8]) -> Answer {
+    let wanted: Rollback = match parse(body) {
+        Ok(wanted) => wanted,
+        Err(answer) => return answer,
+    };
+    let found = server.history.lock().texts(wanted.generation);
+    match found {
+        Some((_, texts)) => changed(server.apply(&texts, "rollback").await),
+        None => refused(409, "no such generation is kept; see `farmgate history`"),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Drain {
+    #[serde(default)]
+    wait: bool,
+}
+
+async fn going_down(server: &Arc<Server>, body: &[u8]) -> Answer {
+    let wanted: Drain = match parse(body) {
+        Ok(wanted) => wanted,
+        Err(answer) => return answer,
+    };
+    if !wanted.wait {
+        server.stop.notify_one();
+        return reply(200, &json!({ "draining": true }));
+    }
+    let drained = drain::drain(server).await;
+    let server = Arc::clone(server);
+    // The answer leaves before the process does.
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        server.stop.notify_one();
+    });
+    reply(200, &json!({ "drained": true, "cut": drained.cut }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndpointChange {
+    upstream: String,
+    address: String,
+    action: String,
+    #[serde(default)]
+    weight: Option<u32>,
+}
+
+fn endpoint(server: &Server, body: &[u8]) -> Answer {
+    let wanted: EndpointChange = match parse(body) {
+        Ok(wanted) => wanted,
+        Err(answer) => return answer,
+    };
+    let snapshot = server.node.current.load();
+    let Some(plan) = snapshot.upstreams.get(wanted.upstream.as_str()) else {
+        return refused(409, &format!("no upstream is named {:?}", wanted.upstream));
+    };
+    let control = match (wanted.action.as_str(), wanted.weight) {
+        ("drain", None) => Control::Drain,
+        ("enable", None) => Control::Enable,
+        ("weight", Some(weight)) => Control::Weight(weight),
+        _ => return refused(409, "the action is drain, enable or weight with a number"),
+    };
+    match plan.upstream.control(&wanted.address, control) {
+        Ok(count) => reply(200, &json!({ "endpoints": count })),
+        Err(error) => refused(409, &error.to_string()),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PluginChange {
+    name: String,
+    on: bool,
+}
+
+fn plugin(server: &Server, body: &[u8]) -> Answer {
+    let wanted: PluginChange = match parse(body) {
+        Ok(wanted) => wanted,
+        Err(answer) => return answer,
+    };
+    let snapshot = server.node.current.load();
+    match snapshot.plugins.get(wanted.name.as_str()) {
+        Some(instance) => {
+            instance.on.store(wanted.on, Ordering::Relaxed);
+            log::warn!(
+                "plugin {} was switched {} by an operator",
+                wanted.name,
+                if wanted.on { "on" } else { "off" }
+            );
+            reply(200, &json!({ "name": wanted.name, "on": wanted.on }))
+        }
+        None => refused(409, &format!("no plugin is named {:?}", wanted.name)),
+    }
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Answer> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| refused(400, &error.to_string()))
+}

@@ -1,0 +1,47 @@
+//! Going down without losing a request.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::Server;
+use crate::proxy::connection::Node;
+
+/// How often a drain looks whether everything has ended.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How long an idle connection of a draining listener is kept for its next request.
+pub async fn idle_grace(node: &Node) {
+    let grace = Duration::from_millis(node.idle_grace_ms.load(Ordering::Relaxed));
+    tokio::time::sleep(grace).await;
+}
+
+/// What a drain left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were still open at the deadline.
+    pub cut: u32,
+}
+
+/// Finishes what runs and takes nothing new: health checks fail, then accepting ends after
+/// `lb_grace`, connections end with their requests, and what is left at the deadline is cut.
+pub async fn drain(server: &Arc<Server>) -> Drained {
+    let times = server.settings().drain;
+    let until = Instant::now() + times.deadline;
+    server.node.draining.store(true, Ordering::SeqCst);
+    log::info!("draining: health checks fail from now on");
+    tokio::time::sleep(times.lb_grace.min(times.deadline)).await;
+    server.listeners.lock().stop();
+    log::info!("draining: no new connections are taken");
+    loop {
+        let open = server.listeners.lock().open();
+        if open == 0 {
+            return Drained { cut: 0 };
+        }
+        if Instant::now() >= until {
+            log::warn!("draining: the deadline cuts {open} connections");
+            return Drained { cut: open };
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,56 @@
+//! Closing without destroying the answer: send FIN, read what the client still sends, then close.
+//!
+//! Closing a socket with unread bytes makes the kernel send a reset, and a reset makes the client's
+//! kernel drop what it has not read yet: the 413 would never be seen (RFC 9112 section 9.6).
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::socket::Socket;
+
+/// How long and how much a closing connection is read, and how many may close at once.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1024 * 1024;
+const MAX_LINGERING: usize = 1024;
+
+static LINGERING: AtomicUsize = AtomicUsize::new(0);
+
+/// Closes `socket` in the background; at once when too many are closing already.
+pub fn spawn(socket: Socket) {
+    if LINGERING.fetch_add(1, Ordering::Relaxed) >= MAX_LINGERING {
+        LINGERING.fetch_sub(1, Ordering::Relaxed);
+        return;
+    }
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => {
+            runtime.spawn(async move {
+                close(socket).await;
+                LINGERING.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        Err(_) => {
+            LINGERING.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Closes `socket` after the client closed its side, or after the bounds.
+pub async fn close(mut socket: Socket) {
+    if socket.shutdown().await.is_err() {
+        return;
+    }
+    let drain = async {
+        let mut scratch = [0u8; 4096];
+        let mut total = 0;
+        while let Ok(n) = socket.read(&mut scratch).await {
+            total += n;
+            if n == 0 || total > LINGER_BYTES {
+                break;
+            }
+        }
+    };
+    // Passing the bound is the point: what the client sends after it gets a reset.
+    let _ = tokio::time::timeout(LINGER, drain).await;
+}

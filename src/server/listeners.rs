@@ -1,0 +1,289 @@
+//! Bound addresses and their accept loops. A reload adds and removes them; what stays keeps its
+//! socket, its slot and its counts.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use farmgate_plugin_api::{Accept, ConnectionFacts};
+use socket2::{Domain, Protocol, SockAddr, Type};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+
+use super::conn::{Accepted, serve};
+use super::gate::Gate;
+use super::socket::Socket;
+use crate::proxy::connection::Node;
+use crate::proxy::pingora::Proxy;
+use crate::snapshot::Listener;
+use crate::snapshot::listener::BindAddress;
+use crate::telemetry::Reason;
+
+/// Connections the kernel holds until they are accepted; it caps this by `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+/// How long to wait when the process has no descriptors left.
+const OUT_OF_FILES: Duration = Duration::from_millis(100);
+
+/// A bound socket that does not accept yet.
+pub enum Bound {
+    /// TCP.
+    Tcp(std::net::TcpListener),
+    /// Unix.
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// Binds an address.
+///
+/// # Errors
+/// The address is taken, not ours, or not allowed.
+pub fn bind(address: &BindAddress) -> io::Result<Bound> {
+    match address {
+        BindAddress::Tcp(address) => bind_tcp(*address).map(Bound::Tcp),
+        BindAddress::Unix(path) => bind_unix(path).map(Bound::Unix),
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = socket2::Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A socket file left by a process that is gone is replaced; one that answers is not.
+fn bind_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => {
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(io::ErrorKind::AddrInUse.into());
+            }
+            std::fs::remove_file(path)?;
+        }
+        Ok(_) => {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "a file that is no socket stands there",
+            ));
+        }
+        Err(_) => {}
+    }
+    let listener = std::os::unix::net::UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// One address that is served.
+struct Serving {
+    slot: u16,
+    stop: watch::Sender<bool>,
+    gate: Arc<Gate>,
+    bound_to: Option<SocketAddr>,
+}
+
+/// All addresses of the node.
+pub struct Listeners {
+    node: Arc<Node>,
+    proxy: Arc<Proxy>,
+    runtime: tokio::runtime::Handle,
+    serving: BTreeMap<BindAddress, Serving>,
+    /// Addresses that were removed and whose connections still end.
+    leaving: Vec<(Arc<Gate>, watch::Sender<bool>)>,
+}
+
+impl Listeners {
+    /// None yet. Accept loops run on `runtime`.
+    pub fn new(node: Arc<Node>, proxy: Arc<Proxy>, runtime: tokio::runtime::Handle) -> Self {
+        Self {
+            node,
+            proxy,
+            runtime,
+            serving: BTreeMap::new(),
+            leaving: Vec::new(),
+        }
+    }
+
+    /// True if this address is bound by us.
+    pub fn holds(&self, address: &BindAddress) -> bool {
+        self.serving.contains_key(address)
+    }
+
+    /// The address a listener really got, for port 0.
+    pub fn bound_to(&self, address: &BindAddress) -> Option<SocketAddr> {
+        self.serving.get(address)?.bound_to
+    }
+
+    /// Connections open, over all addresses, those leaving included.
+    pub fn open(&self) -> u32 {
+        let now: u32 = self.serving.values().map(|one| one.gate.open()).sum();
+        let leaving: u32 = self.leaving.iter().map(|(gate, _)| gate.open()).sum();
+        now + leaving
+    }
+
+    /// Starts accepting on a new address.
+    ///
+    /// # Errors
+    /// The socket cannot be registered with the runtime.
+    pub fn add(&mut self, address: BindAddress, bound: Bound, slot: u16) -> io::Result<()> {
+        let (stop, stopped) = watch::channel(false);
+        let gate = Arc::new(Gate::default());
+        let bound_to = match &bound {
+            Bound::Tcp(socket) => socket.local_addr().ok(),
+            Bound::Unix(_) => None,
+        };
+        let _runtime = self.runtime.enter();
+        let socket = match bound {
+            Bound::Tcp(socket) => Acceptor::Tcp(TcpListener::from_std(socket)?),
+            Bound::Unix(socket) => Acceptor::Unix(UnixListener::from_std(socket)?),
+        };
+        let accepting = Accepting {
+            node: Arc::clone(&self.node),
+            proxy: Arc::clone(&self.proxy),
+            slot,
+            gate: Arc::clone(&gate),
+            stopped,
+        };
+        self.runtime.spawn(accepting.run(socket));
+        self.serving.insert(
+            address,
+            Serving {
+                slot,
+                stop,
+                gate,
+                bound_to,
+            },
+        );
+        Ok(())
+    }
+
+    /// Stops accepting on addresses that `keep` does not name; their connections drain.
+    pub fn retain(&mut self, keep: &dyn Fn(&BindAddress) -> bool) {
+        let gone: Vec<_> = self.serving.keys().filter(|a| !keep(a)).cloned().collect();
+        for address in gone {
+            if let Some(one) = self.serving.remove(&address) {
+                // The receivers end with their connections.
+                let _ = one.stop.send(true);
+                self.leaving.push((one.gate, one.stop));
+                if let BindAddress::Unix(path) = &address {
+                    let _ = std::fs::remove_file(path);
+                }
+            }
+        }
+        self.leaving.retain(|(gate, _)| gate.open() > 0);
+    }
+
+    /// Stops accepting everywhere.
+    pub fn stop(&mut self) {
+        self.retain(&|_| false);
+    }
+
+    /// Address and slot of everything served.
+    pub fn slots(&self) -> impl Iterator<Item = (&BindAddress, u16, u32)> {
+        self.serving
+            .iter()
+            .map(|(address, one)| (address, one.slot, one.gate.open()))
+    }
+}
+
+enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+struct Accepting {
+    node: Arc<Node>,
+    proxy: Arc<Proxy>,
+    slot: u16,
+    gate: Arc<Gate>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Accepting {
+    async fn run(mut self, acceptor: Acceptor) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = self.stopped.wait_for(|stop| *stop) => return,
+                accepted = accept(&acceptor) => accepted,
+            };
+            match accepted {
+                Ok((socket, peer)) => self.take(socket, peer),
+                Err(error) => self.failed(&error).await,
+            }
+        }
+    }
+
+    fn take(&self, socket: Socket, peer: Option<SocketAddr>) {
+        let snapshot = self.node.current.load();
+        let Some(listener) = snapshot.listener(self.slot) else {
+            return;
+        };
+        listener.metrics.connections.inc();
+        let now = Instant::now();
+        let admitted = match self.gate.admit(listener, peer.map(|p| p.ip()), now) {
+            Ok(admitted) => admitted,
+            Err(reason) => return listener.metrics.connection_rejected(reason),
+        };
+        if !self.is_accepted(listener, peer) {
+            return listener.metrics.connection_rejected(Reason::PluginReply);
+        }
+        tokio::spawn(serve(Accepted {
+            node: Arc::clone(&self.node),
+            proxy: Arc::clone(&self.proxy),
+            slot: self.slot,
+            socket,
+            peer,
+            admitted,
+            shutdown: self.stopped.clone(),
+        }));
+    }
+
+    /// The `accept` phase of the listener's plugins.
+    fn is_accepted(&self, listener: &Arc<Listener>, peer: Option<SocketAddr>) -> bool {
+        if listener.chain.accept.is_empty() {
+            return true;
+        }
+        let facts = ConnectionFacts {
+            listener: Arc::clone(&listener.name),
+            peer,
+        };
+        crate::proxy::chains::accept(&listener.chain.accept, &facts) == Accept::Continue
+    }
+
+    async fn failed(&self, error: &io::Error) {
+        match error.raw_os_error() {
+            // The client left before we looked.
+            Some(libc::ECONNABORTED | libc::EINTR) => {}
+            _ => {
+                log::error!("accepting failed: {error}");
+                tokio::time::sleep(OUT_OF_FILES).await;
+            }
+        }
+    }
+}
+
+async fn accept(acceptor: &Acceptor) -> io::Result<(Socket, Option<SocketAddr>)> {
+    match acceptor {
+        Acceptor::Tcp(listener) => {
+            let (socket, peer) = listener.accept().await?;
+            socket.set_nodelay(true)?;
+            Ok((Socket::Tcp(socket), Some(peer)))
+        }
+        Acceptor::Unix(listener) => {
+            let (socket, _) = listener.accept().await?;
+            Ok((Socket::Unix(socket), None))
+        }
+    }
+}

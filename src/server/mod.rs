@@ -1,0 +1,82 @@
+//! The process: it wires the chapters together, binds, reloads, drains and answers operators.
+
+pub mod bootstrap;
+pub mod conn;
+pub mod control;
+pub mod drain;
+pub mod gate;
+pub mod history;
+pub mod limits;
+pub mod linger;
+pub mod listeners;
+pub mod reload;
+pub mod services;
+pub mod signals;
+pub mod socket;
+pub mod status;
+pub mod stream;
+pub mod watch;
+pub mod world;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::compile::Settings;
+use crate::proxy::connection::Node;
+use crate::state::State;
+use crate::upstream::discovery::Resolver;
+use history::History;
+use listeners::Listeners;
+use services::Host;
+
+/// A running node. One per process.
+pub struct Server {
+    /// What requests use.
+    pub node: Arc<Node>,
+    /// State by identity.
+    pub state: Arc<State>,
+    /// Names.
+    pub resolver: Arc<Resolver>,
+    /// Plugin services.
+    pub host: Arc<Host>,
+    /// Bound addresses.
+    pub listeners: Mutex<Listeners>,
+    /// Where the configuration comes from.
+    pub paths: Vec<PathBuf>,
+    /// Configurations so far.
+    pub history: Mutex<History>,
+    /// The configuration in force, for `/config`.
+    pub config: ArcSwap<serde_json::Value>,
+    /// One change of configuration at a time.
+    pub changing: tokio::sync::Mutex<()>,
+    /// What the last reload came to.
+    pub last_reload: Mutex<Option<LastReload>>,
+    /// Told to go down.
+    pub stop: Notify,
+    /// When the process started.
+    pub started: Instant,
+    /// The same by the wall clock.
+    pub started_at: SystemTime,
+    settings: ArcSwap<Settings>,
+}
+
+/// What the last reload came to.
+#[derive(Clone, Debug)]
+pub struct LastReload {
+    /// Seconds since 1970.
+    pub at: u64,
+    /// The generation now in force, or why it was refused.
+    pub result: Result<u64, String>,
+}
+
+impl Server {
+    /// Settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+}

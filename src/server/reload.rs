@@ -1,0 +1,295 @@
+//! Reload: all or nothing. The first start is a reload from nothing.
+//!
+//! read → compile → look whether it can be done in place → bind what is new → publish → retire what
+//! is gone. Up to the publishing nothing that runs has changed; after it nothing can fail.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Place};
+
+use super::listeners::{Bound, bind};
+use super::world::LiveWorld;
+use super::{LastReload, Server};
+use crate::compile::{Binding, Compiled, Settings, codes, compile};
+use crate::config::load::{Loaded, Text, load, load_texts};
+use crate::snapshot::listener::BindAddress;
+use crate::telemetry::access_log::{AccessLog, AccessLogOptions, Output};
+use crate::telemetry::clock;
+use crate::telemetry::explain::ExplainRing;
+
+/// Why a reload was refused. Nothing changed.
+#[derive(Debug)]
+pub struct Refused(pub Diagnostics);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, diagnostic) in self.0.iter().enumerate() {
+            if at > 0 {
+                f.write_str("\n")?;
+            }
+            diagnostic.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// A reload that was taken.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// The generation now in force.
+    pub generation: u64,
+    /// What is worth a look.
+    pub warnings: Diagnostics,
+}
+
+impl Server {
+    /// Reads the configuration again and puts it in force.
+    ///
+    /// # Errors
+    /// It is wrong, or cannot be put in force here; what ran goes on.
+    pub async fn reload(&self) -> Result<Reloaded, Refused> {
+        let _one = self.changing.lock().await;
+        let loaded = load(&self.paths, &|name| std::env::var(name).ok());
+        self.change(loaded, "reload")
+    }
+
+    /// Puts texts in force as if they were the files: an earlier configuration, or the last good one.
+    ///
+    /// # Errors
+    /// As [`Server::reload`].
+    pub async fn apply(&self, texts: &[Text], why: &'static str) -> Result<Reloaded, Refused> {
+        let _one = self.changing.lock().await;
+        let loaded = load_texts(texts, &|name| std::env::var(name).ok());
+        self.change(loaded, why)
+    }
+
+    fn change(
+        &self,
+        loaded: Result<Loaded, Diagnostics>,
+        why: &'static str,
+    ) -> Result<Reloaded, Refused> {
+        let result = loaded.map_err(Refused).and_then(|loaded| self.put(loaded, why));
+        let now = clock::unix_ms() / 1000;
+        self.node
+            .metrics
+            .config()
+            .reloaded(result.as_ref().ok().map(|done| done.generation), now);
+        *self.last_reload.lock() = Some(LastReload {
+            at: now,
+            result: match &result {
+                Ok(done) => Ok(done.generation),
+                Err(refused) => Err(refused.to_string()),
+            },
+        });
+        match &result {
+            Ok(done) => log::info!("{why}: generation {} is in force", done.generation),
+            Err(refused) => log::error!("{why} refused, nothing changed:\n{refused}"),
+        }
+        result
+    }
+
+    fn put(&self, loaded: Loaded, why: &'static str) -> Result<Reloaded, Refused> {
+        let mut diagnostics = loaded.warnings.clone();
+        let world = self.world();
+        let compiled = compile(&loaded.config, &world, &mut diagnostics);
+        let names: Vec<_> = loaded.sources.iter().map(|s| Arc::clone(s.file())).collect();
+        diagnostics.sort_by_files(&names);
+        let Some(compiled) = compiled else {
+            return Err(Refused(diagnostics));
+        };
+        let before = self.settings();
+        in_place(&before, &compiled.settings, &mut diagnostics);
+        let bound = self.bind(&compiled.bindings, &mut diagnostics);
+        let log = open_log(&before, &compiled.settings, self, &mut diagnostics);
+        if diagnostics.has_errors() {
+            return Err(Refused(diagnostics));
+        }
+        let generation = compiled.snapshot.generation;
+        self.publish(compiled, bound, log);
+        self.config.store(Arc::new(crate::config::dump::dump(&loaded)));
+        let texts = texts_of(&loaded);
+        self.history.lock().add(generation, why, &texts);
+        Ok(Reloaded {
+            generation,
+            warnings: diagnostics,
+        })
+    }
+
+    fn world(&self) -> LiveWorld {
+        let slots: BTreeMap<BindAddress, u16> = self
+            .listeners
+            .lock()
+            .slots()
+            .map(|(address, slot, _)| (address.clone(), slot))
+            .collect();
+        LiveWorld {
+            state: Arc::clone(&self.state),
+            resolver: Arc::clone(&self.resolver),
+            metrics: Arc::clone(&self.node.metrics),
+            host: Arc::clone(&self.host),
+            slots: RefCell::new(slots),
+            generation: self.history.lock().next_generation(),
+        }
+    }
+
+    /// Binds every address that is not ours yet.
+    fn bind(
+        &self,
+        bindings: &[Binding],
+        diagnostics: &mut Diagnostics,
+    ) -> Vec<(BindAddress, Bound, u16)> {
+        let mut bound = Vec::new();
+        for binding in bindings {
+            if self.listeners.lock().holds(&binding.address) {
+                continue;
+            }
+            match bind(&binding.address) {
+                Ok(socket) => bound.push((binding.address.clone(), socket, binding.slot)),
+                Err(error) => {
+                    let message = format!(
+                        "listener {:?} cannot bind {}: {error}",
+                        binding.name, binding.address
+                    );
+                    diagnostics.error(codes::BIND_FAILED, &binding.place, message);
+                }
+            }
+        }
+        bound
+    }
+
+    /// From here on nothing can fail.
+    fn publish(
+        &self,
+        compiled: Compiled,
+        bound: Vec<(BindAddress, Bound, u16)>,
+        log: LogChange,
+    ) {
+        let Compiled {
+            mut snapshot,
+            bindings,
+            settings,
+            names,
+        } = compiled;
+        let node = &self.node;
+        snapshot.alive = Some(node.metrics.config().generations_alive.enter());
+        node.metrics.budget().set_cap(settings.max_series);
+        node.idle_grace_ms.store(
+            u64::try_from(settings.drain.idle_grace.as_millis()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
+        let headers = settings.log_headers.iter();
+        let headers = headers.map(|name| (name.clone(), Arc::from(name.as_str())));
+        node.log_headers.store(Arc::new(headers.collect()));
+        self.resize_explain(settings.explain_keep);
+        let retired_log = match log {
+            LogChange::Keep => None,
+            LogChange::Set(log) => node.access_log.swap(log),
+        };
+        self.settings.store(Arc::new(settings));
+        let snapshot = Arc::new(snapshot);
+        let earlier = node.current.publish(Arc::clone(&snapshot));
+        for plan in snapshot.upstreams.values() {
+            plan.upstream.activate(&*self.resolver);
+        }
+        let names: BTreeSet<Arc<str>> = names.iter().map(|name| name.as_str().into()).collect();
+        self.resolver.update(names);
+        let mut listeners = self.listeners.lock();
+        for (address, socket, slot) in bound {
+            if let Err(error) = listeners.add(address.clone(), socket, slot) {
+                log::error!("{address} was bound but cannot accept: {error}");
+            }
+        }
+        listeners.retain(&|address| bindings.iter().any(|binding| binding.address == *address));
+        drop(listeners);
+        drop(earlier);
+        self.host.published();
+        self.state.purge();
+        if let Some(log) = retired_log {
+            // What was queued is written before the file is left.
+            std::thread::spawn(move || {
+                let _ = log.close(std::time::Duration::from_secs(5));
+            });
+        }
+    }
+
+    fn resize_explain(&self, keep: usize) {
+        let ring = self.node.explain.load_full();
+        let resized = match ring {
+            _ if keep == 0 => None,
+            Some(ring) if ring.keep() == keep => return,
+            Some(ring) => Some(Arc::new(ring.resized(keep))),
+            None => Some(Arc::new(ExplainRing::new(keep))),
+        };
+        self.node.explain.store(resized);
+    }
+}
+
+/// The texts a configuration was read from.
+pub fn texts_of(loaded: &Loaded) -> Vec<Text> {
+    loaded
+        .sources
+        .iter()
+        .map(|source| Text {
+            name: source.file().to_string(),
+            folder: source.folder().to_owned(),
+            text: source.text().to_string(),
+        })
+        .collect()
+}
+
+/// What cannot change in a running process.
+fn in_place(before: &Settings, after: &Settings, diagnostics: &mut Diagnostics) {
+    let fixed = [
+        ("server.threads", before.threads == after.threads),
+        ("server.control", before.control == after.control),
+        ("server.state", before.state == after.state),
+        (
+            "admin.address",
+            before.admin.as_ref().map(|(address, _)| address)
+                == after.admin.as_ref().map(|(address, _)| address),
+        ),
+    ];
+    for (word, same) in fixed {
+        if !same {
+            let message = format!("{word} needs farmgate upgrade: it cannot change in a running process");
+            diagnostics.push(
+                Diagnostic::error(codes::NEEDS_UPGRADE, &Place::none(), message)
+                    .with_help("put the old value back to reload the rest, or restart the node"),
+            );
+        }
+    }
+}
+
+enum LogChange {
+    Keep,
+    Set(Option<Arc<AccessLog>>),
+}
+
+fn open_log(
+    before: &Settings,
+    after: &Settings,
+    server: &Server,
+    diagnostics: &mut Diagnostics,
+) -> LogChange {
+    let running = server.node.access_log.load().is_some();
+    if before.access_log == after.access_log && running == after.access_log.is_some() {
+        return LogChange::Keep;
+    }
+    let Some(output) = &after.access_log else {
+        return LogChange::Set(None);
+    };
+    let output: Output = output.clone();
+    let options = AccessLogOptions::new(output, after.threads);
+    match AccessLog::open(&options, server.node.metrics.access_log().clone()) {
+        Ok(log) => LogChange::Set(Some(Arc::new(log))),
+        Err(error) => {
+            let message = format!("the access log cannot be opened: {error}");
+            diagnostics.error(codes::LOG_OPEN, &Place::none(), message);
+            LogChange::Keep
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! One connection to a server, HTTP/1.1 or HTTP/2 by prior knowledge.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::Response;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+
+use super::Sendable;
+use super::pool::Target;
+use crate::telemetry::metrics::GaugeGuard;
+use crate::upstream::EndpointState;
+
+/// Largest head of a response.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// Most fields of a response.
+const MAX_FIELDS: usize = 128;
+/// Addresses of a name that are tried.
+const MAX_ADDRESSES: usize = 4;
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Counts a connection to an endpoint while it is open.
+pub(super) struct Counted {
+    endpoint: Arc<EndpointState>,
+    _open: GaugeGuard,
+}
+
+impl Counted {
+    pub(super) fn new(endpoint: &Arc<EndpointState>, open: GaugeGuard) -> Self {
+        endpoint.connection_opened();
+        Self {
+            endpoint: Arc::clone(endpoint),
+            _open: open,
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.endpoint.connection_closed();
+    }
+}
+
+/// The sending end. Dropping it closes an HTTP/1.1 connection; the last clone closes HTTP/2.
+pub(super) enum Connection {
+    Http1(http1::SendRequest<http_body_util::Full<bytes::Bytes>>),
+    Http2(http2::SendRequest<http_body_util::Full<bytes::Bytes>>),
+}
+
+/// What became of a connection after a response.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ready {
+    Again,
+    Closed,
+}
+
+impl Connection {
+    /// Connects and spawns the connection's own task on the current runtime. `count` is called once
+    /// the connection stands; what it gives lives as long as the connection.
+    pub(super) async fn open(
+        target: &Target,
+        http2: bool,
+        count: impl FnOnce() -> Option<Counted>,
+    ) -> Result<Self, String> {
+        let io = dial(target).await.map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => "the connection was refused".to_owned(),
+            kind => format!("no connection: {kind}"),
+        })?;
+        let io = TokioIo::new(io);
+        let counted = count();
+        let broken = |_| "no connection: the handshake failed".to_owned();
+        if http2 {
+            let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX))
+                .handshake(io)
+                .await
+                .map_err(broken)?;
+            tokio::spawn(async move {
+                let _ = connection.await;
+                drop(counted);
+            });
+            return Ok(Self::Http2(sender));
+        }
+        let (sender, connection) = http1::Builder::new()
+            .max_headers(MAX_FIELDS)
+            .max_buf_size(MAX_HEAD_BYTES)
+            .handshake(io)
+            .await
+            .map_err(broken)?;
+        tokio::spawn(async move {
+            let _ = connection.await;
+            drop(counted);
+        });
+        Ok(Self::Http1(sender))
+    }
+
+    /// Sends a request. The error says whether some byte of it may have been sent.
+    pub(super) async fn send(&mut self, request: Sendable) -> Result<Response<Incoming>, bool> {
+        let sent = match self {
+            Self::Http1(sender) => {
+                if sender.ready().await.is_err() {
+                    return Err(false);
+                }
+                sender.try_send_request(request).await
+            }
+            Self::Http2(sender) => {
+                if sender.ready().await.is_err() {
+                    return Err(false);
+                }
+                sender.try_send_request(request).await
+            }
+        };
+        // A request that comes back was never written.
+        sent.map_err(|mut error| error.take_message().is_none())
+    }
+
+    /// Waits until the next request can be sent.
+    pub(super) async fn settle(&mut self) -> Ready {
+        let ready = match self {
+            Self::Http1(sender) => sender.ready().await,
+            Self::Http2(sender) => sender.ready().await,
+        };
+        match ready {
+            Ok(()) => Ready::Again,
+            Err(_) => Ready::Closed,
+        }
+    }
+
+    /// True if a request can be sent now.
+    pub(super) fn is_usable(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_ready(),
+            Self::Http2(sender) => sender.is_ready(),
+        }
+    }
+
+    /// A second user of the connection; only HTTP/2 has several.
+    pub(super) fn share(&self) -> Option<Self> {
+        match self {
+            Self::Http1(_) => None,
+            Self::Http2(sender) => Some(Self::Http2(sender.clone())),
+        }
+    }
+}
+
+async fn dial(target: &Target) -> io::Result<Box<dyn Stream>> {
+    match target {
+        Target::Socket(address) => tcp(*address).await,
+        Target::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+        Target::Name { host, port } => {
+            let mut last = io::Error::from(io::ErrorKind::HostUnreachable);
+            for address in lookup_host((&**host, *port)).await?.take(MAX_ADDRESSES) {
+                match tcp(address).await {
+                    Ok(stream) => return Ok(stream),
+                    Err(error) => last = error,
+                }
+            }
+            Err(last)
+        }
+    }
+}
+
+async fn tcp(address: SocketAddr) -> io::Result<Box<dyn Stream>> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(Box::new(stream))
+}

@@ -1,0 +1,151 @@
+//! What one plugin instance holds of the host.
+
+use std::any::Any;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use farmgate_plugin_api::services::{
+    Busy, Clock, Counter, Gauge, HostFuture, HttpClient, LogWriter, Random, Services,
+};
+use parking_lot::Mutex;
+use tokio::task::AbortHandle;
+
+use super::watch::Watched;
+use super::{Host, folder, numbers, periodic};
+use crate::compile::dry::{SystemClock, ThreadRandom, check_upstream};
+use crate::telemetry::metrics::PluginMetrics;
+
+/// Periodic tasks of one plugin instance at most.
+const MAX_TASKS: usize = 256;
+
+/// The services lent to one plugin instance. Dropping it ends what runs for the instance.
+pub(super) struct Lease {
+    host: Arc<Host>,
+    kind: &'static str,
+    plugin: Arc<str>,
+    metrics: PluginMetrics,
+    on: Arc<AtomicBool>,
+    /// Upstreams of the configuration the instance belongs to.
+    upstreams: Arc<[Arc<str>]>,
+    /// File watches hold a weak reference to it: they end with the lease.
+    alive: Arc<()>,
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+impl Lease {
+    pub(super) fn new(
+        host: &Arc<Host>,
+        kind: &'static str,
+        plugin: &str,
+        upstreams: Arc<[Arc<str>]>,
+    ) -> Self {
+        Self {
+            host: Arc::clone(host),
+            kind,
+            plugin: plugin.into(),
+            metrics: host.metrics.plugin_metrics(kind, plugin),
+            on: host.switch(plugin),
+            upstreams,
+            alive: Arc::default(),
+            tasks: Mutex::default(),
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        for task in self.tasks.get_mut() {
+            task.abort();
+        }
+    }
+}
+
+impl Services for Lease {
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(SystemClock)
+    }
+
+    fn random(&self) -> Arc<dyn Random> {
+        Arc::new(ThreadRandom)
+    }
+
+    fn counter(&self, name: &'static str, help: &'static str) -> Arc<dyn Counter> {
+        numbers::counter(&self.metrics, name, help)
+    }
+
+    fn gauge(&self, name: &'static str, help: &'static str) -> Arc<dyn Gauge> {
+        numbers::gauge(&self.metrics, name, help)
+    }
+
+    fn shared(
+        &self,
+        key: &str,
+        make: &mut dyn FnMut() -> Arc<dyn Any + Send + Sync>,
+    ) -> Arc<dyn Any + Send + Sync> {
+        let plugins = &self.host.state.plugins;
+        plugins.shared(self.kind, &self.plugin, key, make)
+    }
+
+    fn watch_file(
+        &self,
+        path: &Path,
+        max_bytes: u64,
+        parse: Box<dyn Fn(&[u8]) -> Result<(), String> + Send + Sync>,
+    ) -> Result<(), String> {
+        let errors = self.counter(
+            "file_errors",
+            "Versions of a watched file that could not be used; the last good one stays.",
+        );
+        let name = format!("plugin {} ({})", self.plugin, self.kind);
+        let file = Watched::open(name, path, max_bytes, parse, errors)?;
+        self.host.files.add(file, &self.alive)
+    }
+
+    fn periodic(&self, period: Duration, task: Box<dyn Fn() -> HostFuture<()> + Send + Sync>) {
+        let mut tasks = self.tasks.lock();
+        if tasks.len() >= MAX_TASKS {
+            let name = &self.plugin;
+            ::log::error!("plugin {name} asks for more than {MAX_TASKS} periodic tasks");
+            return;
+        }
+        let panics = self.counter("task_panics", "Panics of periodic tasks.");
+        let published = self.host.published.subscribe();
+        let turns = periodic::run(Arc::clone(&self.plugin), period, task, published, panics);
+        tasks.push(self.host.runtime.spawn(turns).abort_handle());
+    }
+
+    fn http_client(&self) -> Arc<dyn HttpClient> {
+        self.host.outgoing.url_client()
+    }
+
+    fn upstream_client(&self, upstream: &str) -> Result<Arc<dyn HttpClient>, String> {
+        check_upstream(upstream, &self.upstreams)?;
+        let source = Arc::clone(&self.host.upstreams);
+        Ok(self.host.outgoing.upstream_client(upstream, source))
+    }
+
+    fn offload(
+        &self,
+        work: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>,
+    ) -> HostFuture<Result<Box<dyn Any + Send>, Busy>> {
+        self.host.offload.run(work)
+    }
+
+    fn log_writer(&self, path: &Path) -> Result<Arc<dyn LogWriter>, String> {
+        let dropped = self.counter(
+            "log_dropped",
+            "Lines that were not written: the queue was full or the file failed.",
+        );
+        self.host.logs.open(path, dropped)
+    }
+
+    fn state_folder(&self) -> Option<PathBuf> {
+        folder::open(self.host.folder.as_deref()?, &self.plugin)
+    }
+
+    fn is_on(&self) -> bool {
+        self.on.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,113 @@
+//! What `farmgate status` shows.
+
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use super::Server;
+use crate::snapshot::UpstreamPlan;
+
+/// The node's state as JSON.
+pub fn status(server: &Server) -> Value {
+    let snapshot = server.node.current.load();
+    let settings = server.settings();
+    let listeners: Vec<Value> = server
+        .listeners
+        .lock()
+        .slots()
+        .map(|(address, slot, open)| {
+            let name = snapshot
+                .listener(slot)
+                .map_or("", |listener| &*listener.name);
+            json!({ "name": name, "address": address.to_string(), "connections": open })
+        })
+        .collect();
+    let upstreams: Vec<Value> = snapshot.upstreams.values().map(|plan| upstream(plan)).collect();
+    let plugins: Vec<Value> = snapshot
+        .plugins
+        .values()
+        .map(|instance| {
+            let on = instance.on.load(std::sync::atomic::Ordering::Relaxed);
+            json!({ "name": *instance.name, "kind": instance.kind, "on": on })
+        })
+        .collect();
+    let last_reload = server.last_reload.lock().clone();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "uptime_seconds": server.started.elapsed().as_secs(),
+        "started_at": unix(server.started_at),
+        "generation": snapshot.generation,
+        "generations_alive": server.node.metrics.config().generations_alive.get(),
+        "threads": settings.threads,
+        "draining": server.node.is_draining(),
+        "last_reload": last_reload.map(|last| match last.result {
+            Ok(generation) => json!({ "at": last.at, "result": "ok", "generation": generation }),
+            Err(why) => json!({ "at": last.at, "result": "refused", "reason": why }),
+        }),
+        "routes": snapshot.routes.len(),
+        "listeners": listeners,
+        "upstreams": upstreams,
+        "plugins": plugins,
+        "names": server.resolver.status().iter().map(|name| json!({
+            "host": *name.host,
+            "addresses": name.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "age_seconds": name.age.map(|age| age.as_secs()),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn upstream(plan: &UpstreamPlan) -> Value {
+    let set = plan.upstream.set();
+    let endpoints: Vec<Value> = set
+        .endpoints()
+        .iter()
+        .map(|endpoint| {
+            let state = &endpoint.state;
+            let word = match (state.is_drained(), state.is_available()) {
+                (true, _) => "drained",
+                (false, true) => "available",
+                (false, false) => "unavailable",
+            };
+            json!({
+                "endpoint": *endpoint.configured,
+                "address": endpoint.address.to_string(),
+                "weight": endpoint.weight,
+                "priority": endpoint.priority,
+                "zone": endpoint.zone.as_deref(),
+                "state": word,
+                "in_flight": state.in_flight(),
+                "connections": state.open_connections(),
+                "requests": state.requests_total(),
+                "failures": state.failures_total(),
+            })
+        })
+        .collect();
+    json!({
+        "name": **plan.name(),
+        "connections": plan.metrics.connections_open.get(),
+        "reuse_ratio": plan.metrics.reuse_ratio(),
+        "endpoints": endpoints,
+    })
+}
+
+/// Why the node is not ready; empty when it is.
+pub fn unready(server: &Server) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if server.node.is_draining() {
+        reasons.push("draining".to_owned());
+    }
+    let snapshot = server.node.current.load();
+    let listeners = server.listeners.lock();
+    for listener in snapshot.listeners.iter().flatten() {
+        if !listeners.holds(&listener.address) {
+            reasons.push(format!("listener {} is not bound", listener.name));
+        }
+    }
+    reasons
+}
+
+fn unix(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,159 @@
+//! One client connection as the engine sees it: bytes in, bytes out, and nothing beyond the request.
+//!
+//! The engine reads a request's body from here. Every byte passes the [`BodyGuard`], so the engine
+//! never sees a byte of the next request, a malformed chunk, or more than the limit; and every wait
+//! has a deadline. What was read too far stays here for the next head. Pipelining is therefore safe
+//! and costs nothing.
+
+mod engine;
+mod read;
+mod timer;
+mod write;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+
+use crate::proxy::control::Control;
+use crate::protocol::http1::{BodyGuard, Framing};
+use crate::server::socket::Socket;
+use timer::LazyTimer;
+
+/// Room for a head or a piece of a body; grown only up to the listener's `header_bytes`.
+pub const INBOX_BYTES: usize = 8 * 1024;
+/// Responses up to this size leave in one write.
+const OUTBOX_BYTES: usize = 8 * 1024;
+
+/// The slowest body a client may send.
+#[derive(Clone, Copy, Debug)]
+pub struct MinRate {
+    /// Bytes of payload per second of waiting.
+    pub bytes_per_second: u64,
+}
+
+/// Where the bytes that are read belong.
+#[derive(Debug)]
+enum Mode {
+    /// Between requests: only the head reader touches the inbox.
+    Head,
+    /// Inside a request; the guard knows how much of the stream is its body.
+    Body(BodyGuard),
+    /// HTTP/2: everything belongs to the engine.
+    Raw,
+}
+
+/// A client connection, handed to the engine for one request (HTTP/1) or for good (HTTP/2).
+pub struct ClientStream {
+    socket: Socket,
+    /// Read from the socket, not yet taken by anybody.
+    inbox: BytesMut,
+    outbox: BytesMut,
+    mode: Mode,
+    control: Arc<Control>,
+    min_rate: Option<MinRate>,
+    /// Time the client let us wait for this body, without the current wait.
+    waited: Duration,
+    waiting_since: Option<Instant>,
+    last_activity: Instant,
+    read_timer: LazyTimer,
+    write_timer: LazyTimer,
+    /// Closing must let the client read what was written before it sees a reset.
+    linger: bool,
+}
+
+impl ClientStream {
+    /// A stream over `socket`, with what was already read of it in `inbox`.
+    pub fn new(
+        socket: Socket,
+        inbox: BytesMut,
+        control: Arc<Control>,
+        min_rate: Option<MinRate>,
+    ) -> Self {
+        Self {
+            socket,
+            inbox,
+            outbox: BytesMut::new(),
+            mode: Mode::Head,
+            last_activity: Instant::now(),
+            control,
+            min_rate,
+            waited: Duration::ZERO,
+            waiting_since: None,
+            read_timer: LazyTimer::default(),
+            write_timer: LazyTimer::default(),
+            linger: false,
+        }
+    }
+
+    /// Begins a request whose head was taken from the inbox. The body follows as `framing` says.
+    pub fn begin_request(&mut self, framing: Framing, now: Instant) {
+        self.mode = Mode::Body(BodyGuard::new(framing, u64::MAX));
+        self.waited = Duration::ZERO;
+        self.waiting_since = None;
+        self.last_activity = now;
+        self.linger = true;
+        self.control.begin_request();
+    }
+
+    /// Ends the request; the inbox belongs to the head reader again. False if its body was not read
+    /// to the end, so that the connection cannot serve another request.
+    pub fn end_request(&mut self) -> bool {
+        let complete = match &self.mode {
+            Mode::Body(guard) => guard.is_done(),
+            Mode::Head => true,
+            Mode::Raw => false,
+        };
+        self.mode = Mode::Head;
+        self.linger = false;
+        complete && self.control.cut().is_none() && !self.control.is_tunnel()
+    }
+
+    /// Hands every byte to the engine from now on.
+    pub fn set_raw(&mut self) {
+        self.mode = Mode::Raw;
+    }
+
+    /// What was read and not taken, for the head reader.
+    pub fn inbox(&mut self) -> &mut BytesMut {
+        &mut self.inbox
+    }
+
+    /// The socket itself, for what is sent outside requests.
+    pub fn socket(&mut self) -> &mut Socket {
+        &mut self.socket
+    }
+
+    /// The socket and the inbox, to read from one into the other.
+    pub fn socket_and_inbox(&mut self) -> (&mut Socket, &mut BytesMut) {
+        (&mut self.socket, &mut self.inbox)
+    }
+
+    /// The control block shared with the pipeline.
+    pub fn control(&self) -> &Arc<Control> {
+        &self.control
+    }
+}
+
+impl std::fmt::Debug for ClientStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientStream")
+            .field("socket", &self.socket)
+            .field("inbox", &self.inbox.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for ClientStream {
+    /// The engine drops the stream when the connection is to be closed. If the client may still be
+    /// sending, closing at once would reset the connection and could destroy the answer on its way.
+    fn drop(&mut self) {
+        if self.linger
+            && let Mode::Body(guard) = &self.mode
+            && !guard.is_done()
+            && let Some(socket) = self.socket.take()
+        {
+            super::linger::spawn(socket);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The picture: everything decided, immutable, one per generation.
+//!
+//! A request loads one [`Arc<Snapshot>`] at its start and keeps it to its end, so a reload in between
+//! cannot change its mind. What must survive a reload is not here but in `state`, and only referred to.
+
+pub mod chain;
+pub mod listener;
+pub mod route;
+pub mod router;
+pub mod upstream;
+pub mod when;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::HeaderName;
+
+pub use chain::{Body, Chain, Instance};
+pub use listener::{Listener, ProxyProtocol};
+pub use route::{Route, Sticky, Target};
+pub use upstream::{HostMode, UpstreamPlan, UpstreamProtocol};
+
+use crate::telemetry::metrics::{GaugeGuard, RouteMetrics};
+use router::Router;
+
+/// One compiled configuration.
+pub struct Snapshot {
+    /// Its number, from 1, never used twice by one process.
+    pub generation: u64,
+    /// By slot; a slot belongs to a bound address for as long as that address is configured.
+    pub listeners: Vec<Option<Arc<Listener>>>,
+    /// Which route takes a request; the numbers it gives are places in `routes`.
+    pub router: Router,
+    /// In the order of writing.
+    pub routes: Vec<Arc<Route>>,
+    /// By name.
+    pub upstreams: BTreeMap<Arc<str>, Arc<UpstreamPlan>>,
+    /// Named plugins by name.
+    pub plugins: BTreeMap<Arc<str>, Arc<Instance>>,
+    /// Request fields that plugins write as identity: removed from what clients send.
+    pub identity_headers: Vec<HeaderName>,
+    /// Where requests without a route are counted.
+    pub unrouted: RouteMetrics,
+    /// Counts this picture as alive until its last request ends.
+    pub alive: Option<GaugeGuard>,
+}
+
+impl Snapshot {
+    /// The listener of this slot, unless the configuration no longer has it.
+    pub fn listener(&self, slot: u16) -> Option<&Arc<Listener>> {
+        self.listeners.get(usize::from(slot))?.as_ref()
+    }
+}
+
+/// Where the current picture hangs. Readers never wait; a reload swaps the pointer.
+pub struct Current(ArcSwap<Snapshot>);
+
+impl Current {
+    /// Hangs up the first picture.
+    pub fn new(first: Arc<Snapshot>) -> Self {
+        Self(ArcSwap::new(first))
+    }
+
+    /// The picture to use for one request.
+    pub fn load(&self) -> Arc<Snapshot> {
+        self.0.load_full()
+    }
+
+    /// Publishes another picture; what ran under the old one ends under it.
+    pub fn publish(&self, next: Arc<Snapshot>) -> Arc<Snapshot> {
+        self.0.swap(next)
+    }
+}
+
+impl Snapshot {
+    /// A picture of nothing, for the moment before the first configuration.
+    pub fn empty(metrics: &crate::telemetry::metrics::Metrics) -> Self {
+        Self {
+            generation: 0,
+            listeners: Vec::new(),
+            router: Router::default(),
+            routes: Vec::new(),
+            upstreams: BTreeMap::new(),
+            plugins: BTreeMap::new(),
+            identity_headers: Vec::new(),
+            unrouted: metrics.route(crate::telemetry::metrics::NONE),
+            alive: None,
+        }
+    }
+}

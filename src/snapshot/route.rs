@@ -1,0 +1,68 @@
+//! A route as compiled: its chain, its upstreams, its limits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+
+use super::chain::Chain;
+use super::router::Split;
+use super::upstream::UpstreamPlan;
+use crate::telemetry::metrics::{RequestMetrics, RouteMetrics};
+use crate::upstream::retry::RetryPolicy;
+
+/// A route of one generation.
+pub struct Route {
+    /// Its place in the configuration, from 0.
+    pub index: u32,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The default plugins and its own, in order.
+    pub chain: Chain,
+    /// Where its requests go.
+    pub target: Target,
+    /// Keeps a client on a side of a split.
+    pub sticky: Option<Sticky>,
+    /// Most bytes of a request body; none: the listener's.
+    pub body_bytes: Option<u64>,
+    /// Times that replace the listener's.
+    pub timeouts: RouteTimeouts,
+    /// The route's own rules for further attempts and waits, else the upstream's hold.
+    pub retry: Option<Arc<RetryPolicy>>,
+    /// The route's own upstream times, else the upstream's hold.
+    pub upstream_timeouts: Option<super::upstream::UpstreamTimeouts>,
+    /// Counted here.
+    pub metrics: RouteMetrics,
+    /// Per (listener, upstream), resolved when first met: both sets are small and closed.
+    pub by_code: RwLock<HashMap<(u16, Option<Arc<str>>), RequestMetrics>>,
+}
+
+/// Listener times a route may replace.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RouteTimeouts {
+    /// Pause inside a body.
+    pub body_idle: Option<Duration>,
+    /// Until the response's head.
+    pub request: Option<Duration>,
+    /// Idle tunnel.
+    pub upgrade_idle: Option<Duration>,
+    /// Oldest tunnel.
+    pub upgrade_age: Option<Duration>,
+}
+
+/// Where a route's requests go.
+pub enum Target {
+    /// Nowhere: a plugin answers. A request that comes this far gets 404.
+    None,
+    /// One upstream.
+    One(Arc<UpstreamPlan>),
+    /// Several by weight; the numbers of the split are places in the list.
+    Split(Split, Vec<Arc<UpstreamPlan>>),
+}
+
+/// `sticky = "cookie:NAME"`.
+pub struct Sticky {
+    /// The cookie's name.
+    pub cookie: Box<str>,
+}

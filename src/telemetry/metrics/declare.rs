@@ -1,0 +1,149 @@
+//! Every metric, declared once: name, kind, unit, labels, help.
+//!
+//! `labels` are given by the caller when a handle is resolved. `closed_label` is one label more whose words are
+//! fixed in the code; such a metric counts over all its words with one handle.
+
+use std::borrow::Cow;
+
+use crate::telemetry::reason::Reason;
+
+/// What a metric does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only goes up.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Durations in buckets.
+    Histogram,
+}
+
+/// The declaration of a metric.
+#[derive(Clone, Debug)]
+pub struct Declared {
+    /// `farmgate_<noun>_<unit>[_total]`.
+    pub name: Cow<'static, str>,
+    /// What it does.
+    pub kind: Kind,
+    /// What one unit is, for documents.
+    pub unit: &'static str,
+    /// Labels whose values the caller gives.
+    pub labels: &'static [&'static str],
+    /// The label over a closed set, or empty.
+    pub closed_label: &'static str,
+    /// The words of that set.
+    pub closed_words: &'static [&'static str],
+    /// One sentence.
+    pub help: Cow<'static, str>,
+}
+
+/// Words of `code`, by `code_class`.
+pub(super) const CODES: &[&str] = &["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
+/// Words of `reused`.
+pub(super) const REUSED: &[&str] = &["false", "true"];
+/// Words of `kind` of plugin errors.
+pub(super) const PLUGIN_ERRORS: &[&str] = &["error", "panic"];
+/// Words of `result` of reloads.
+pub(super) const RESULTS: &[&str] = &["ok", "refused"];
+
+/// Labels given by the caller whose values are nevertheless from a closed set: they are kept when a series folds.
+const CLOSED: &[&str] = &["phase", "version"];
+
+/// True if the values of this label come from the code, not from a configuration.
+pub(super) fn is_closed(label: &str) -> bool {
+    CLOSED.contains(&label)
+}
+
+/// The place of a status in `CODES`. 499 counts as 4xx; no status (the client left before one) as `none`.
+#[inline]
+pub fn code_class(status: u16) -> usize {
+    match status {
+        100..=599 => usize::from(status / 100 - 1),
+        _ => CODES.len() - 1,
+    }
+}
+
+macro_rules! declare {
+    ($($id:ident $kind:ident $name:literal $unit:literal [$($label:literal)*] $(over $closed:literal $words:expr,)? $help:literal;)*) => {
+        $(#[doc = $help] pub(super) const $id: Declared = Declared {
+            name: Cow::Borrowed($name), kind: Kind::$kind, unit: $unit, labels: &[$($label),*],
+            closed_label: declare!(@label $($closed)?), closed_words: declare!(@words $($words)?), help: Cow::Borrowed($help),
+        };)*
+        /// All metrics, in the order of the reference.
+        pub const ALL: &[Declared] = &[$($id,)*];
+    };
+    (@label) => { "" };
+    (@label $label:literal) => { $label };
+    (@words) => { &[] };
+    (@words $words:expr) => { $words };
+}
+
+declare! {
+    REQUESTS Counter "farmgate_requests_total" "requests" ["listener" "route" "upstream"] over "code" CODES, "Requests that ended, by the class of their status.";
+    REQUEST_ERRORS Counter "farmgate_request_errors_total" "requests" ["route"] over "reason" (Reason::TOKENS), "Requests that ended for another reason than a delivered response.";
+    REQUESTS_IN_FLIGHT Gauge "farmgate_requests_in_flight" "requests" ["listener"] "Requests between the end of their head and the end of their response.";
+    REQUESTS_REJECTED Counter "farmgate_requests_rejected_total" "requests" ["listener"] over "reason" (Reason::TOKENS), "Requests that ended before routing: bad heads, limits, timeouts.";
+    KEEPALIVE_REQUESTS Counter "farmgate_keepalive_requests_total" "requests" ["listener"] "Requests that came on a connection which had carried one before.";
+    REQUEST_DURATION Histogram "farmgate_request_duration_seconds" "seconds" ["route"] "From the first byte of the request to the last byte of the response.";
+    REQUEST_PHASE Histogram "farmgate_request_phase_seconds" "seconds" ["upstream" "phase"] "Time of one attempt: queue, connect, first_byte, total.";
+    REQUEST_BYTES Counter "farmgate_request_bytes_total" "bytes" ["route"] "Bytes of request bodies read from clients.";
+    RESPONSE_BYTES Counter "farmgate_response_bytes_total" "bytes" ["route"] "Bytes of response bodies written to clients.";
+    CONNECTIONS_OPEN Gauge "farmgate_connections_open" "connections" ["listener"] "Client connections open now.";
+    CONNECTIONS Counter "farmgate_connections_total" "connections" ["listener"] "Client connections accepted.";
+    CONNECTIONS_REJECTED Counter "farmgate_connections_rejected_total" "connections" ["listener"] over "reason" (Reason::TOKENS), "Client connections closed before a request: limits, PROXY header, TLS.";
+    UPSTREAM_CONNECTIONS_OPEN Gauge "farmgate_upstream_connections_open" "connections" ["upstream"] "Connections to endpoints open now, idle ones too.";
+    UPSTREAM_CONNECTIONS_OPENED Counter "farmgate_upstream_connections_opened_total" "connections" ["upstream"] "Connections opened to endpoints.";
+    UPSTREAM_REQUESTS Counter "farmgate_upstream_requests_total" "requests" ["upstream"] over "reused" REUSED, "Attempts sent to endpoints, by whether the connection had been used before.";
+    UPSTREAM_REQUESTS_IN_FLIGHT Gauge "farmgate_upstream_requests_in_flight" "requests" ["upstream" "endpoint"] "Attempts an endpoint is working on.";
+    UPSTREAM_RETRIES Counter "farmgate_upstream_retries_total" "requests" ["upstream"] over "reason" (Reason::TOKENS), "Further attempts, by why the one before failed.";
+    UPSTREAM_ENDPOINT_ERRORS Counter "farmgate_upstream_endpoint_errors_total" "requests" ["upstream" "endpoint"] over "reason" (Reason::TOKENS), "Failed attempts of an endpoint.";
+    PLUGIN_SECONDS Histogram "farmgate_plugin_seconds" "seconds" ["plugin" "phase"] "Time a plugin took in a phase, its waiting included.";
+    PLUGIN_ERRORS_TOTAL Counter "farmgate_plugin_errors_total" "errors" ["plugin"] over "kind" PLUGIN_ERRORS, "Errors and panics of a plugin.";
+    PLUGIN_REPLIES Counter "farmgate_plugin_replies_total" "requests" ["plugin"] "Requests that a plugin answered itself.";
+    CONFIG_GENERATION Gauge "farmgate_config_generation" "generation" [] "Number of the configuration in use.";
+    CONFIG_GENERATIONS_ALIVE Gauge "farmgate_config_generations_alive" "generations" [] "Configurations that a request or a stream still uses.";
+    CONFIG_RELOADS Counter "farmgate_config_reloads_total" "reloads" [] over "result" RESULTS, "Reloads, by result.";
+    CONFIG_LAST_RELOAD_SUCCESS Gauge "farmgate_config_last_reload_success" "0 or 1" [] "1 if the last reload was taken.";
+    CONFIG_LAST_RELOAD_TIMESTAMP Gauge "farmgate_config_last_reload_timestamp_seconds" "seconds" [] "Unix time of the last reload that was taken.";
+    ACCESS_LOG_RECORDS Counter "farmgate_access_log_records_total" "records" [] "Access log records written.";
+    ACCESS_LOG_DROPPED Counter "farmgate_access_log_dropped_total" "records" [] "Access log records lost: buffer full, or the write failed.";
+    ACCESS_LOG_WRITE_ERRORS Counter "farmgate_access_log_write_errors_total" "errors" [] "Writes of the access log that failed.";
+    METRIC_SERIES Gauge "farmgate_metric_series" "series" [] "Series charged to `max_series`.";
+    METRIC_SERIES_FOLDED Counter "farmgate_metric_series_folded_total" "events" [] "Times a label value was folded into `other` because `max_series` was reached.";
+    BUILD_INFO Gauge "farmgate_build_info" "1" ["version"] "Always 1; the label is the version.";
+    PROCESS_CPU Counter "process_cpu_seconds_total" "seconds" [] "User and system CPU time.";
+    PROCESS_RSS Gauge "process_resident_memory_bytes" "bytes" [] "Resident memory.";
+    PROCESS_FDS Gauge "process_open_fds" "descriptors" [] "Open file descriptors.";
+    PROCESS_MAX_FDS Gauge "process_max_fds" "descriptors" [] "Limit of open file descriptors.";
+    PROCESS_START Gauge "process_start_time_seconds" "seconds" [] "Unix time at which the process started.";
+}
+
+/// The declarations as Markdown, for the generated reference.
+pub fn metrics_markdown() -> String {
+    let mut out =
+        String::from("| metric | kind | unit | labels | meaning |\n|---|---|---|---|---|\n");
+    for metric in ALL {
+        let mut labels: Vec<String> = metric.labels.iter().map(|l| format!("`{l}`")).collect();
+        if !metric.closed_label.is_empty() {
+            // The reasons have a table of their own.
+            labels.push(match metric.closed_label {
+                "reason" => "`reason`".to_owned(),
+                label => format!("`{label}` ({})", metric.closed_words.join(", ")),
+            });
+        }
+        let labels = match labels.is_empty() {
+            true => "-".to_owned(),
+            false => labels.join(", "),
+        };
+        let kind = match metric.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        out.push_str(&format!(
+            "| `{}` | {kind} | {} | {labels} | {} |\n",
+            metric.name, metric.unit, metric.help
+        ));
+    }
+    out
+}

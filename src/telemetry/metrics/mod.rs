@@ -1,0 +1,242 @@
+//! Metrics: the registry of this process, the handles a snapshot holds, and the text a scrape gets.
+//!
+//! Labels are looked up when a configuration is compiled (`Metrics::route` and its like), never per request.
+//! The `prometheus` crate keeps the registry and writes the text; the values are our own cells, since a series
+//! must vanish with its last user and `max_series` must hold for all of them together (see `family`).
+
+mod cell;
+mod declare;
+mod family;
+mod handles;
+mod plugin;
+mod process;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use prometheus::Registry;
+
+pub use cell::{BOUNDS_NS, Cell, CounterCell, GaugeCell, GroupCell, HistogramCell};
+pub use declare::{ALL, Declared, Kind, code_class, metrics_markdown};
+pub use family::{
+    Counter, Family, Gauge, GaugeGuard, Group, Histogram, OTHER, Series, SeriesBudget,
+};
+pub use handles::{
+    AccessLogMetrics, ConfigMetrics, EndpointMetrics, ListenerMetrics, PluginSeries,
+    RequestMetrics, RouteMetrics, UpstreamMetrics,
+};
+pub use plugin::{PluginMetricError, PluginMetrics};
+
+/// The content type of `render`.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
+
+/// The label value where no route or no upstream was chosen.
+pub const NONE: &str = "none";
+
+type Counters = Arc<Family<CounterCell>>;
+type Gauges = Arc<Family<GaugeCell>>;
+type Histograms = Arc<Family<HistogramCell>>;
+type Groups = Arc<Family<GroupCell>>;
+
+/// All metrics of the process. One per process (or per test); it outlives every snapshot.
+pub struct Metrics {
+    registry: Registry,
+    budget: Arc<SeriesBudget>,
+    plugins: plugin::PluginFamilies,
+    requests: Groups,
+    request_errors: Groups,
+    requests_in_flight: Gauges,
+    requests_rejected: Groups,
+    keepalive_requests: Counters,
+    request_duration: Histograms,
+    request_phase: Histograms,
+    request_bytes: Counters,
+    response_bytes: Counters,
+    connections_open: Gauges,
+    connections: Counters,
+    connections_rejected: Groups,
+    upstream_connections_open: Gauges,
+    upstream_connections_opened: Counters,
+    upstream_requests: Groups,
+    upstream_requests_in_flight: Gauges,
+    upstream_retries: Groups,
+    upstream_endpoint_errors: Groups,
+    plugin_seconds: Histograms,
+    plugin_errors: Groups,
+    plugin_replies: Counters,
+    config: ConfigMetrics,
+    access_log: AccessLogMetrics,
+    _build: Gauge,
+}
+
+impl Metrics {
+    /// Declares everything. `max_series` is the cap on exported series, `version` the one of the build.
+    /// Fails only when a declaration is wrong, which a test rules out.
+    pub fn new(max_series: usize, version: &str) -> prometheus::Result<Arc<Metrics>> {
+        let registry = Registry::new();
+        let budget = Arc::new(SeriesBudget::new(max_series));
+        let counters = |d| Family::<CounterCell>::register(d, &budget, &registry);
+        let gauges = |d| Family::<GaugeCell>::register(d, &budget, &registry);
+        let histograms = |d| Family::<HistogramCell>::register(d, &budget, &registry);
+        let groups = |d| Family::<GroupCell>::register(d, &budget, &registry);
+
+        registry.register(Box::new(process::ProcessCollector::new()?))?;
+        registry.register(Box::new(process::BudgetCollector::new(budget.clone())?))?;
+        let build = gauges(&declare::BUILD_INFO)?.get(&[version]);
+        build.set(1);
+        let config = ConfigMetrics {
+            generation: gauges(&declare::CONFIG_GENERATION)?.get(&[]),
+            generations_alive: gauges(&declare::CONFIG_GENERATIONS_ALIVE)?.get(&[]),
+            reloads: groups(&declare::CONFIG_RELOADS)?.get(&[]),
+            last_reload_success: gauges(&declare::CONFIG_LAST_RELOAD_SUCCESS)?.get(&[]),
+            last_reload_timestamp: gauges(&declare::CONFIG_LAST_RELOAD_TIMESTAMP)?.get(&[]),
+        };
+        let access_log = AccessLogMetrics {
+            records: counters(&declare::ACCESS_LOG_RECORDS)?.get(&[]),
+            dropped: counters(&declare::ACCESS_LOG_DROPPED)?.get(&[]),
+            write_errors: counters(&declare::ACCESS_LOG_WRITE_ERRORS)?.get(&[]),
+        };
+        // An alert on these needs a zero to compare with.
+        for counter in [
+            &access_log.records,
+            &access_log.dropped,
+            &access_log.write_errors,
+        ] {
+            counter.add(0);
+        }
+        Ok(Arc::new(Metrics {
+            requests: groups(&declare::REQUESTS)?,
+            request_errors: groups(&declare::REQUEST_ERRORS)?,
+            requests_in_flight: gauges(&declare::REQUESTS_IN_FLIGHT)?,
+            requests_rejected: groups(&declare::REQUESTS_REJECTED)?,
+            keepalive_requests: counters(&declare::KEEPALIVE_REQUESTS)?,
+            request_duration: histograms(&declare::REQUEST_DURATION)?,
+            request_phase: histograms(&declare::REQUEST_PHASE)?,
+            request_bytes: counters(&declare::REQUEST_BYTES)?,
+            response_bytes: counters(&declare::RESPONSE_BYTES)?,
+            connections_open: gauges(&declare::CONNECTIONS_OPEN)?,
+            connections: counters(&declare::CONNECTIONS)?,
+            connections_rejected: groups(&declare::CONNECTIONS_REJECTED)?,
+            upstream_connections_open: gauges(&declare::UPSTREAM_CONNECTIONS_OPEN)?,
+            upstream_connections_opened: counters(&declare::UPSTREAM_CONNECTIONS_OPENED)?,
+            upstream_requests: groups(&declare::UPSTREAM_REQUESTS)?,
+            upstream_requests_in_flight: gauges(&declare::UPSTREAM_REQUESTS_IN_FLIGHT)?,
+            upstream_retries: groups(&declare::UPSTREAM_RETRIES)?,
+            upstream_endpoint_errors: groups(&declare::UPSTREAM_ENDPOINT_ERRORS)?,
+            plugin_seconds: histograms(&declare::PLUGIN_SECONDS)?,
+            plugin_errors: groups(&declare::PLUGIN_ERRORS_TOTAL)?,
+            plugin_replies: counters(&declare::PLUGIN_REPLIES)?,
+            plugins: plugin::PluginFamilies::new(),
+            config,
+            access_log,
+            _build: build,
+            budget,
+            registry,
+        }))
+    }
+
+    /// The cap on series, changed by a reload with `set_cap`.
+    pub fn budget(&self) -> &SeriesBudget {
+        &self.budget
+    }
+
+    /// Handles of a listener.
+    pub fn listener(&self, listener: &str) -> ListenerMetrics {
+        ListenerMetrics {
+            connections_open: self.connections_open.get(&[listener]),
+            connections: self.connections.get(&[listener]),
+            connections_rejected: self.connections_rejected.get(&[listener]),
+            requests_rejected: self.requests_rejected.get(&[listener]),
+            requests_in_flight: self.requests_in_flight.get(&[listener]),
+            keepalive_requests: self.keepalive_requests.get(&[listener]),
+        }
+    }
+
+    /// Handles of a route; `NONE` for requests that no route fits.
+    pub fn route(&self, route: &str) -> RouteMetrics {
+        RouteMetrics {
+            duration: self.request_duration.get(&[route]),
+            errors: self.request_errors.get(&[route]),
+            request_bytes: self.request_bytes.get(&[route]),
+            response_bytes: self.response_bytes.get(&[route]),
+        }
+    }
+
+    /// The request counter of a (listener, route, upstream); `NONE` where none was chosen.
+    pub fn requests(&self, listener: &str, route: &str, upstream: &str) -> RequestMetrics {
+        RequestMetrics {
+            by_code: self.requests.get(&[listener, route, upstream]),
+        }
+    }
+
+    /// Handles of an upstream.
+    pub fn upstream(&self, upstream: &str) -> UpstreamMetrics {
+        let phase = |phase| self.request_phase.get(&[upstream, phase]);
+        UpstreamMetrics {
+            queue: phase("queue"),
+            connect: phase("connect"),
+            first_byte: phase("first_byte"),
+            total: phase("total"),
+            connections_open: self.upstream_connections_open.get(&[upstream]),
+            connections_opened: self.upstream_connections_opened.get(&[upstream]),
+            requests: self.upstream_requests.get(&[upstream]),
+            retries: self.upstream_retries.get(&[upstream]),
+        }
+    }
+
+    /// Handles of an endpoint.
+    pub fn endpoint(&self, upstream: &str, endpoint: &str) -> EndpointMetrics {
+        EndpointMetrics {
+            in_flight: self.upstream_requests_in_flight.get(&[upstream, endpoint]),
+            errors: self.upstream_endpoint_errors.get(&[upstream, endpoint]),
+        }
+    }
+
+    /// Handles of a plugin instance.
+    pub fn plugin(&self, plugin: &str) -> PluginSeries {
+        PluginSeries {
+            errors: self.plugin_errors.get(&[plugin]),
+            replies: self.plugin_replies.get(&[plugin]),
+        }
+    }
+
+    /// The time of a plugin in one phase. `phase` comes from the closed set of the plugin API.
+    pub fn plugin_phase(&self, plugin: &str, phase: &'static str) -> Histogram {
+        self.plugin_seconds.get(&[plugin, phase])
+    }
+
+    /// Counters and gauges that a plugin of this kind declares for itself.
+    pub fn plugin_metrics(self: &Arc<Self>, kind: &'static str, plugin: &str) -> PluginMetrics {
+        PluginMetrics::new(self.clone(), kind, plugin)
+    }
+
+    /// What a reload writes.
+    pub fn config(&self) -> &ConfigMetrics {
+        &self.config
+    }
+
+    /// What the access log's writer counts.
+    pub fn access_log(&self) -> &AccessLogMetrics {
+        &self.access_log
+    }
+
+    /// Everything in Prometheus' text format 0.0.4 (`CONTENT_TYPE`).
+    pub fn render(&self) -> Vec<u8> {
+        use prometheus::Encoder;
+        let mut out = Vec::with_capacity(64 * 1024);
+        if let Err(error) = prometheus::TextEncoder::new().encode(&self.registry.gather(), &mut out)
+        {
+            log::error!("metrics cannot be written: {error}");
+        }
+        out
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics")
+            .field("series", &self.budget.used())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! Runtime changes by an operator: drain, enable, weight.
+//!
+//! A change belongs to a configured entry. It stays over reloads as long as that entry stays as
+//! it is, and is dropped when a reload changes or removes the entry.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+/// Runtime changes kept per upstream.
+const MAX_CONTROLS: usize = 1024;
+
+/// What an operator asks for one endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// No new requests; those in flight end.
+    Drain,
+    /// Ends a drain. A weight set at runtime stays.
+    Enable,
+    /// A weight in 0..=1,000,000 instead of the configured one; 0 gets nothing.
+    Weight(u32),
+}
+
+/// Why a runtime change was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ControlError {
+    /// No entry and no resolved address of this upstream has this text.
+    UnknownEndpoint,
+    /// The weight is above 1,000,000.
+    WeightOutOfRange,
+    /// 1,024 runtime changes are kept already.
+    TooMany,
+}
+
+impl fmt::Display for ControlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownEndpoint => "the upstream has no such endpoint",
+            Self::WeightOutOfRange => "a weight is a number from 0 to 1000000",
+            Self::TooMany => "too many runtime changes for this upstream",
+        })
+    }
+}
+
+impl std::error::Error for ControlError {}
+
+/// The part of a configured entry that, when changed, ends runtime changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EntryPrint {
+    pub(super) configured: Arc<str>,
+    pub(super) weight: u32,
+    pub(super) priority: u8,
+    pub(super) zone: Option<Arc<str>>,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    entry: EntryPrint,
+    drained: bool,
+    weight: Option<u32>,
+}
+
+/// What is in force for one member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct InForce {
+    pub(super) drained: bool,
+    pub(super) weight: Option<u32>,
+}
+
+/// All runtime changes of one upstream, by address text.
+#[derive(Debug, Default)]
+pub(super) struct Controls(Mutex<BTreeMap<Box<str>, Kept>>);
+
+impl Controls {
+    /// Keeps a change for the address `text`, which belongs to `entry`.
+    pub(super) fn apply(
+        &self,
+        text: &str,
+        entry: EntryPrint,
+        control: Control,
+    ) -> Result<(), ControlError> {
+        let mut kept = self.0.lock();
+        if !kept.contains_key(text) && kept.len() >= MAX_CONTROLS {
+            return Err(ControlError::TooMany);
+        }
+        let change = kept.entry(text.into()).or_insert_with(|| Kept {
+            entry: entry.clone(),
+            drained: false,
+            weight: None,
+        });
+        if change.entry != entry {
+            *change = Kept {
+                entry,
+                drained: false,
+                weight: None,
+            };
+        }
+        match control {
+            Control::Drain => change.drained = true,
+            Control::Enable => change.drained = false,
+            Control::Weight(weight) => change.weight = Some(weight),
+        }
+        if !change.drained && change.weight.is_none() {
+            kept.remove(text);
+        }
+        Ok(())
+    }
+
+    /// What holds for the member `address` of `entry`. A weight of the address itself wins over
+    /// one of its entry; a drain of either holds.
+    pub(super) fn in_force(&self, entry: &EntryPrint, address: &str) -> InForce {
+        let kept = self.0.lock();
+        if kept.is_empty() {
+            return InForce::default();
+        }
+        let find = |text: &str| kept.get(text).filter(|change| change.entry == *entry);
+        let (whole, own) = (find(&entry.configured), find(address));
+        InForce {
+            drained: whole.is_some_and(|change| change.drained)
+                || own.is_some_and(|change| change.drained),
+            weight: own
+                .and_then(|change| change.weight)
+                .or(whole.and_then(|change| change.weight)),
+        }
+    }
+
+    /// Forgets changes whose entry is not among `entries` any more.
+    pub(super) fn retain(&self, entries: &[EntryPrint]) {
+        self.0
+            .lock()
+            .retain(|_, change| entries.contains(&change.entry));
+    }
+}

@@ -1,0 +1,31 @@
+//! What a request meets, one subject a file: status, body, fields towards the origin and the client,
+//! the access log's line and the metric.
+
+mod balance;
+mod fields;
+mod grpc;
+mod keepalive;
+mod plugins;
+mod proxy_protocol;
+mod replies;
+mod retries;
+mod routing;
+mod sockets;
+mod streams;
+mod timeouts;
+mod websocket;
+
+/// One listener, one upstream, one route that takes everything. Further keys of the upstream follow.
+pub(crate) const PLAIN: &str = r#"
+[[listener]]
+name = "web"
+address = "@web"
+
+[[route]]
+name = "any"
+upstream = "app"
+
+[[upstream]]
+name = "app"
+endpoints = ["@origin"]
+"#;
