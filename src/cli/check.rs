@@ -20,7 +20,11 @@ pub(super) fn compile_dry(paths: &[PathBuf]) -> (Option<(Loaded, Compiled)>, Dia
     let mut diagnostics = loaded.warnings.clone();
     let world = DryWorld::new(&loaded.config);
     let compiled = compile(&loaded.config, &world, &mut diagnostics);
-    let names: Vec<_> = loaded.sources.iter().map(|s| Arc::clone(s.file())).collect();
+    let names: Vec<_> = loaded
+        .sources
+        .iter()
+        .map(|s| Arc::clone(s.file()))
+        .collect();
     diagnostics.sort_by_files(&names);
     (compiled.map(|compiled| (loaded, compiled)), diagnostics)
 }

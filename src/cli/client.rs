@@ -57,7 +57,8 @@ async fn exchange(
     body: &Value,
 ) -> Result<Answer, Box<dyn std::error::Error>> {
     let stream = tokio::time::timeout(CONNECT, UnixStream::connect(socket)).await??;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let text = if body.is_null() {
         Bytes::new()
@@ -81,7 +82,11 @@ async fn exchange(
 }
 
 /// Prints what an answer says; the exit code.
-pub(super) fn conclude(node: &NodeArgs, answer: &Answer, done: impl FnOnce(&Value) -> String) -> u8 {
+pub(super) fn conclude(
+    node: &NodeArgs,
+    answer: &Answer,
+    done: impl FnOnce(&Value) -> String,
+) -> u8 {
     let ok = (200..300).contains(&answer.status);
     if node.json {
         println!("{}", answer.body);

@@ -3,7 +3,7 @@
 mod check;
 mod client;
 mod docs;
-mod explain;
+pub mod explain;
 mod operate;
 pub mod origin;
 mod run;
@@ -49,7 +49,12 @@ pub struct ConfigArgs {
 #[derive(Args, Clone)]
 pub struct NodeArgs {
     /// The node's control socket.
-    #[arg(long, value_name = "SOCK", env = "FARMGATE_CONTROL", default_value = "/run/farmgate/control.sock")]
+    #[arg(
+        long,
+        value_name = "SOCK",
+        env = "FARMGATE_CONTROL",
+        default_value = "/run/farmgate/control.sock"
+    )]
     control: PathBuf,
     /// Print JSON.
     #[arg(long)]

@@ -82,7 +82,11 @@ pub(super) fn history(node: &NodeArgs) -> u8 {
                 entry["generation"],
                 crate::telemetry::clock::rfc3339(at * 1000),
                 entry["why"].as_str().unwrap_or_default(),
-                if entry["current"] == true { "  (in force)" } else { "" }
+                if entry["current"] == true {
+                    "  (in force)"
+                } else {
+                    ""
+                }
             ));
         }
         lines.join("\n")
@@ -119,7 +123,12 @@ pub(super) fn endpoint(
 }
 
 pub(super) fn plugin(node: &NodeArgs, name: &str, on: bool) -> u8 {
-    match send(node, Method::POST, "plugin", &json!({ "name": name, "on": on })) {
+    match send(
+        node,
+        Method::POST,
+        "plugin",
+        &json!({ "name": name, "on": on }),
+    ) {
         Ok(answer) => conclude(node, &answer, |_| {
             format!("plugin {name} is {}", if on { "on" } else { "off" })
         }),

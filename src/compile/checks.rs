@@ -88,7 +88,9 @@ fn open_files(config: &Config, diagnostics: &mut Diagnostics) {
 /// The limit of open files that the process can raise itself to.
 fn open_files_limit() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let line = text.lines().find(|line| line.starts_with("Max open files"))?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("Max open files"))?;
     line.split_whitespace().nth(4)?.parse().ok()
 }
 
@@ -111,7 +113,11 @@ fn listener_times(listener: &ListenerConfig, settings: &Settings, diagnostics: &
             seconds(keepalive),
             seconds(settings.drain.idle_grace)
         );
-        diagnostics.warning(codes::TIME_ORDER, place(&times.keepalive, listener), message);
+        diagnostics.warning(
+            codes::TIME_ORDER,
+            place(&times.keepalive, listener),
+            message,
+        );
     }
     if times.request.value.get() < times.header.value.get() {
         let message = "timeouts.request is shorter than timeouts.header";
@@ -166,8 +172,16 @@ pub(super) fn log_headers(
 
 /// One resolver serves all upstreams: the tightest of their bounds hold.
 pub(super) fn dns_ttl(config: &Config) -> (Duration, Duration) {
-    let min = config.upstreams.iter().map(|u| u.dns.min_ttl.value.get()).max();
-    let max = config.upstreams.iter().map(|u| u.dns.max_ttl.value.get()).min();
+    let min = config
+        .upstreams
+        .iter()
+        .map(|u| u.dns.min_ttl.value.get())
+        .max();
+    let max = config
+        .upstreams
+        .iter()
+        .map(|u| u.dns.max_ttl.value.get())
+        .min();
     let min = min.unwrap_or(Duration::from_secs(1));
     (min, max.unwrap_or(Duration::from_secs(300)).max(min))
 }

@@ -83,11 +83,7 @@ fn one(
     let is_tcp = matches!(address, BindAddress::Tcp(_));
     if proxy_protocol != ProxyProtocol::Off && words.trusted_proxies.is_empty() && is_tcp {
         let message = format!("listener {name:?} reads PROXY headers but trusts nobody");
-        diagnostics.warning(
-            codes::LISTENER_TRUST,
-            &words.proxy_protocol.place,
-            message,
-        );
+        diagnostics.warning(codes::LISTENER_TRUST, &words.proxy_protocol.place, message);
     }
     let health_path = words.health_path.as_ref().map(|path| {
         let mut out = uri::NormalisedUri::default();
@@ -141,7 +137,12 @@ fn one(
             upgrade_age: times.upgrade_max_age.as_ref().map(|age| age.value.get()),
         },
         min_body_rate: words.min_body_rate.as_ref().map(|rate| {
-            let per = rate.value.per.get().max(Duration::from_millis(1)).as_millis();
+            let per = rate
+                .value
+                .per
+                .get()
+                .max(Duration::from_millis(1))
+                .as_millis();
             let bytes = u128::from(rate.value.rate.bytes()) * 1000 / per;
             u64::try_from(bytes).unwrap_or(u64::MAX).max(1)
         }),
@@ -187,7 +188,12 @@ fn protocols(words: &ListenerConfig, diagnostics: &mut Diagnostics) -> (bool, bo
 }
 
 fn trusted(words: &ListenerConfig) -> TrustedProxies {
-    TrustedProxies::new(words.trusted_proxies.iter().filter_map(|cidr| net(&cidr.value)))
+    TrustedProxies::new(
+        words
+            .trusted_proxies
+            .iter()
+            .filter_map(|cidr| net(&cidr.value)),
+    )
 }
 
 fn net(cidr: &Cidr) -> Option<ipnet::IpNet> {

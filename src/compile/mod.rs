@@ -144,7 +144,14 @@ pub fn compile(
     let upstreams = upstreams::compile(config, world, diagnostics);
     let mut plugins = plugins::Plugins::build(config, world, diagnostics);
     let (listeners, bindings) = listeners::compile(config, world, &mut plugins, diagnostics);
-    let routes = routes::compile(config, world, &bindings, &upstreams, &mut plugins, diagnostics);
+    let routes = routes::compile(
+        config,
+        world,
+        &bindings,
+        &upstreams,
+        &mut plugins,
+        diagnostics,
+    );
     checks::run(config, &settings, &routes, &plugins, diagnostics);
     if diagnostics.has_errors() {
         return None;
@@ -191,7 +198,10 @@ fn settings(config: &Config, diagnostics: &mut Diagnostics) -> Settings {
             Some(path) => Some(path.value.path().to_owned()),
             None => runtime().map(|folder| folder.join("control.sock")),
         },
-        state: server.state.as_ref().map(|path| path.value.path().to_owned()),
+        state: server
+            .state
+            .as_ref()
+            .map(|path| path.value.path().to_owned()),
         zone: server.zone.as_deref().map(Arc::from),
         drain: Drain {
             idle_grace: drain.idle_grace.value.get(),

@@ -69,8 +69,14 @@ impl<'a> Plugins<'a> {
         }
         for words in &config.plugins {
             let name: Arc<str> = words.name.value.as_str().into();
-            match plugins.instance(&name, &words.kind, words.fail, &words.table, world, diagnostics)
-            {
+            match plugins.instance(
+                &name,
+                &words.kind,
+                words.fail,
+                &words.table,
+                world,
+                diagnostics,
+            ) {
                 Some(instance) => {
                     plugins.named.insert(name, instance);
                 }
@@ -131,9 +137,7 @@ impl<'a> Plugins<'a> {
         let mut links = Vec::new();
         for (at, entry) in entries.iter().enumerate() {
             let (instance, when) = match &entry.value {
-                PluginEntry::Named { name, when } => {
-                    (self.find(name, diagnostics), when.as_ref())
-                }
+                PluginEntry::Named { name, when } => (self.find(name, diagnostics), when.as_ref()),
                 PluginEntry::Inline { kind, fail, table } => {
                     let owner = match spot {
                         Spot::Listener(name) | Spot::Route(name) => name,
@@ -149,7 +153,10 @@ impl<'a> Plugins<'a> {
                 diagnostics.error(
                     codes::LISTENER_PHASE,
                     &entry.place,
-                    format!("plugin {:?} works when connections are accepted: it belongs on a listener", instance.name),
+                    format!(
+                        "plugin {:?} works when connections are accepted: it belongs on a listener",
+                        instance.name
+                    ),
                 );
             }
             let when = match when {
@@ -157,7 +164,8 @@ impl<'a> Plugins<'a> {
                 Some(text) => match When::parse(&text.value) {
                     Ok(when) => Some(Arc::new(when)),
                     Err(error) => {
-                        let message = format!("{} (at character {})", error.message, error.offset + 1);
+                        let message =
+                            format!("{} (at character {})", error.message, error.offset + 1);
                         diagnostics.push(
                             Diagnostic::error(codes::PLUGIN_WHEN, &text.place, message)
                                 .with_help(error.help.unwrap_or_default()),
@@ -171,16 +179,19 @@ impl<'a> Plugins<'a> {
         links
     }
 
-    fn find(&mut self, name: &Located<String>, diagnostics: &mut Diagnostics) -> Option<Arc<Instance>> {
+    fn find(
+        &mut self,
+        name: &Located<String>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Arc<Instance>> {
         if let Some(instance) = self.named.get(name.value.as_str()) {
             self.used.insert(Arc::clone(&instance.name));
             return Some(Arc::clone(instance));
         }
         if !self.broken.contains(name.value.as_str()) {
             let (message, help) = unknown("plugin", &name.value, &self.named);
-            diagnostics.push(
-                Diagnostic::error(codes::PLUGIN_NAME, &name.place, message).with_help(help),
-            );
+            diagnostics
+                .push(Diagnostic::error(codes::PLUGIN_NAME, &name.place, message).with_help(help));
         }
         None
     }

@@ -1,22 +1,22 @@
 //! Routes: matches into the router, chains, targets.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Located, did_you_mean};
 use http::{HeaderName, Method};
-use parking_lot::RwLock;
 
 use super::plugins::Plugins;
 use super::upstreams::{Upstreams, retries, times};
 use super::{Binding, World, codes, unknown};
 use crate::config::words::{ConditionTest, Conditions, Config, RouteConfig, RouteUpstreams};
-use crate::snapshot::route::RouteTimeouts;
+use crate::snapshot::route::{RequestSeries, RouteTimeouts};
 use crate::snapshot::router::{
     Cidr, Condition, FieldCondition, Finding, HostPattern, PathPattern, RouteMatch, Router,
     RouterBuilder, Split,
 };
 use crate::snapshot::{Route, Sticky, Target};
+use crate::telemetry::metrics::NONE;
 
 /// What the routes came to.
 pub(super) struct Routes {
@@ -43,8 +43,18 @@ pub(super) fn compile(
             diagnostics,
         }
         .read(words);
-        let captures: HashSet<&str> = matches.paths.iter().flat_map(PathPattern::captures).collect();
-        let route = one(words, index, world, upstreams, plugins, &captures, diagnostics);
+        let captures: HashSet<&str> = matches
+            .paths
+            .iter()
+            .flat_map(PathPattern::captures)
+            .collect();
+        let place = Place {
+            index,
+            world,
+            bindings,
+            upstreams,
+        };
+        let route = one(words, &place, plugins, &captures, diagnostics);
         builder.add(index, matches);
         routes.push(Arc::new(route));
     }
@@ -62,15 +72,27 @@ pub(super) fn compile(
     Routes { routes, router }
 }
 
+/// What a route is compiled into.
+struct Place<'a> {
+    index: u32,
+    world: &'a dyn World,
+    bindings: &'a [Binding],
+    upstreams: &'a Upstreams,
+}
+
 fn one(
     words: &RouteConfig,
-    index: u32,
-    world: &dyn World,
-    upstreams: &Upstreams,
+    place: &Place<'_>,
     plugins: &mut Plugins<'_>,
     captures: &HashSet<&str>,
     diagnostics: &mut Diagnostics,
 ) -> Route {
+    let Place {
+        index,
+        world,
+        bindings,
+        upstreams,
+    } = *place;
     let name: Arc<str> = words.name.value.as_str().into();
     let chain = plugins.route_chain(&name, words.defaults, &words.plugins, world, diagnostics);
     for link in &chain.links {
@@ -92,6 +114,11 @@ fn one(
         let message = format!("route {name:?} has neither an upstream nor a plugin that answers");
         diagnostics.error(codes::ROUTE_NOWHERE, &words.name.place, message);
     }
+    let target_names: Vec<Arc<str>> = match &target {
+        Target::None => Vec::new(),
+        Target::One(plan) => vec![Arc::clone(plan.name())],
+        Target::Split(_, plans) => plans.iter().map(|plan| Arc::clone(plan.name())).collect(),
+    };
     let own = words.timeouts.as_ref().map(|times| &times.value);
     let time = |word: Option<&Located<farmgate_plugin_api::units::Duration>>| {
         word.map(|word| word.value.get())
@@ -110,10 +137,39 @@ fn one(
         retry: words.retry.as_ref().map(|r| Arc::new(retries(&r.value))),
         upstream_timeouts: own.and_then(|t| t.towards_origin()).map(|t| times(&t)),
         metrics: world.metrics().route(&name),
-        by_code: RwLock::new(HashMap::new()),
+        requests: series(&name, &target_names, words, bindings, world),
         chain,
         name,
     }
+}
+
+/// A counter for every listener and upstream this route may meet.
+fn series(
+    route: &str,
+    upstreams: &[Arc<str>],
+    words: &RouteConfig,
+    bindings: &[Binding],
+    world: &dyn World,
+) -> Box<[RequestSeries]> {
+    let listens = |binding: &&Binding| {
+        words
+            .listeners
+            .as_ref()
+            .is_none_or(|names| names.iter().any(|name| name.value == *binding.name))
+    };
+    let mut all = Vec::new();
+    for binding in bindings.iter().filter(listens) {
+        let upstreams = upstreams.iter().cloned().map(Some);
+        for upstream in std::iter::once(None).chain(upstreams) {
+            let label = upstream.as_deref().unwrap_or(NONE);
+            all.push(RequestSeries {
+                slot: binding.slot,
+                metrics: world.metrics().requests(&binding.name, route, label),
+                upstream,
+            });
+        }
+    }
+    all.into()
 }
 
 fn target(

@@ -1,12 +1,11 @@
 //! Upstreams: endpoints, policy, times.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use farmgate_plugin_api::Source;
 use farmgate_plugin_api::decode::Diagnostics;
 use http::{HeaderValue, Method};
-use parking_lot::RwLock;
 
 use super::{World, codes};
 use crate::config::words::{
@@ -74,7 +73,10 @@ fn one(
             return None;
         }
     };
-    let written = words.timeouts.as_ref().or(config.defaults.timeouts.as_ref());
+    let written = words
+        .timeouts
+        .as_ref()
+        .or(config.defaults.timeouts.as_ref());
     let timeouts = match written {
         Some(written) => times(&written.value),
         None => times(&TimeoutsConfig::default()),
@@ -93,15 +95,15 @@ fn one(
             HostHeader::Keep => HostMode::Keep,
             HostHeader::Endpoint => HostMode::Endpoint,
             // The word was checked to be a host name.
-            HostHeader::Name(name) => HeaderValue::from_str(name)
-                .map_or(HostMode::Keep, HostMode::Name),
+            HostHeader::Name(name) => {
+                HeaderValue::from_str(name).map_or(HostMode::Keep, HostMode::Name)
+            }
         },
         timeouts,
         pool: pool(words),
         retry: Arc::new(retry.map_or_else(RetryPolicy::default, |r| retries(&r.value))),
         group_key: stable_hash(name.as_bytes()) ^ protocol as u64,
         metrics: world.metrics().upstream(&name),
-        endpoint_metrics: RwLock::new(HashMap::new()),
         metrics_of: Arc::clone(world.metrics()),
     })
 }
@@ -155,10 +157,7 @@ pub(super) fn times(words: &TimeoutsConfig) -> UpstreamTimeouts {
         connect: words.connect.value.get(),
         first_byte: words.first_byte.value.get(),
         idle: words.idle.value.get(),
-        tunnel_idle: words
-            .idle
-            .is_written()
-            .then(|| words.idle.value.get()),
+        tunnel_idle: words.idle.is_written().then(|| words.idle.value.get()),
         write: words.write.value.get(),
     }
 }

@@ -316,7 +316,10 @@ fn conclude(
         Settled::Verdict(Verdict::Reset) => return Some(Decision::Reset),
         Settled::Verdict(Verdict::Error(error)) => failed(link, &error),
         Settled::Panic => panicked(link),
-        Settled::TooLate => failed(link, &FilterError::new("no verdict within the request's deadline")),
+        Settled::TooLate => failed(
+            link,
+            &FilterError::new("no verdict within the request's deadline"),
+        ),
     };
     match link.instance.fail {
         Fail::Closed => Some(Decision::Fail(reason)),

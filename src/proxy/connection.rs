@@ -9,6 +9,7 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 
 use super::control::Control;
+use crate::protocol::proxy_protocol::Tlvs;
 use crate::snapshot::{Current, Listener, Snapshot};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::explain::ExplainRing;
@@ -47,6 +48,8 @@ pub struct Connection {
     pub source: Option<SocketAddr>,
     /// True when `source` came from a PROXY header, so that the client is not the peer.
     pub proxied: bool,
+    /// What else the PROXY header says: TLS before us, ids of the load balancer.
+    pub said: Option<Box<Tlvs>>,
     /// True over TLS.
     pub tls: bool,
     /// True for HTTP/2.
@@ -55,8 +58,6 @@ pub struct Connection {
     pub opened: Instant,
     /// Requests so far.
     pub requests: AtomicU64,
-    /// The stream's control block; none for HTTP/2, where streams share the connection.
-    pub control: Option<Arc<Control>>,
     /// The connection must close after the current request (drain, removed listener, limits).
     pub close: AtomicBool,
     /// Forwarding fields rendered once: most connections send every request for the same client.
@@ -68,6 +69,8 @@ pub struct Connection {
 pub struct Forwarded {
     /// The client they were rendered for.
     pub client: IpAddr,
+    /// The scheme they were rendered for.
+    pub https: bool,
     /// The Host they were rendered for.
     pub host: HeaderValue,
     /// `X-Forwarded-For`.
@@ -83,6 +86,12 @@ impl Connection {
             Some(address) => address.ip().to_canonical(),
             None => IpAddr::V4(Ipv4Addr::LOCALHOST),
         }
+    }
+
+    /// True when the client used TLS, to us or to the load balancer that says so.
+    pub fn is_https(&self) -> bool {
+        let before = self.said.as_deref().and_then(|said| said.ssl.as_ref());
+        self.tls || before.is_some_and(|ssl| ssl.tls)
     }
 
     /// True when the connection is not to be kept after the current request.
@@ -102,6 +111,8 @@ pub struct Start {
     pub listener: Arc<Listener>,
     /// The connection.
     pub connection: Arc<Connection>,
+    /// Shared with the stream that carries this request.
+    pub control: Arc<Control>,
     /// When the head was complete.
     pub head_at: Instant,
 }

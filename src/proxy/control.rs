@@ -17,6 +17,8 @@ pub struct Control {
     tunnel: AtomicBool,
     head_sent: AtomicBool,
     body_limit: AtomicU64,
+    /// Milliseconds after `epoch` of the last piece of the body, plus one; 0 when none is awaited.
+    body_awaited_ms: AtomicU64,
     body_idle_ms: AtomicU64,
     /// Milliseconds after `epoch`; 0 for none.
     request_deadline_ms: AtomicU64,
@@ -33,6 +35,7 @@ impl Control {
             tunnel: AtomicBool::new(false),
             head_sent: AtomicBool::new(false),
             body_limit: AtomicU64::new(u64::MAX),
+            body_awaited_ms: AtomicU64::new(0),
             body_idle_ms: AtomicU64::new(0),
             request_deadline_ms: AtomicU64::new(0),
             tunnel_idle_ms: AtomicU64::new(0),
@@ -94,6 +97,42 @@ impl Control {
             .flatten()
     }
 
+    /// A piece of the body came, or none did yet; `more` says whether another is awaited.
+    pub fn body_progress(&self, more: bool) {
+        let at = if more {
+            millis(self.epoch.elapsed()) + 1
+        } else {
+            0
+        };
+        self.body_awaited_ms.store(at, Ordering::Relaxed);
+    }
+
+    /// For streams without a guard of their own (HTTP/2): returns why the request is over as soon as
+    /// the client let us wait too long. Ends silently never: once the head is sent only idle times
+    /// count, and those are watched where bytes move.
+    pub async fn watch(&self) -> Reason {
+        loop {
+            let Some(deadline) = self.request_deadline() else {
+                return std::future::pending().await;
+            };
+            let mut next = deadline;
+            let mut reason = Reason::RequestTimeout;
+            let awaited = self.body_awaited_ms.load(Ordering::Relaxed);
+            if awaited != 0
+                && let Some(at) = self.at(awaited)
+                && at + self.body_idle() < deadline
+            {
+                next = at + self.body_idle();
+                reason = Reason::BodyTimeout;
+            }
+            if Instant::now() >= next {
+                self.set_cut(reason);
+                return reason;
+            }
+            tokio::time::sleep_until(next.into()).await;
+        }
+    }
+
     /// Most payload bytes of the current body.
     pub fn body_limit(&self) -> u64 {
         self.body_limit.load(Ordering::Relaxed)
@@ -126,4 +165,3 @@ impl Control {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
-

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use farmgate_plugin_api::exchange::BufferedBody;
-use farmgate_plugin_api::Consumer;
-use http::{HeaderName, HeaderValue, Method};
+use farmgate_plugin_api::{Consumer, Headers};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::connection::Start;
 use super::id::RequestId;
@@ -52,6 +52,8 @@ pub struct Ctx {
     pub path_len: usize,
     /// Who asks.
     pub client: IpAddr,
+    /// The client used TLS: to us, or to a trusted proxy that says so.
+    pub https: bool,
     /// The request's id.
     pub id: RequestId,
     /// `traceparent`'s trace id, when the client sent a valid one.
@@ -130,7 +132,9 @@ impl Ctx {
     /// A request at its start, nothing known but where it came in.
     pub fn new(start: Start) -> Self {
         let client = start.connection.peer_ip();
+        let https = start.connection.is_https();
         Self {
+            https,
             start,
             method: Method::GET,
             host: String::new(),
@@ -229,13 +233,42 @@ impl Ctx {
 
     /// Tells the client's stream the limits in force.
     pub fn set_limits(&self) {
-        if let Some(control) = &self.start.connection.control {
-            let idle = self
-                .route
-                .as_deref()
-                .and_then(|route| route.timeouts.body_idle)
-                .unwrap_or(self.start.listener.timeouts.body_idle);
-            control.set_request(self.body_limit(), idle, Some(self.deadline()));
-        }
+        let idle = self
+            .route
+            .as_deref()
+            .and_then(|route| route.timeouts.body_idle)
+            .unwrap_or(self.start.listener.timeouts.body_idle);
+        self.start
+            .control
+            .set_request(self.body_limit(), idle, Some(self.deadline()));
     }
+}
+
+impl Drop for Ctx {
+    /// A request that was cut off before its end (its task was dropped) is counted and logged too.
+    fn drop(&mut self) {
+        if self.logged {
+            return;
+        }
+        if self.reason == Reason::Ok {
+            self.reason = self.start.control.cut().unwrap_or(Reason::Internal);
+        }
+        super::finish::finish(self, &mut NoFields::default());
+    }
+}
+
+/// Header fields of a request whose head is gone.
+#[derive(Default)]
+struct NoFields(HeaderMap);
+
+impl Headers for NoFields {
+    fn map(&self) -> &HeaderMap {
+        &self.0
+    }
+    fn set(&mut self, _: &HeaderName, _: HeaderValue) {}
+    fn append(&mut self, _: &HeaderName, _: HeaderValue) {}
+    fn remove(&mut self, _: &HeaderName) -> bool {
+        false
+    }
+    fn each_as_received(&self, _: &mut dyn FnMut(&[u8], &HeaderValue)) {}
 }

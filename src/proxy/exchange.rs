@@ -57,13 +57,9 @@ impl Facts for RequestExchange<'_> {
     }
 }
 
-/// The scheme the client used.
+/// The scheme the client used, to us or to the trusted proxy before us.
 pub fn scheme(cx: &Ctx) -> &'static str {
-    if cx.start.connection.tls {
-        "https"
-    } else {
-        "http"
-    }
+    if cx.https { "https" } else { "http" }
 }
 
 impl Request for RequestExchange<'_> {

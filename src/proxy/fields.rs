@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use farmgate_plugin_api::Headers;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::protocol::client::client_address;
 use super::connection::Forwarded;
 use super::ctx::Ctx;
 use super::exchange::scheme;
+use crate::protocol::client::client_address;
 use crate::upstream::hash::mix;
 
 /// The field that carries the request's id.
@@ -28,10 +28,21 @@ pub fn read_client(cx: &mut Ctx, headers: &HeaderMap) {
     let found = client_address(
         peer,
         &cx.start.listener.trusted,
-        headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes),
-        headers.get_all(header::FORWARDED).iter().map(HeaderValue::as_bytes),
+        headers
+            .get_all(X_FORWARDED_FOR)
+            .iter()
+            .map(HeaderValue::as_bytes),
+        headers
+            .get_all(header::FORWARDED)
+            .iter()
+            .map(HeaderValue::as_bytes),
     );
     cx.client = found.ip;
+    if cx.start.listener.trusted.contains(peer)
+        && let Some(proto) = headers.get(X_FORWARDED_PROTO)
+    {
+        cx.https = proto.as_bytes().eq_ignore_ascii_case(b"https");
+    }
 }
 
 /// Keeps the trace id of a valid W3C `traceparent` for the log; the field itself is passed on.
@@ -45,7 +56,9 @@ pub fn read_trace(cx: &mut Ctx, headers: &HeaderMap) {
         && bytes.get(2) == Some(&b'-')
         && bytes.get(35) == Some(&b'-')
         && let Some(trace) = bytes.get(3..35)
-        && trace.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b))
+        && trace
+            .iter()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b))
         && trace.iter().any(|b| *b != b'0')
     {
         cx.trace = <[u8; 32]>::try_from(trace).ok();
@@ -60,10 +73,9 @@ pub fn forward(cx: &mut Ctx, upstream: &mut (dyn Headers + '_)) {
     if let Ok(id) = HeaderValue::from_str(cx.id.as_str()) {
         upstream.set(&X_REQUEST_ID, id);
     }
-    let https = connection.tls;
     upstream.set(
         &X_FORWARDED_PROTO,
-        HeaderValue::from_static(if https { "https" } else { "http" }),
+        HeaderValue::from_static(if cx.https { "https" } else { "http" }),
     );
     let host = upstream
         .map()
@@ -74,9 +86,18 @@ pub fn forward(cx: &mut Ctx, upstream: &mut (dyn Headers + '_)) {
     let fields = forwarded_fields(cx, upstream.map(), &host);
     upstream.set(&X_FORWARDED_FOR, fields.x_for);
     upstream.set(&header::FORWARDED, fields.forwarded);
-    upstream.set(&X_FORWARDED_HOST, host);
-    // A client's word for the port would contradict what we know.
-    upstream.remove(&X_FORWARDED_PORT);
+    let trusted = cx
+        .start
+        .listener
+        .trusted
+        .contains(cx.start.connection.peer_ip());
+    if !(trusted && upstream.map().contains_key(X_FORWARDED_HOST)) {
+        upstream.set(&X_FORWARDED_HOST, host);
+    }
+    // A client's own word for the port would contradict what we know.
+    if !trusted {
+        upstream.remove(&X_FORWARDED_PORT);
+    }
 }
 
 /// Renders the forwarding fields, or takes them from the connection when nothing changed.
@@ -95,6 +116,7 @@ fn forwarded_fields(cx: &Ctx, headers: &HeaderMap, host: &HeaderValue) -> Forwar
     let mut kept = connection.forwarded.lock();
     if let Some(known) = &*kept
         && known.client == peer
+        && known.https == cx.https
         && known.host == host
     {
         return known.clone();
@@ -137,6 +159,7 @@ fn render(cx: &Ctx, headers: &HeaderMap, host: &HeaderValue, peer: IpAddr) -> Fo
     };
     Forwarded {
         client: peer,
+        https: cx.https,
         host: host.clone(),
         x_for: value(x_for),
         forwarded: value(forwarded),

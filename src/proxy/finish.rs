@@ -1,5 +1,6 @@
 //! The end of a request: counters, the access log record, the `log` phase. Once per request.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,7 +9,10 @@ use farmgate_plugin_api::filter::Outcome;
 use http::{StatusCode, header};
 
 use super::chains;
+use super::connection::Node;
 use super::ctx::Ctx;
+use super::id::RequestId;
+use crate::snapshot::Listener;
 use crate::telemetry::Reason;
 use crate::telemetry::access_log::{AccessRecord, Text, Timings};
 use crate::telemetry::clock;
@@ -60,7 +64,8 @@ pub fn attempt_ended(cx: &mut Ctx, now: Instant) {
     }
     match cx.times.first_byte {
         Some(first_byte) => picked.guard.answered(now, first_byte),
-        None if cx.reason.is_ok() || cx.reason.source() == crate::telemetry::reason::Source::Downstream => {}
+        None if cx.reason.is_ok()
+            || cx.reason.source() == crate::telemetry::reason::Source::Downstream => {}
         None => picked.guard.failed(now, elapsed),
     }
     cx.last_endpoint = Some(Arc::clone(picked.endpoint()));
@@ -74,23 +79,16 @@ fn count(cx: &mut Ctx, total_ns: u64) {
             route
                 .metrics
                 .ended(cx.reason, total_ns, cx.bytes_in, cx.bytes_out);
-            let key = (listener.slot, upstream.cloned());
-            let known = route.by_code.read().get(&key).cloned();
-            let metrics = known.unwrap_or_else(|| {
-                let name = upstream.map_or("none", |name| &**name);
-                let fresh = cx
-                    .start
-                    .node
-                    .metrics
-                    .requests(&listener.name, &route.name, name);
-                route.by_code.write().entry(key).or_insert(fresh).clone()
-            });
-            metrics.ended(cx.status);
+            if let Some(metrics) = route.requests(listener.slot, upstream) {
+                metrics.ended(cx.status);
+            }
         }
         None => {
             let metrics = &cx.start.snapshot.unrouted;
             metrics.ended(cx.reason, total_ns, cx.bytes_in, cx.bytes_out);
-            listener.metrics.request_rejected(cx.reason);
+            if !cx.reason.is_ok() {
+                listener.metrics.request_rejected(cx.reason);
+            }
         }
     }
     cx.in_flight = None;
@@ -112,6 +110,32 @@ fn run_log_phase(cx: &mut Ctx, headers: &mut (dyn Headers + '_), total_ns: u64) 
     {
         chains::log(&chain.log, cx, headers, &outcome);
     }
+}
+
+/// Logs a request that ended before it was one: a malformed head, a limit, a timeout. `bytes` is what
+/// came of it; its first line is all that can be told.
+pub fn early(
+    node: &Node,
+    listener: &Listener,
+    client: IpAddr,
+    id: &RequestId,
+    reason: Reason,
+    bytes: &[u8],
+) {
+    let Some(log) = &*node.access_log.load() else {
+        return;
+    };
+    let status = reason.status().unwrap_or_default();
+    let mut record = AccessRecord::new(clock::unix_ms(), reason, status);
+    record.generation = node.current.load().generation;
+    record.client = Some(client);
+    record.set(Text::RequestId, id.as_str());
+    record.set(Text::Listener, &*listener.name);
+    let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next();
+    let mut words = line.unwrap_or_default().split(|byte| *byte == b' ');
+    record.set(Text::Method, words.next().unwrap_or_default());
+    record.set(Text::Path, words.next().unwrap_or_default());
+    log.submit(Arc::new(record));
 }
 
 fn record(cx: &Ctx, headers: &dyn Headers, total_ns: u64) -> AccessRecord {

@@ -10,7 +10,6 @@ pub mod connection;
 pub mod control;
 pub mod ctx;
 pub mod exchange;
-pub mod explain;
 pub mod fields;
 pub mod finish;
 pub mod id;

@@ -139,7 +139,8 @@ fn find_route(cx: &mut Ctx, headers: &mut (dyn Headers + '_)) -> Option<Arc<Rout
     snapshot.routes.get(found? as usize).cloned()
 }
 
-pub(super) fn body_plan(listener: &Chain, route: &Chain) -> Body {
+/// What two chains together want of the body.
+pub fn body_plan(listener: &Chain, route: &Chain) -> Body {
     match (listener.body, route.body) {
         (Body::Stream, other) | (other, Body::Stream) => other,
         (
@@ -178,14 +179,9 @@ fn target(cx: &mut Ctx, headers: &mut (dyn Headers + '_), route: &Route) -> Next
                 .and_then(|sticky| fields::cookie(headers.map(), &sticky.cookie));
             let choice = split.choose(cookie, id::random());
             if let (true, Some(sticky)) = (choice.set_cookie, &route.sticky) {
-                cx.sticky_cookie =
-                    split.id(choice.index).and_then(|side| {
-                        fields::sticky_cookie(
-                            &sticky.cookie,
-                            side.as_str(),
-                            cx.start.connection.tls,
-                        )
-                    });
+                cx.sticky_cookie = split.id(choice.index).and_then(|side| {
+                    fields::sticky_cookie(&sticky.cookie, side.as_str(), cx.https)
+                });
             }
             match plans.get(choice.index) {
                 Some(plan) => plan,
@@ -246,12 +242,9 @@ pub async fn forward(
     let listener = Arc::clone(&cx.start.listener);
     let route = cx.route.clone();
     let route_links = route.as_deref().map(|route| &*route.chain.upstream_request);
-    for links in [
-        Some(&*listener.chain.upstream_request),
-        route_links,
-    ]
-    .into_iter()
-    .flatten()
+    for links in [Some(&*listener.chain.upstream_request), route_links]
+        .into_iter()
+        .flatten()
     {
         if links.is_empty() {
             continue;

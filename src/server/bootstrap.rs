@@ -74,10 +74,18 @@ pub fn run(paths: Vec<PathBuf>, last_good: bool) -> Ended {
 /// Compiles without effect, to know threads and folders before anything is made.
 fn dry_settings(loaded: &crate::config::load::Loaded) -> Result<Settings, Diagnostics> {
     let mut diagnostics = loaded.warnings.clone();
-    match compile(&loaded.config, &DryWorld::new(&loaded.config), &mut diagnostics) {
+    match compile(
+        &loaded.config,
+        &DryWorld::new(&loaded.config),
+        &mut diagnostics,
+    ) {
         Some(compiled) => Ok(compiled.settings),
         None => {
-            let names: Vec<_> = loaded.sources.iter().map(|s| Arc::clone(s.file())).collect();
+            let names: Vec<_> = loaded
+                .sources
+                .iter()
+                .map(|s| Arc::clone(s.file()))
+                .collect();
             diagnostics.sort_by_files(&names);
             Err(diagnostics)
         }
@@ -188,7 +196,10 @@ fn start(
 
 /// A wrong configuration is 78, an address that cannot be bound is 1.
 fn failed_start(Refused(diagnostics): Refused) -> Ended {
-    let bind = [crate::compile::codes::BIND_FAILED, crate::compile::codes::LOG_OPEN];
+    let bind = [
+        crate::compile::codes::BIND_FAILED,
+        crate::compile::codes::LOG_OPEN,
+    ];
     if diagnostics
         .iter()
         .filter(|d| d.severity == farmgate_plugin_api::decode::Severity::Error)

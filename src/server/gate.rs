@@ -194,7 +194,11 @@ mod tests {
         let rate = (3, Duration::from_secs(3));
         let admitted = (0..5).filter(|_| in_time(&mut next, rate, start)).count();
         assert_eq!(admitted, 3);
-        assert!(!in_time(&mut next, rate, start + Duration::from_millis(900)));
+        assert!(!in_time(
+            &mut next,
+            rate,
+            start + Duration::from_millis(900)
+        ));
         assert!(in_time(&mut next, rate, start + Duration::from_secs(1)));
     }
 

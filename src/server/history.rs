@@ -104,7 +104,10 @@ impl History {
         if let Some(folder) = &self.folder
             && let Err(error) = store(folder, &entry)
         {
-            log::warn!("history is kept in memory only: {}: {error}", folder.display());
+            log::warn!(
+                "history is kept in memory only: {}: {error}",
+                folder.display()
+            );
         }
         self.entries.push_back(entry);
         while self.entries.len() > KEPT {

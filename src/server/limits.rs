@@ -1,30 +1,16 @@
 //! Limits of the process.
-#![allow(unsafe_code)]
 
-use std::io;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises the soft limit of open files to the hard one.
 ///
 /// # Errors
 /// The system refuses.
-pub fn raise_open_files() -> io::Result<u64> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
+pub fn raise_open_files() -> std::io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
     };
-    // SAFETY: `limit` is a valid, exclusively borrowed rlimit for the duration of both calls, and
-    // neither call keeps the pointer.
-    let result = unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit)
-        } else {
-            -1
-        }
-    };
-    if result == 0 {
-        Ok(limit.rlim_cur)
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    setrlimit(Resource::Nofile, raised).map_err(Into::into)
 }

@@ -72,7 +72,9 @@ impl Server {
         loaded: Result<Loaded, Diagnostics>,
         why: &'static str,
     ) -> Result<Reloaded, Refused> {
-        let result = loaded.map_err(Refused).and_then(|loaded| self.put(loaded, why));
+        let result = loaded
+            .map_err(Refused)
+            .and_then(|loaded| self.put(loaded, why));
         let now = clock::unix_ms() / 1000;
         self.node
             .metrics
@@ -96,7 +98,11 @@ impl Server {
         let mut diagnostics = loaded.warnings.clone();
         let world = self.world();
         let compiled = compile(&loaded.config, &world, &mut diagnostics);
-        let names: Vec<_> = loaded.sources.iter().map(|s| Arc::clone(s.file())).collect();
+        let names: Vec<_> = loaded
+            .sources
+            .iter()
+            .map(|s| Arc::clone(s.file()))
+            .collect();
         diagnostics.sort_by_files(&names);
         let Some(compiled) = compiled else {
             return Err(Refused(diagnostics));
@@ -110,7 +116,8 @@ impl Server {
         }
         let generation = compiled.snapshot.generation;
         self.publish(compiled, bound, log);
-        self.config.store(Arc::new(crate::config::dump::dump(&loaded)));
+        self.config
+            .store(Arc::new(crate::config::dump::dump(&loaded)));
         let texts = texts_of(&loaded);
         self.history.lock().add(generation, why, &texts);
         Ok(Reloaded {
@@ -162,12 +169,7 @@ impl Server {
     }
 
     /// From here on nothing can fail.
-    fn publish(
-        &self,
-        compiled: Compiled,
-        bound: Vec<(BindAddress, Bound, u16)>,
-        log: LogChange,
-    ) {
+    fn publish(&self, compiled: Compiled, bound: Vec<(BindAddress, Bound, u16)>, log: LogChange) {
         let Compiled {
             mut snapshot,
             bindings,
@@ -255,7 +257,8 @@ fn in_place(before: &Settings, after: &Settings, diagnostics: &mut Diagnostics) 
     ];
     for (word, same) in fixed {
         if !same {
-            let message = format!("{word} needs farmgate upgrade: it cannot change in a running process");
+            let message =
+                format!("{word} needs farmgate upgrade: it cannot change in a running process");
             diagnostics.push(
                 Diagnostic::error(codes::NEEDS_UPGRADE, &Place::none(), message)
                     .with_help("put the old value back to reload the rest, or restart the node"),

@@ -22,7 +22,11 @@ pub fn status(server: &Server) -> Value {
             json!({ "name": name, "address": address.to_string(), "connections": open })
         })
         .collect();
-    let upstreams: Vec<Value> = snapshot.upstreams.values().map(|plan| upstream(plan)).collect();
+    let upstreams: Vec<Value> = snapshot
+        .upstreams
+        .values()
+        .map(|plan| upstream(plan))
+        .collect();
     let plugins: Vec<Value> = snapshot
         .plugins
         .values()

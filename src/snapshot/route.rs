@@ -1,10 +1,7 @@
 //! A route as compiled: its chain, its upstreams, its limits.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-use parking_lot::RwLock;
 
 use super::chain::Chain;
 use super::router::Split;
@@ -34,8 +31,29 @@ pub struct Route {
     pub upstream_timeouts: Option<super::upstream::UpstreamTimeouts>,
     /// Counted here.
     pub metrics: RouteMetrics,
-    /// Per (listener, upstream), resolved when first met: both sets are small and closed.
-    pub by_code: RwLock<HashMap<(u16, Option<Arc<str>>), RequestMetrics>>,
+    /// Per listener and upstream this route may meet. Resolved when it is compiled, so that the
+    /// counters of a route that stays are held by two snapshots in a row and never restart.
+    pub requests: Box<[RequestSeries]>,
+}
+
+/// The request counter of a route for one listener and one upstream.
+pub struct RequestSeries {
+    /// The listener's slot.
+    pub slot: u16,
+    /// The upstream; none for answers made here.
+    pub upstream: Option<Arc<str>>,
+    /// The counter.
+    pub metrics: RequestMetrics,
+}
+
+impl Route {
+    /// The counter for a request that came in here and went there.
+    pub fn requests(&self, slot: u16, upstream: Option<&Arc<str>>) -> Option<&RequestMetrics> {
+        self.requests
+            .iter()
+            .find(|one| one.slot == slot && one.upstream.as_ref() == upstream)
+            .map(|one| &one.metrics)
+    }
 }
 
 /// Listener times a route may replace.

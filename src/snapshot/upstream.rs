@@ -1,17 +1,15 @@
 //! An upstream as compiled: its endpoints and how they are spoken to.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use farmgate_plugin_api::Source;
 use http::HeaderValue;
-use parking_lot::RwLock;
 
 use crate::telemetry::Reason;
 use crate::telemetry::metrics::{EndpointMetrics, Metrics, UpstreamMetrics};
-use crate::upstream::{Endpoint, Upstream};
 use crate::upstream::retry::RetryPolicy;
+use crate::upstream::{Endpoint, Upstream};
 
 /// The protocol towards the endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,26 +82,21 @@ pub struct UpstreamPlan {
     pub group_key: u64,
     /// Counted here.
     pub metrics: UpstreamMetrics,
-    /// Per endpoint, resolved when one first fails: names bring endpoints at run time.
-    pub endpoint_metrics: RwLock<HashMap<u64, EndpointMetrics>>,
-    /// Where they are resolved.
+    /// Where those of its endpoints are resolved: names bring endpoints at run time.
     pub metrics_of: Arc<Metrics>,
 }
 
 impl UpstreamPlan {
+    /// The metrics of an endpoint.
+    pub fn endpoint_metrics<'e>(&self, endpoint: &'e Endpoint) -> &'e EndpointMetrics {
+        endpoint
+            .state
+            .metrics(|| self.metrics_of.endpoint(self.name(), &endpoint.configured))
+    }
+
     /// Counts a failed attempt of an endpoint.
     pub fn endpoint_failed(&self, endpoint: &Endpoint, reason: Reason) {
-        let key = endpoint.state.id();
-        let known = self.endpoint_metrics.read().get(&key).cloned();
-        let metrics = known.unwrap_or_else(|| {
-            let fresh = self.metrics_of.endpoint(self.name(), &endpoint.configured);
-            self.endpoint_metrics
-                .write()
-                .entry(key)
-                .or_insert(fresh)
-                .clone()
-        });
-        metrics.failed(reason);
+        self.endpoint_metrics(endpoint).failed(reason);
     }
 
     /// The upstream's name.

@@ -1,13 +1,14 @@
 //! One endpoint: what is configured, and what is known about it across reloads.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::address::EndpointAddress;
 use super::ewma::LatencyAverage;
 use super::shared::UpstreamState;
+use crate::telemetry::metrics::EndpointMetrics;
 
 /// Largest weight of an endpoint; 0 means that it gets nothing.
 pub const MAX_WEIGHT: u32 = 1_000_000;
@@ -52,6 +53,7 @@ pub struct EndpointState {
     failures_total: AtomicU64,
     open_connections: AtomicU32,
     opened_total: AtomicU64,
+    metrics: OnceLock<EndpointMetrics>,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -68,11 +70,18 @@ impl Default for EndpointState {
             failures_total: AtomicU64::new(0),
             open_connections: AtomicU32::new(0),
             opened_total: AtomicU64::new(0),
+            metrics: OnceLock::new(),
         }
     }
 }
 
 impl EndpointState {
+    /// The endpoint's metrics, resolved by `make` when they are first asked for. They live as long
+    /// as the endpoint is configured, so a reload does not restart them.
+    pub fn metrics(&self, make: impl FnOnce() -> EndpointMetrics) -> &EndpointMetrics {
+        self.metrics.get_or_init(make)
+    }
+
     /// A number no other endpoint of this process has.
     pub fn id(&self) -> u64 {
         self.id

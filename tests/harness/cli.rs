@@ -5,37 +5,37 @@ use std::process::{Command, Output, Stdio};
 
 /// What a command did.
 #[derive(Debug)]
-pub struct Ran {
+pub(crate) struct Ran {
     /// The exit code; -1 after a signal.
-    pub code: i32,
+    pub(crate) code: i32,
     /// Standard output.
-    pub out: String,
+    pub(crate) out: String,
     /// Standard error.
-    pub err: String,
+    pub(crate) err: String,
 }
 
 impl Ran {
     /// Both outputs.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         format!("{}{}", self.out, self.err)
     }
 
     /// Asserts the exit code, showing both outputs when it is another.
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
         self
     }
 
     /// Standard output as JSON.
     #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
     }
 }
 
 /// The binary under test, without the variables that would change its defaults.
-pub fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_farmgate"));
     command
         .env_remove("RUNTIME_DIRECTORY")
@@ -45,17 +45,17 @@ pub fn command() -> Command {
 }
 
 /// Runs `farmgate ARGUMENTS` to its end.
-pub fn farmgate(arguments: &[&str]) -> Ran {
+pub(crate) fn farmgate(arguments: &[&str]) -> Ran {
     finished(command().args(arguments).output().expect("run the binary"))
 }
 
 /// Runs `farmgate check` on one file or folder.
-pub fn check(path: &Path) -> Ran {
+pub(crate) fn check(path: &Path) -> Ran {
     farmgate(&["check", "--config", path.to_str().expect("a UTF-8 path")])
 }
 
 /// As [`farmgate`], without blocking the runtime the test's own servers run on.
-pub async fn farmgate_async(arguments: &[&str]) -> Ran {
+pub(crate) async fn farmgate_async(arguments: &[&str]) -> Ran {
     let mut command = tokio::process::Command::from(command());
     let output = super::soon("the command", command.args(arguments).output()).await;
     finished(output.expect("run the binary"))

@@ -13,45 +13,45 @@ trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
 /// One connection.
-pub struct Client {
+pub(crate) struct Client {
     wire: Box<dyn Wire>,
     inbox: Vec<u8>,
 }
 
 /// A response as it came.
 #[derive(Clone, Debug, Default)]
-pub struct Response {
+pub(crate) struct Response {
     /// The status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Names in lower case, values as they came.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// The body, chunks joined.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// Trailers of a chunked body.
-    pub trailers: Vec<(String, String)>,
+    pub(crate) trailers: Vec<(String, String)>,
 }
 
 impl Response {
     /// The first value of a field.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
     }
 
     /// All values of a field.
-    pub fn all(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         let of = self.headers.iter().filter(|(key, _)| key == name);
         of.map(|(_, value)| value.as_str()).collect()
     }
 
     /// The body as text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// The body as JSON.
     #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         let text = self.text();
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
@@ -59,13 +59,13 @@ impl Response {
 
 impl Client {
     /// Connects from 127.0.0.1.
-    pub async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await;
         Self::over(stream.unwrap_or_else(|error| panic!("connect {address}: {error}")))
     }
 
     /// Connects from a loopback address of choice.
-    pub async fn connect_from(address: SocketAddr, from: &str) -> Self {
+    pub(crate) async fn connect_from(address: SocketAddr, from: &str) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         let from = SocketAddr::new(from.parse().expect("an address"), 0);
         socket.bind(from).expect("bind the source");
@@ -73,7 +73,7 @@ impl Client {
     }
 
     /// Connects to a unix socket.
-    pub async fn connect_unix(path: &Path) -> Self {
+    pub(crate) async fn connect_unix(path: &Path) -> Self {
         let wire = UnixStream::connect(path).await.expect("connect");
         Self::on(Box::new(wire))
     }
@@ -91,7 +91,7 @@ impl Client {
     }
 
     /// Sends bytes; false if the other side has closed.
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         let sending = async {
             self.wire.write_all(bytes.as_ref()).await?;
             self.wire.flush().await
@@ -100,7 +100,7 @@ impl Client {
     }
 
     /// A client that reads, and one that sends.
-    pub fn split(self) -> (Self, Sender) {
+    pub(crate) fn split(self) -> (Self, Sender) {
         let (read, write) = tokio::io::split(self.wire);
         let wire = tokio::io::join(read, tokio::io::sink());
         let reader = Self {
@@ -111,7 +111,7 @@ impl Client {
     }
 
     /// Says that nothing more is sent.
-    pub async fn finish(&mut self) {
+    pub(crate) async fn finish(&mut self) {
         let _ = self.wire.shutdown().await;
     }
 
@@ -128,7 +128,7 @@ impl Client {
     }
 
     /// Reads until `find` gives how many bytes make up what is looked for; none at the end.
-    pub async fn take(&mut self, find: impl Fn(&[u8]) -> Option<usize>) -> Option<Vec<u8>> {
+    pub(crate) async fn take(&mut self, find: impl Fn(&[u8]) -> Option<usize>) -> Option<Vec<u8>> {
         loop {
             if let Some(length) = find(&self.inbox) {
                 return Some(self.inbox.drain(..length).collect());
@@ -140,24 +140,24 @@ impl Client {
     }
 
     /// Exactly `length` bytes.
-    pub async fn exactly(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) async fn exactly(&mut self, length: usize) -> Vec<u8> {
         let found = self.take(|have| (have.len() >= length).then_some(length));
         found.await.expect("more bytes")
     }
 
     /// The head of the next response; none if the connection ends first.
-    pub async fn head(&mut self) -> Option<Response> {
+    pub(crate) async fn head(&mut self) -> Option<Response> {
         let head = self.take(|have| find(have, b"\r\n\r\n").map(|at| at + 4));
         Some(parse_head(&head.await?))
     }
 
     /// The next final response to a request by any method but HEAD; 100s are passed over.
-    pub async fn response(&mut self) -> Option<Response> {
+    pub(crate) async fn response(&mut self) -> Option<Response> {
         self.response_to("GET").await
     }
 
     /// The next final response.
-    pub async fn response_to(&mut self, method: &str) -> Option<Response> {
+    pub(crate) async fn response_to(&mut self, method: &str) -> Option<Response> {
         let mut response = loop {
             let head = self.head().await?;
             if head.status == 101 || head.status >= 200 {
@@ -188,8 +188,10 @@ impl Client {
     }
 
     /// The next chunk of a chunked body; `Some(None)` is the last one, whose trailers follow.
-    pub async fn chunk(&mut self) -> Option<Option<Vec<u8>>> {
-        let line = self.take(|have| find(have, b"\r\n").map(|at| at + 2)).await?;
+    pub(crate) async fn chunk(&mut self) -> Option<Option<Vec<u8>>> {
+        let line = self
+            .take(|have| find(have, b"\r\n").map(|at| at + 2))
+            .await?;
         let digits = String::from_utf8_lossy(&line);
         let size = digits.trim().split(';').next().unwrap_or_default();
         let size = usize::from_str_radix(size, 16).expect("a chunk's size");
@@ -206,7 +208,9 @@ impl Client {
     async fn trailers(&mut self) -> Option<Vec<(String, String)>> {
         let mut fields = Vec::new();
         loop {
-            let line = self.take(|have| find(have, b"\r\n").map(|at| at + 2)).await?;
+            let line = self
+                .take(|have| find(have, b"\r\n").map(|at| at + 2))
+                .await?;
             let line = String::from_utf8_lossy(&line);
             match line.trim_end().split_once(':') {
                 Some((name, value)) => fields.push((name.to_lowercase(), value.trim().to_owned())),
@@ -217,7 +221,7 @@ impl Client {
 
     /// Sends a request and reads its response.
     #[track_caller]
-    pub fn ask(&mut self, request: &str) -> impl Future<Output = Response> {
+    pub(crate) fn ask(&mut self, request: &str) -> impl Future<Output = Response> {
         let method = request.split(' ').next().unwrap_or("GET").to_owned();
         let request = request.to_owned();
         async move {
@@ -228,18 +232,20 @@ impl Client {
     }
 
     /// `GET` of a target with `Host: a.test`.
-    pub async fn get(&mut self, target: &str) -> Response {
+    pub(crate) async fn get(&mut self, target: &str) -> Response {
         self.get_with(target, "").await
     }
 
     /// `GET` with more fields, each ended by CRLF.
-    pub async fn get_with(&mut self, target: &str, fields: &str) -> Response {
-        self.ask(&format!("GET {target} HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n"))
-            .await
+    pub(crate) async fn get_with(&mut self, target: &str, fields: &str) -> Response {
+        self.ask(&format!(
+            "GET {target} HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n"
+        ))
+        .await
     }
 
     /// `POST` of a body with its length.
-    pub async fn post(&mut self, target: &str, body: &str) -> Response {
+    pub(crate) async fn post(&mut self, target: &str, body: &str) -> Response {
         let length = body.len();
         self.ask(&format!(
             "POST {target} HTTP/1.1\r\nHost: a.test\r\nContent-Length: {length}\r\n\r\n{body}"
@@ -249,7 +255,7 @@ impl Client {
 
     /// Asserts that the other side closes within `limit` and sends nothing more; how long it took.
     #[track_caller]
-    pub fn closes_within(&mut self, limit: Duration) -> impl Future<Output = Duration> {
+    pub(crate) fn closes_within(&mut self, limit: Duration) -> impl Future<Output = Duration> {
         async move {
             let begun = Instant::now();
             let read = self.more(limit).await;
@@ -259,7 +265,7 @@ impl Client {
     }
 
     /// Everything until the connection ends or is silent for `silence`. True: it ended.
-    pub async fn rest(&mut self, silence: Duration) -> (Vec<u8>, bool) {
+    pub(crate) async fn rest(&mut self, silence: Duration) -> (Vec<u8>, bool) {
         loop {
             let read = self.wire.read_buf(&mut self.inbox);
             match tokio::time::timeout(silence, read).await {
@@ -272,28 +278,28 @@ impl Client {
 }
 
 /// The sending half of a connection.
-pub struct Sender(Box<dyn AsyncWrite + Send + Unpin>);
+pub(crate) struct Sender(Box<dyn AsyncWrite + Send + Unpin>);
 
 impl Sender {
     /// Sends bytes; false if the other side has closed.
-    pub async fn send(&mut self, bytes: &[u8]) -> bool {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).await.is_ok()
     }
 
     /// Sends until the other side closes.
-    pub async fn send_forever(mut self) {
+    pub(crate) async fn send_forever(mut self) {
         let block = vec![b'x'; 64 * 1024];
         while self.send(&block).await {}
     }
 }
 
 /// Where `needle` begins.
-pub fn find(have: &[u8], needle: &[u8]) -> Option<usize> {
+pub(crate) fn find(have: &[u8], needle: &[u8]) -> Option<usize> {
     have.windows(needle.len()).position(|part| part == needle)
 }
 
 /// Reads a status line and fields.
-pub fn parse_head(bytes: &[u8]) -> Response {
+pub(crate) fn parse_head(bytes: &[u8]) -> Response {
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.split("\r\n");
     let line = lines.next().unwrap_or_default();
@@ -306,7 +312,7 @@ pub fn parse_head(bytes: &[u8]) -> Response {
 }
 
 /// `name: value` lines until the empty one.
-pub fn fields<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<(String, String)> {
+pub(crate) fn fields<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<(String, String)> {
     lines
         .take_while(|line| !line.is_empty())
         .filter_map(|line| line.split_once(':'))

@@ -8,30 +8,30 @@ use http::{HeaderMap, Request, Response};
 use tokio::net::TcpStream;
 
 /// A connection that carries many requests.
-pub struct Http2 {
+pub(crate) struct Http2 {
     sender: SendRequest<Bytes>,
     authority: String,
 }
 
 /// A response, read to its end.
 #[derive(Debug)]
-pub struct Whole {
+pub(crate) struct Whole {
     /// Status and fields.
-    pub head: Response<()>,
+    pub(crate) head: Response<()>,
     /// The body.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// Trailers, if any came.
-    pub trailers: Option<HeaderMap>,
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 impl Http2 {
     /// Connects; the connection is driven by a task.
-    pub async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self::over(TcpStream::connect(address).await.expect("connect")).await
     }
 
     /// On a connection that is there.
-    pub async fn over(stream: TcpStream) -> Self {
+    pub(crate) async fn over(stream: TcpStream) -> Self {
         let (sender, connection) = h2::client::handshake(stream).await.expect("handshake");
         tokio::spawn(async move {
             // Its end is seen by the requests.
@@ -44,7 +44,7 @@ impl Http2 {
     }
 
     /// The same connection, for another task.
-    pub fn again(&self) -> Self {
+    pub(crate) fn again(&self) -> Self {
         Self {
             sender: self.sender.clone(),
             authority: self.authority.clone(),
@@ -52,14 +52,17 @@ impl Http2 {
     }
 
     /// A request for `target`, to be changed by the caller.
-    pub fn request(&self, method: &str, target: &str) -> Request<()> {
+    pub(crate) fn request(&self, method: &str, target: &str) -> Request<()> {
         let uri = format!("http://{}{target}", self.authority);
         let builder = Request::builder().method(method).uri(uri);
-        builder.version(http::Version::HTTP_2).body(()).expect("a request")
+        builder
+            .version(http::Version::HTTP_2)
+            .body(())
+            .expect("a request")
     }
 
     /// Sends the request with its body and reads the whole response.
-    pub async fn ask(
+    pub(crate) async fn ask(
         &mut self,
         request: Request<()>,
         body: &[Bytes],
@@ -107,7 +110,7 @@ impl Http2 {
     }
 
     /// `GET` of a target.
-    pub async fn get(&mut self, target: &str) -> Whole {
+    pub(crate) async fn get(&mut self, target: &str) -> Whole {
         let request = self.request("GET", target);
         let whole = self.ask(request, &[], None).await;
         whole.unwrap_or_else(|error| panic!("GET {target}: {error}"))
@@ -119,6 +122,9 @@ async fn send(
     mut chunk: Bytes,
     last: bool,
 ) -> Result<(), h2::Error> {
+    if chunk.is_empty() {
+        return stream.send_data(chunk, last);
+    }
     while !chunk.is_empty() {
         stream.reserve_capacity(chunk.len());
         let ready = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await;

@@ -6,20 +6,20 @@ use serde_json::Value;
 
 /// A log file.
 #[derive(Clone, Debug)]
-pub struct Log {
+pub(crate) struct Log {
     path: PathBuf,
 }
 
 impl Log {
     /// The log at `path`, which need not exist yet.
-    pub fn at(path: &Path) -> Self {
+    pub(crate) fn at(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
         }
     }
 
     /// All whole lines so far.
-    pub fn lines(&self) -> Vec<Value> {
+    pub(crate) fn lines(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.path).unwrap_or_default();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         let lines = whole.lines().filter(|line| !line.is_empty());
@@ -29,12 +29,12 @@ impl Log {
     }
 
     /// The first line whose `path` is `target`; waits for it.
-    pub async fn of(&self, target: &str) -> Value {
+    pub(crate) async fn of(&self, target: &str) -> Value {
         self.with("path", target).await
     }
 
     /// The first line whose field is `value`; waits for it.
-    pub async fn with(&self, field: &str, value: &str) -> Value {
+    pub(crate) async fn with(&self, field: &str, value: &str) -> Value {
         super::eventually(&format!("the log line with {field} {value}"), || async {
             let mut lines = self.lines().into_iter();
             lines.find(|line| line[field] == value)
@@ -43,7 +43,7 @@ impl Log {
     }
 
     /// Waits until `count` lines have this `path`.
-    pub async fn count(&self, target: &str, count: usize) -> Vec<Value> {
+    pub(crate) async fn count(&self, target: &str, count: usize) -> Vec<Value> {
         super::eventually(&format!("{count} log lines of {target}"), || async {
             let mut lines = self.lines();
             lines.retain(|line| line["path"] == target);

@@ -1,23 +1,23 @@
 //! A scrape of the metrics.
 
 /// What `/metrics` said at one moment.
-pub struct Scrape {
+pub(crate) struct Scrape {
     text: String,
 }
 
 impl Scrape {
     /// Wraps the exposition text.
-    pub fn new(text: String) -> Self {
+    pub(crate) fn new(text: String) -> Self {
         Self { text }
     }
 
     /// The text.
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
     /// The sum of all series of `name` that have these labels; 0 if there are none.
-    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+    pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let lines = self.text.lines().filter_map(|line| line.rsplit_once(' '));
         lines
             .filter(|(series, _)| {

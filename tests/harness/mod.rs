@@ -7,32 +7,32 @@
 // Each test file uses a part of it.
 #![allow(dead_code)]
 
-pub mod address;
-pub mod cli;
-pub mod client;
-pub mod http2;
-pub mod log;
-pub mod metrics;
-pub mod node;
-pub mod origin;
-pub mod proxy_header;
+pub(crate) mod address;
+pub(crate) mod cli;
+pub(crate) mod client;
+pub(crate) mod http2;
+pub(crate) mod log;
+pub(crate) mod metrics;
+pub(crate) mod node;
+pub(crate) mod origin;
+pub(crate) mod proxy_header;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-pub use address::free_address;
-pub use client::{Client, Response};
-pub use node::{Node, Setup};
-pub use origin::{Demo, Origin, Peer, Seen};
+pub(crate) use address::free_address;
+pub(crate) use client::Client;
+pub(crate) use node::{Node, Setup};
+pub(crate) use origin::{Demo, Origin, Peer};
 
 /// The longest wait for anything that should happen at once. Generous, since machines of tests are busy.
-pub const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// How often a condition is looked at.
 const TICK: Duration = Duration::from_millis(5);
 
 /// Waits until `look` gives something, for at most [`SOON`]; panics with `what` if it never does.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut look: impl FnMut() -> F,
 ) -> T {
@@ -47,7 +47,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
 }
 
 /// The work's result, or a panic that names what took longer than [`SOON`].
-pub async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
     match tokio::time::timeout(SOON, work).await {
         Ok(done) => done,
         Err(_) => panic!("{what} took longer than {SOON:?}"),
@@ -55,7 +55,7 @@ pub async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
 }
 
 /// Asserts that `took` is `expected`, give or take 150 ms early and `late` late.
-pub fn about(took: Duration, expected: Duration, what: &str) {
+pub(crate) fn about(took: Duration, expected: Duration, what: &str) {
     let early = Duration::from_millis(20);
     let late = Duration::from_millis(150);
     assert!(

@@ -31,7 +31,7 @@ access_log = { path = "run/access.log", format = "json" }
 
 /// A configuration in the making. `@name` in its text stands for an address: one that was given, or
 /// a free one.
-pub struct Setup {
+pub(crate) struct Setup {
     folder: TempDir,
     places: BTreeMap<String, SocketAddr>,
     environment: Vec<(String, String)>,
@@ -47,7 +47,7 @@ impl Default for Setup {
 
 impl Setup {
     /// In an empty temporary folder.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().expect("a folder"),
             places: BTreeMap::new(),
@@ -58,37 +58,37 @@ impl Setup {
     }
 
     /// `@name` is this address.
-    pub fn with(mut self, name: &str, address: SocketAddr) -> Self {
+    pub(crate) fn with(mut self, name: &str, address: SocketAddr) -> Self {
         self.places.insert(name.to_owned(), address);
         self
     }
 
     /// Another beginning than the usual one; it must have `[admin]` at `@admin` and a control socket
     /// at `run/control.sock`.
-    pub fn preamble(mut self, text: &'static str) -> Self {
+    pub(crate) fn preamble(mut self, text: &'static str) -> Self {
         self.preamble = text;
         self
     }
 
     /// An environment variable of the node.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// A further argument of `run`.
-    pub fn argument(mut self, argument: &str) -> Self {
+    pub(crate) fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
         self
     }
 
     /// The node's folder.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// Writes the configuration and starts the node; it is ready when this returns.
-    pub async fn start(self, config: &str) -> Node {
+    pub(crate) async fn start(self, config: &str) -> Node {
         let mut node = self.prepare(config);
         node.spawn();
         node.ready().await;
@@ -96,7 +96,7 @@ impl Setup {
     }
 
     /// Writes the configuration without starting the node.
-    pub fn prepare(self, config: &str) -> Node {
+    pub(crate) fn prepare(self, config: &str) -> Node {
         let run = self.folder.path().join("run");
         std::fs::create_dir_all(&run).expect("the run folder");
         let mut node = Node {
@@ -113,24 +113,24 @@ impl Setup {
 }
 
 /// A running node.
-pub struct Node {
+pub(crate) struct Node {
     setup: Setup,
     config: PathBuf,
     control: PathBuf,
     stderr: PathBuf,
     child: Option<Child>,
     /// Its access log.
-    pub log: Log,
+    pub(crate) log: Log,
 }
 
 impl Node {
     /// Starts a node with one listener `web` and these routes and upstreams; `@origin` is `origin`.
-    pub async fn serving(origin: SocketAddr, config: &str) -> Self {
+    pub(crate) async fn serving(origin: SocketAddr, config: &str) -> Self {
         Setup::new().with("origin", origin).start(config).await
     }
 
     /// Writes another configuration with the usual beginning, without telling the node.
-    pub fn write(&mut self, config: &str) {
+    pub(crate) fn write(&mut self, config: &str) {
         let text = format!("{}\n{config}", self.setup.preamble);
         let text = self.fill(&text);
         // Written beside and renamed: a node that watches sees it whole.
@@ -140,7 +140,7 @@ impl Node {
     }
 
     /// The text with its `@names` replaced.
-    pub fn fill(&mut self, text: &str) -> String {
+    pub(crate) fn fill(&mut self, text: &str) -> String {
         let mut out = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('@') {
@@ -158,7 +158,7 @@ impl Node {
     }
 
     /// Starts the process. It may be started again after it has ended.
-    pub fn spawn(&mut self) {
+    pub(crate) fn spawn(&mut self) {
         let stderr = std::fs::File::create(&self.stderr).expect("the error log");
         let stdout = std::fs::File::create(self.stderr.with_file_name("stdout.log"));
         let child = command()
@@ -174,7 +174,7 @@ impl Node {
     }
 
     /// Waits until `/readyz` answers 200.
-    pub async fn ready(&mut self) {
+    pub(crate) async fn ready(&mut self) {
         let end = Instant::now() + super::SOON;
         let admin = self.at("admin");
         loop {
@@ -183,7 +183,9 @@ impl Node {
             }
             if tokio::net::TcpStream::connect(admin).await.is_ok() {
                 let mut client = Client::connect(admin).await;
-                client.send("GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+                client
+                    .send("GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                    .await;
                 if client.response().await.is_some_and(|r| r.status == 200) {
                     return;
                 }
@@ -194,14 +196,14 @@ impl Node {
     }
 
     /// The exit code, once the process has ended.
-    pub fn ended(&mut self) -> Option<i32> {
+    pub(crate) fn ended(&mut self) -> Option<i32> {
         let child = self.child.as_mut().expect("a process");
         let status = child.try_wait().expect("the process's state")?;
         Some(status.code().unwrap_or(-1))
     }
 
     /// Waits for the exit code.
-    pub async fn exit(&mut self) -> i32 {
+    pub(crate) async fn exit(&mut self) -> i32 {
         let end = Instant::now() + super::SOON;
         loop {
             if let Some(code) = self.ended() {
@@ -213,7 +215,7 @@ impl Node {
     }
 
     /// Sends a signal by its name, as `TERM`.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.process().to_string();
         let sent = std::process::Command::new("kill")
             .args(["-s", name, &id])
@@ -222,12 +224,12 @@ impl Node {
     }
 
     /// The process id.
-    pub fn process(&self) -> u32 {
+    pub(crate) fn process(&self) -> u32 {
         self.child.as_ref().expect("a process").id()
     }
 
     /// SIGTERM, a drain, exit code 0.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         self.signal("TERM");
         let code = self.exit().await;
         assert_eq!(code, 0, "{}", self.errors());
@@ -236,38 +238,38 @@ impl Node {
 
     /// The address that `@name` stands for.
     #[track_caller]
-    pub fn at(&self, name: &str) -> SocketAddr {
+    pub(crate) fn at(&self, name: &str) -> SocketAddr {
         let found = self.setup.places.get(name);
         *found.unwrap_or_else(|| panic!("no @{name} in the configuration"))
     }
 
     /// A connection to the listener at `@web`.
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         Client::connect(self.at("web")).await
     }
 
     /// One `GET` on a connection of its own.
-    pub async fn get(&self, target: &str) -> Response {
+    pub(crate) async fn get(&self, target: &str) -> Response {
         self.client().await.get(target).await
     }
 
     /// `GET` of the admin address.
-    pub async fn admin(&self, path: &str) -> Response {
+    pub(crate) async fn admin(&self, path: &str) -> Response {
         Client::connect(self.at("admin")).await.get(path).await
     }
 
     /// The metrics now.
-    pub async fn metrics(&self) -> Scrape {
+    pub(crate) async fn metrics(&self) -> Scrape {
         Scrape::new(self.admin("/metrics").await.text())
     }
 
     /// A metric now: the sum of the series with these labels.
-    pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+    pub(crate) async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.metrics().await.sum(name, labels)
     }
 
     /// Waits until a metric has this value.
-    pub async fn metric_is(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+    pub(crate) async fn metric_is(&self, name: &str, labels: &[(&str, &str)], value: f64) {
         let what = format!("{name}{labels:?} = {value}");
         eventually(&what, || async {
             (self.metric(name, labels).await == value).then_some(())
@@ -276,42 +278,46 @@ impl Node {
     }
 
     /// Runs a command that talks to this node.
-    pub async fn run(&self, arguments: &[&str]) -> Ran {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Ran {
         let control = self.control.to_str().expect("a UTF-8 path");
         farmgate_async(&[arguments, &["--control", control]].concat()).await
     }
 
     /// Writes another configuration and has it taken over; panics if it is refused.
-    pub async fn reload(&mut self, config: &str) {
+    pub(crate) async fn reload(&mut self, config: &str) {
         self.write(config);
         self.run(&["reload"]).await.expect(0);
     }
 
     /// The control socket.
-    pub fn control(&self) -> &Path {
+    pub(crate) fn control(&self) -> &Path {
         &self.control
     }
 
     /// The configuration's file.
-    pub fn config(&self) -> &Path {
+    pub(crate) fn config(&self) -> &Path {
         &self.config
     }
 
     /// The node's folder.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.setup.folder.path()
     }
 
     /// What it wrote to standard error.
-    pub fn errors(&self) -> String {
+    pub(crate) fn errors(&self) -> String {
         std::fs::read_to_string(&self.stderr).unwrap_or_default()
     }
 
     /// Resident memory in bytes.
-    pub fn resident_bytes(&self) -> u64 {
+    pub(crate) fn resident_bytes(&self) -> u64 {
         let path = format!("/proc/{}/statm", self.process());
         let text = std::fs::read_to_string(path).expect("statm");
-        let pages: u64 = text.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("pages");
+        let pages: u64 = text
+            .split(' ')
+            .nth(1)
+            .and_then(|n| n.parse().ok())
+            .expect("pages");
         pages * 4096
     }
 }
@@ -324,13 +330,18 @@ impl Drop for Node {
             let _ = child.wait();
             if std::thread::panicking() {
                 let errors = std::fs::read_to_string(&self.stderr).unwrap_or_default();
-                eprintln!("--- the node ({}) said:\n{errors}", if running { "running" } else { "ended" });
+                eprintln!(
+                    "--- the node ({}) said:\n{errors}",
+                    if running { "running" } else { "ended" }
+                );
             }
         }
     }
 }
 
 /// Waits for the end of a task that a test started.
-pub async fn joined<T>(task: tokio::task::JoinHandle<T>) -> T {
-    soon("a task", task).await.expect("a task that does not panic")
+pub(crate) async fn joined<T>(task: tokio::task::JoinHandle<T>) -> T {
+    soon("a task", task)
+        .await
+        .expect("a task that does not panic")
 }

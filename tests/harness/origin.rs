@@ -15,24 +15,24 @@ use super::client::{fields, find};
 
 /// A request as the origin saw it.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// The first line.
-    pub line: String,
+    pub(crate) line: String,
     /// Names in lower case.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// The body, chunks joined.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Seen {
     /// The first value of a field.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
     }
 
     /// The target.
-    pub fn target(&self) -> &str {
+    pub(crate) fn target(&self) -> &str {
         self.line.split(' ').nth(1).unwrap_or_default()
     }
 }
@@ -46,25 +46,25 @@ struct Record {
 }
 
 /// An origin whose connections run a test's own script.
-pub struct Origin {
+pub(crate) struct Origin {
     address: SocketAddr,
     record: Arc<Record>,
     task: JoinHandle<()>,
 }
 
 /// One connection of an origin.
-pub struct Peer {
+pub(crate) struct Peer {
     /// The socket, for scripts that misbehave.
-    pub stream: TcpStream,
+    pub(crate) stream: TcpStream,
     /// Which connection of the origin it is, from 0.
-    pub number: usize,
+    pub(crate) number: usize,
     inbox: Vec<u8>,
     record: Arc<Record>,
 }
 
 impl Origin {
     /// Runs `script` on every connection.
-    pub async fn start<F, S>(script: F) -> Self
+    pub(crate) async fn start<F, S>(script: F) -> Self
     where
         F: Fn(Peer) -> S + Send + Sync + 'static,
         S: Future<Output = ()> + Send + 'static,
@@ -73,7 +73,7 @@ impl Origin {
     }
 
     /// As [`Origin::start`], at an address.
-    pub async fn start_at<F, S>(address: SocketAddr, script: F) -> Self
+    pub(crate) async fn start_at<F, S>(address: SocketAddr, script: F) -> Self
     where
         F: Fn(Peer) -> S + Send + Sync + 'static,
         S: Future<Output = ()> + Send + 'static,
@@ -103,7 +103,7 @@ impl Origin {
     }
 
     /// Answers every request with 200 and this body.
-    pub async fn answering(body: &'static str) -> Self {
+    pub(crate) async fn answering(body: &'static str) -> Self {
         Self::start(move |mut peer| async move {
             while peer.request().await.is_some() {
                 peer.answer(200, "", body).await;
@@ -113,7 +113,7 @@ impl Origin {
     }
 
     /// Answers every request with these bytes.
-    pub async fn raw(response: &'static [u8]) -> Self {
+    pub(crate) async fn raw(response: &'static [u8]) -> Self {
         Self::start(move |mut peer| async move {
             while peer.request().await.is_some() {
                 peer.send(response).await;
@@ -123,18 +123,18 @@ impl Origin {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The whole requests seen so far.
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.record.seen.lock().clone()
     }
 
     /// The only request seen.
     #[track_caller]
-    pub fn only(&self) -> Seen {
+    pub(crate) fn only(&self) -> Seen {
         let mut seen = self.seen();
         assert_eq!(seen.len(), 1, "{seen:?}");
         seen.remove(0)
@@ -142,22 +142,22 @@ impl Origin {
 
     /// The last request seen.
     #[track_caller]
-    pub fn last(&self) -> Seen {
+    pub(crate) fn last(&self) -> Seen {
         self.seen().pop().expect("a request")
     }
 
     /// Every byte received.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         self.record.bytes.lock().clone()
     }
 
     /// Connections accepted.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.record.connections.load(Ordering::SeqCst)
     }
 
     /// Stops accepting; connections go on.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.task.abort();
     }
 }
@@ -188,12 +188,14 @@ impl Peer {
     }
 
     async fn line(&mut self) -> Option<String> {
-        let line = self.until(|have| find(have, b"\r\n").map(|at| at + 2)).await?;
+        let line = self
+            .until(|have| find(have, b"\r\n").map(|at| at + 2))
+            .await?;
         Some(String::from_utf8_lossy(&line).trim_end().to_owned())
     }
 
     /// The head of the next request, without its body and without remembering it.
-    pub async fn head(&mut self) -> Option<Seen> {
+    pub(crate) async fn head(&mut self) -> Option<Seen> {
         let head = self.until(|have| find(have, b"\r\n\r\n").map(|at| at + 4));
         let head = head.await?;
         let text = String::from_utf8_lossy(&head).into_owned();
@@ -206,7 +208,7 @@ impl Peer {
     }
 
     /// The next request, whole, and remembers it; none when the connection ends.
-    pub async fn request(&mut self) -> Option<Seen> {
+    pub(crate) async fn request(&mut self) -> Option<Seen> {
         let mut seen = self.head().await?;
         if seen.header("expect").is_some() {
             self.send("HTTP/1.1 100 Continue\r\n\r\n").await;
@@ -217,7 +219,7 @@ impl Peer {
     }
 
     /// Reads the body that belongs to a head.
-    pub async fn body(&mut self, seen: &mut Seen) -> Option<()> {
+    pub(crate) async fn body(&mut self, seen: &mut Seen) -> Option<()> {
         if let Some(length) = seen.header("content-length") {
             let length: usize = length.parse().ok()?;
             seen.body = self
@@ -232,7 +234,7 @@ impl Peer {
     }
 
     /// The next chunk; `Some(None)` is the last one, trailers read.
-    pub async fn chunk(&mut self) -> Option<Option<Vec<u8>>> {
+    pub(crate) async fn chunk(&mut self) -> Option<Option<Vec<u8>>> {
         let line = self.line().await?;
         let size = usize::from_str_radix(line.split(';').next()?, 16).ok()?;
         if size == 0 {
@@ -246,13 +248,13 @@ impl Peer {
     }
 
     /// Sends bytes; a client that is gone is no fault of the origin.
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref()).await;
         let _ = self.stream.flush().await;
     }
 
     /// A response with its length; `fields` are lines ended by CRLF.
-    pub async fn answer(&mut self, status: u16, fields: &str, body: &str) {
+    pub(crate) async fn answer(&mut self, status: u16, fields: &str, body: &str) {
         let length = body.len();
         self.send(format!(
             "HTTP/1.1 {status} Told\r\nContent-Length: {length}\r\n{fields}\r\n{body}"
@@ -261,25 +263,25 @@ impl Peer {
     }
 
     /// Ends the connection by a reset.
-    pub fn reset(self) {
+    pub(crate) fn reset(self) {
         let _ = self.stream.set_zero_linger();
     }
 
     /// Waits until the other side closes; what came meanwhile is recorded.
-    pub async fn gone(&mut self) {
+    pub(crate) async fn gone(&mut self) {
         while self.more().await {}
     }
 }
 
 /// `farmgate origin`, in this process.
-pub struct Demo {
+pub(crate) struct Demo {
     address: SocketAddr,
     task: JoinHandle<()>,
 }
 
 impl Demo {
     /// Starts it on a free port.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let options = OriginOptions {
             address: super::free_address(),
             public: false,
@@ -291,7 +293,7 @@ impl Demo {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 }

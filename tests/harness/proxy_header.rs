@@ -3,15 +3,15 @@
 use std::net::SocketAddrV4;
 
 /// The signature of version 2.
-pub const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
+pub(crate) const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
 /// A version 1 line for a TCP connection over IPv4.
-pub fn v1(source: &str, destination: &str) -> Vec<u8> {
+pub(crate) fn v1(source: &str, destination: &str) -> Vec<u8> {
     format!("PROXY TCP4 {source} {destination} 40000 443\r\n").into_bytes()
 }
 
 /// A version 2 header for a TCP connection over IPv4.
-pub fn v2(source: SocketAddrV4, destination: SocketAddrV4) -> Vec<u8> {
+pub(crate) fn v2(source: SocketAddrV4, destination: SocketAddrV4) -> Vec<u8> {
     let mut header = SIGNATURE.to_vec();
     header.extend([0x21, 0x11, 0, 12]);
     header.extend(source.ip().octets());
@@ -22,7 +22,7 @@ pub fn v2(source: SocketAddrV4, destination: SocketAddrV4) -> Vec<u8> {
 }
 
 /// The version 2 header of a connection that the balancer makes for itself (health checks).
-pub fn v2_local() -> Vec<u8> {
+pub(crate) fn v2_local() -> Vec<u8> {
     let mut header = SIGNATURE.to_vec();
     header.extend([0x20, 0x00, 0, 0]);
     header

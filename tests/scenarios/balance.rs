@@ -67,7 +67,11 @@ upstream = "app"
         let field = format!("X-User: user-{user}\r\n");
         let first = client.get_with("/", &field).await.text();
         for _ in 0..3 {
-            assert_eq!(client.get_with("/", &field).await.text(), first, "user {user}");
+            assert_eq!(
+                client.get_with("/", &field).await.text(),
+                first,
+                "user {user}"
+            );
         }
         used.insert(first);
     }
@@ -111,7 +115,9 @@ upstream = "app"
     // Until the busy one has a request; then every further one goes to the other.
     while busy.seen().is_empty() {
         let mut client = node.client().await;
-        client.send("GET /stuck HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+        client
+            .send("GET /stuck HTTP/1.1\r\nHost: a.test\r\n\r\n")
+            .await;
         crate::harness::eventually("the request to arrive", || async {
             let arrived = busy.seen().len() + idle.seen().len() > stuck.len();
             arrived.then_some(())
@@ -182,7 +188,10 @@ async fn a_split_keeps_its_shares_and_its_users() {
         let response = client.get("/checkout/x").await;
         let cookie = response.header("set-cookie").expect("a cookie").to_owned();
         assert!(cookie.starts_with("exp="), "{cookie}");
-        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
+        assert!(
+            cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
+            "{cookie}"
+        );
         assert!(!cookie.contains("Secure"), "this is plain HTTP: {cookie}");
         *sides.entry(response.text()).or_default() += 1;
         let pair = cookie.split(';').next().unwrap_or_default().to_owned();
@@ -200,11 +209,17 @@ async fn a_split_keeps_its_shares_and_its_users() {
         }
     }
     // A cookie that means nothing is replaced.
-    let response = client.get_with("/checkout/x", "Cookie: exp=nonsense\r\n").await;
+    let response = client
+        .get_with("/checkout/x", "Cookie: exp=nonsense\r\n")
+        .await;
     assert!(response.header("set-cookie").is_some());
     let response = client.get("/free").await;
     assert_eq!(response.header("set-cookie"), None);
     let line = node.log.of("/free").await;
-    let upstream = if response.text() == "1" { "stable" } else { "canary" };
+    let upstream = if response.text() == "1" {
+        "stable"
+    } else {
+        "canary"
+    };
     assert_eq!(line["upstream"], upstream);
 }

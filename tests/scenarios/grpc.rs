@@ -55,7 +55,10 @@ async fn serve(
     let te = request.headers().get("te").cloned();
     let mut response = Response::builder()
         .header("content-type", "application/grpc")
-        .header("x-authority", request.uri().authority().map_or("", |a| a.as_str()));
+        .header(
+            "x-authority",
+            request.uri().authority().map_or("", |a| a.as_str()),
+        );
     if let Some(te) = te {
         response = response.header("x-te", te);
     }
@@ -75,7 +78,9 @@ async fn serve(
 
 async fn node() -> (Node, Demo) {
     let demo = Demo::start().await;
-    let setup = Setup::new().with("origin", origin().await).with("demo", demo.address());
+    let setup = Setup::new()
+        .with("origin", origin().await)
+        .with("demo", demo.address());
     (setup.start(GRPC).await, demo)
 }
 
@@ -87,11 +92,18 @@ async fn a_call_passes_with_its_trailers() {
     let headers = request.headers_mut();
     headers.insert("content-type", "application/grpc".parse().expect("a value"));
     headers.insert("te", "trailers".parse().expect("a value"));
-    let body = [Bytes::from_static(b"\0\0\0\0\x02hi"), Bytes::from_static(b"\0\0\0\0\x02yo")];
+    let body = [
+        Bytes::from_static(b"\0\0\0\0\x02hi"),
+        Bytes::from_static(b"\0\0\0\0\x02yo"),
+    ];
     let response = client.ask(request, &body, None).await.expect("a response");
     assert_eq!(response.head.status(), 200);
     assert_eq!(response.head.headers()["content-type"], "application/grpc");
-    assert_eq!(response.head.headers()["x-te"], "trailers", "gRPC servers insist on it");
+    assert_eq!(
+        response.head.headers()["x-te"],
+        "trailers",
+        "gRPC servers insist on it"
+    );
     assert_eq!(response.head.headers()["x-authority"], "a.test");
     assert_eq!(response.body, body.concat());
     let trailers = response.trailers.expect("trailers");
@@ -99,7 +111,10 @@ async fn a_call_passes_with_its_trailers() {
     let line = node.log.of("/helloworld.Greeter/SayHello").await;
     assert_eq!(line["protocol"], "HTTP/2.0");
     assert_eq!(line["route"], "greeter");
-    assert_eq!((&line["status"], &line["reason"]), (&200.into(), &"ok".into()));
+    assert_eq!(
+        (&line["status"], &line["reason"]),
+        (&200.into(), &"ok".into())
+    );
     drop(client);
     node.stop().await;
 }
@@ -122,8 +137,12 @@ async fn many_streams_share_both_connections() {
     for call in calls {
         crate::harness::node::joined(call).await;
     }
-    node.metric_is("farmgate_connections_total", &[("listener", "web")], 1.0).await;
-    let opened = node.metric("farmgate_upstream_connections_opened_total", &[("upstream", "grpc")]);
+    node.metric_is("farmgate_connections_total", &[("listener", "web")], 1.0)
+        .await;
+    let opened = node.metric(
+        "farmgate_upstream_connections_opened_total",
+        &[("upstream", "grpc")],
+    );
     assert!(opened.await <= 50.0);
 }
 
@@ -135,7 +154,10 @@ async fn request_trailers_pass_or_are_dropped_cleanly() {
     let mut trailers = HeaderMap::new();
     trailers.insert("x-checksum", "1".parse().expect("a value"));
     let body = [Bytes::from_static(b"data")];
-    let response = client.ask(request, &body, Some(trailers)).await.expect("a response");
+    let response = client
+        .ask(request, &body, Some(trailers))
+        .await
+        .expect("a response");
     assert_eq!(response.body, b"data");
     assert_eq!(response.trailers.expect("trailers")["grpc-status"], "0");
 }
@@ -146,14 +168,24 @@ async fn an_http1_origin_serves_http2_clients() {
     let mut client = Http2::connect(node.at("web")).await;
     for size in [0_usize, 1, 65_536, 300_000] {
         assert_eq!(client.get(&format!("/bytes/{size}")).await.body.len(), size);
-        assert_eq!(client.get(&format!("/chunked/{size}")).await.body.len(), size);
+        assert_eq!(
+            client.get(&format!("/chunked/{size}")).await.body.len(),
+            size
+        );
         let body = vec![b'x'; size];
         let mut request = client.request("POST", "/echo");
         request.headers_mut().insert("content-length", size.into());
-        let response = client.ask(request, &[Bytes::from(body.clone())], None).await;
-        assert!(response.expect("a response").body == body, "{size} with a length");
+        let response = client
+            .ask(request, &[Bytes::from(body.clone())], None)
+            .await;
+        assert!(
+            response.expect("a response").body == body,
+            "{size} with a length"
+        );
         let request = client.request("POST", "/echo");
-        let response = client.ask(request, &[Bytes::from(body.clone())], None).await;
+        let response = client
+            .ask(request, &[Bytes::from(body.clone())], None)
+            .await;
         assert!(response.expect("a response").body == body, "{size} without");
     }
     let seen = client.get("/headers").await;
@@ -163,7 +195,10 @@ async fn an_http1_origin_serves_http2_clients() {
     assert!(headers.contains(r#"["host","a.test"]"#), "{headers}");
     assert!(headers.contains(r#"["via","2 farmgate"]"#), "{headers}");
     assert_eq!(client.get("/status/204").await.head.status(), 204);
-    assert_eq!(client.get("/none/x").await.head.headers()["via"], "2 farmgate");
+    assert_eq!(
+        client.get("/none/x").await.head.headers()["via"],
+        "2 farmgate"
+    );
 }
 
 #[tokio::test]
@@ -171,7 +206,10 @@ async fn an_http2_origin_serves_http1_clients() {
     let (node, _demo) = node().await;
     let mut client = node.client().await;
     let response = client.post("/helloworld.Greeter/One", "hello").await;
-    assert_eq!((response.status, response.text()), (200, "hello".to_owned()));
+    assert_eq!(
+        (response.status, response.text()),
+        (200, "hello".to_owned())
+    );
     assert_eq!(client.get("/helloworld.Greeter/Two").await.status, 200);
 }
 
@@ -194,7 +232,9 @@ upstream = "app"
     let node = Node::serving(demo.address(), config).await;
     let mut client = Http2::connect(node.at("web")).await;
     let mut request = client.request("POST", "/echo?declared");
-    request.headers_mut().insert("content-length", 20_000.into());
+    request
+        .headers_mut()
+        .insert("content-length", 20_000.into());
     let body = [Bytes::from(vec![b'x'; 20_000])];
     let response = client.ask(request, &body, None).await.expect("a response");
     assert_eq!(response.head.status(), 413);

@@ -16,17 +16,23 @@ async fn one_connection_on_each_side_carries_many_requests() {
     assert_eq!(origin.connections(), 1);
     assert_eq!(origin.seen().len(), 50);
     let web = [("listener", "web")];
-    node.metric_is("farmgate_keepalive_requests_total", &web, 49.0).await;
-    node.metric_is("farmgate_connections_total", &web, 1.0).await;
+    node.metric_is("farmgate_keepalive_requests_total", &web, 49.0)
+        .await;
+    node.metric_is("farmgate_connections_total", &web, 1.0)
+        .await;
     node.metric_is("farmgate_connections_open", &web, 1.0).await;
     let reused = [("upstream", "app"), ("reused", "true")];
-    node.metric_is("farmgate_upstream_requests_total", &reused, 49.0).await;
+    node.metric_is("farmgate_upstream_requests_total", &reused, 49.0)
+        .await;
     let app = [("upstream", "app")];
-    node.metric_is("farmgate_upstream_connections_opened_total", &app, 1.0).await;
-    node.metric_is("farmgate_upstream_connections_open", &app, 1.0).await;
+    node.metric_is("farmgate_upstream_connections_opened_total", &app, 1.0)
+        .await;
+    node.metric_is("farmgate_upstream_connections_open", &app, 1.0)
+        .await;
     drop(client);
     node.metric_is("farmgate_connections_open", &web, 0.0).await;
-    node.metric_is("farmgate_requests_in_flight", &web, 0.0).await;
+    node.metric_is("farmgate_requests_in_flight", &web, 0.0)
+        .await;
     node.stop().await;
 }
 
@@ -47,7 +53,9 @@ async fn pipelined_requests_are_answered_in_order() {
         all += &match n % 3 {
             0 => format!("GET /{n} HTTP/1.1\r\nHost: a.test\r\n\r\n"),
             1 => format!("POST /{n} HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\n+l"),
-            _ => format!("POST /{n} HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n+\r\n1\r\nc\r\n0\r\n\r\n"),
+            _ => format!(
+                "POST /{n} HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n+\r\n1\r\nc\r\n0\r\n\r\n"
+            ),
         };
     }
     client.send(all).await;
@@ -69,7 +77,9 @@ async fn close_is_honoured() {
     client.closes_within(SOON).await;
     // HTTP/1.0 without keep-alive too; a body after it is nobody's request.
     let mut client = node.client().await;
-    client.send("GET /old HTTP/1.0\r\n\r\nGET /never HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    client
+        .send("GET /old HTTP/1.0\r\n\r\nGET /never HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .await;
     assert_eq!(client.response().await.expect("a response").status, 200);
     client.closes_within(SOON).await;
     assert_eq!(origin.seen().len(), 2);
@@ -101,12 +111,21 @@ async fn a_pooled_connection_that_the_origin_closed_is_replaced() {
     let node = Node::serving(origin.address(), PLAIN).await;
     let mut client = node.client().await;
     for n in 0..20 {
-        assert_eq!(client.get(&format!("/{n}")).await.status, 200, "request {n}");
-        assert_eq!(client.post(&format!("/post/{n}"), "body").await.status, 200, "post {n}");
+        assert_eq!(
+            client.get(&format!("/{n}")).await.status,
+            200,
+            "request {n}"
+        );
+        assert_eq!(
+            client.post(&format!("/post/{n}"), "body").await.status,
+            200,
+            "post {n}"
+        );
     }
     assert_eq!(origin.seen().len(), 40);
     let app = [("upstream", "app")];
-    node.metric_is("farmgate_upstream_connections_open", &app, 0.0).await;
+    node.metric_is("farmgate_upstream_connections_open", &app, 0.0)
+        .await;
 }
 
 #[tokio::test]
@@ -119,18 +138,23 @@ async fn the_pool_holds_no_more_than_it_may() {
         clients.push(node.client().await);
     }
     for client in &mut clients {
-        client.send("GET /many HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+        client
+            .send("GET /many HTTP/1.1\r\nHost: a.test\r\n\r\n")
+            .await;
     }
     for client in &mut clients {
         assert_eq!(client.response().await.expect("a response").status, 200);
     }
     let app = [("upstream", "app")];
     eventually("a pool of at most two", || async {
-        let open = node.metric("farmgate_upstream_connections_open", &app).await;
+        let open = node
+            .metric("farmgate_upstream_connections_open", &app)
+            .await;
         (open <= 2.0).then_some(())
     })
     .await;
-    node.metric_is("farmgate_upstream_connections_open", &app, 0.0).await;
+    node.metric_is("farmgate_upstream_connections_open", &app, 0.0)
+        .await;
 }
 
 #[tokio::test]

@@ -96,7 +96,8 @@ async fn redirect_keeps_the_query_and_says_so_in_the_log() {
     assert_eq!(line["upstream"], serde_json::Value::Null);
     assert!(origin.seen().is_empty());
     let labels = [("route", "old"), ("code", "3xx"), ("upstream", "none")];
-    node.metric_is("farmgate_requests_total", &labels, 1.0).await;
+    node.metric_is("farmgate_requests_total", &labels, 1.0)
+        .await;
 }
 
 #[tokio::test]
@@ -104,11 +105,19 @@ async fn respond_answers_without_an_origin() {
     let (node, origin) = node().await;
     let mut client = node.client().await;
     let response = client.get("/hello").await;
-    assert_eq!((response.status, response.text()), (418, "short and stout\n".to_owned()));
+    assert_eq!(
+        (response.status, response.text()),
+        (418, "short and stout\n".to_owned())
+    );
     assert_eq!(response.header("x-pot"), Some("tea"));
     // A reply to HEAD has the length and no body, and the connection goes on.
-    let head = client.ask("HEAD /hello HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
-    assert_eq!((head.status, head.header("content-length")), (418, Some("16")));
+    let head = client
+        .ask("HEAD /hello HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .await;
+    assert_eq!(
+        (head.status, head.header("content-length")),
+        (418, Some("16"))
+    );
     // A small body that nobody reads does not end the connection either.
     assert_eq!(client.post("/hello", "ignored").await.status, 418);
     assert_eq!(client.get("/hello").await.status, 418);
@@ -187,7 +196,10 @@ upstream = "app"
 #[tokio::test]
 async fn rate_limit_lets_a_burst_of_20_pass_and_says_when_to_come_back() {
     let origin = Origin::answering("ok").await;
-    let node = Setup::new().with("origin", origin.address()).start(LIMITED).await;
+    let node = Setup::new()
+        .with("origin", origin.address())
+        .start(LIMITED)
+        .await;
     let mut client = node.client().await;
     for n in 0..20 {
         let response = client.get_with(&format!("/{n}"), "X-User: u\r\n").await;
@@ -199,7 +211,10 @@ async fn rate_limit_lets_a_burst_of_20_pass_and_says_when_to_come_back() {
     let response = client.get_with("/over", "X-User: u\r\n").await;
     assert_eq!(response.status, 429);
     assert_eq!(response.header("retry-after"), Some("1"));
-    assert_eq!(response.header("content-type"), Some("application/problem+json"));
+    assert_eq!(
+        response.header("content-type"),
+        Some("application/problem+json")
+    );
     let state = response.all("ratelimit").join(", ");
     assert!(state.contains("r=0"), "{state}");
     let problem = response.json();
@@ -211,5 +226,6 @@ async fn rate_limit_lets_a_burst_of_20_pass_and_says_when_to_come_back() {
     assert_eq!(client.get("/none").await.status, 200);
     assert_eq!(origin.seen().len(), 22);
     let labels = [("plugin", "edge-limit")];
-    node.metric_is("farmgate_plugin_replies_total", &labels, 1.0).await;
+    node.metric_is("farmgate_plugin_replies_total", &labels, 1.0)
+        .await;
 }

@@ -48,7 +48,11 @@ fn request(target: &str) -> Vec<u8> {
 async fn trusted_headers_name_the_client() {
     let (node, origin) = node().await;
     let headers = [
-        ("/v1", "203.0.113.7", proxy_header::v1("203.0.113.7", "192.0.2.1")),
+        (
+            "/v1",
+            "203.0.113.7",
+            proxy_header::v1("203.0.113.7", "192.0.2.1"),
+        ),
         ("/v2", "203.0.113.8", {
             let source = "203.0.113.8:40000".parse().expect("an address");
             proxy_header::v2(source, "192.0.2.1:443".parse().expect("an address"))
@@ -90,7 +94,8 @@ async fn headers_of_strangers_are_refused_and_counted() {
     client.send([header, request("/x")].concat()).await;
     assert!(client.response().await.is_none());
     let labels = [("listener", "web"), ("reason", "proxy_protocol_untrusted")];
-    node.metric_is("farmgate_connections_rejected_total", &labels, 1.0).await;
+    node.metric_is("farmgate_connections_rejected_total", &labels, 1.0)
+        .await;
     // Without one a stranger is served.
     let mut client = Client::connect_from(node.at("web"), "127.0.0.2").await;
     assert_eq!(client.get("/plain").await.status, 200);
@@ -104,7 +109,8 @@ async fn required_means_required() {
     client.send(request("/x")).await;
     assert!(client.response().await.is_none());
     let labels = [("listener", "must"), ("reason", "proxy_protocol_missing")];
-    node.metric_is("farmgate_connections_rejected_total", &labels, 1.0).await;
+    node.metric_is("farmgate_connections_rejected_total", &labels, 1.0)
+        .await;
     let mut client = Client::connect(node.at("must")).await;
     let header = proxy_header::v1("203.0.113.7", "192.0.2.1");
     client.send([header, request("/y")].concat()).await;
@@ -117,7 +123,11 @@ async fn garbage_and_half_headers_end_in_time() {
     let (node, origin) = node().await;
     let mut broken_v2 = proxy_header::SIGNATURE.to_vec();
     broken_v2.extend([0x33, 0x11, 0, 0]);
-    let cases: [&[u8]; 3] = [b"PROXY TCP4 nonsense\r\n", b"PROXY TCP4 1.2.3.4 1.2.3.4 1 99999\r\n", &broken_v2];
+    let cases: [&[u8]; 3] = [
+        b"PROXY TCP4 nonsense\r\n",
+        b"PROXY TCP4 1.2.3.4 1.2.3.4 1 99999\r\n",
+        &broken_v2,
+    ];
     for bytes in cases {
         let mut client = node.client().await;
         client.send(bytes).await;
@@ -128,10 +138,13 @@ async fn garbage_and_half_headers_end_in_time() {
     let took = client.closes_within(SOON).await;
     about(took, Duration::from_millis(500), "half a header");
     let labels = [("listener", "web"), ("reason", "proxy_protocol_invalid")];
-    node.metric_is("farmgate_connections_rejected_total", &labels, 4.0).await;
+    node.metric_is("farmgate_connections_rejected_total", &labels, 4.0)
+        .await;
     // Where it is off it is a malformed request.
     let mut client = Client::connect(node.at("off")).await;
-    client.send(proxy_header::v1("203.0.113.7", "192.0.2.1")).await;
+    client
+        .send(proxy_header::v1("203.0.113.7", "192.0.2.1"))
+        .await;
     assert_eq!(client.response().await.expect("an answer").status, 400);
     assert!(origin.seen().is_empty());
 }
@@ -144,7 +157,11 @@ async fn clients_behind_the_balancer_are_counted_not_the_balancer() {
         let header = proxy_header::v1(&format!("203.0.113.{}", n / 2), "192.0.2.1");
         let mut client = Client::connect(node.at("must")).await;
         client.send([header, request("/n")].concat()).await;
-        assert_eq!(client.response().await.expect("a response").status, 200, "{n}");
+        assert_eq!(
+            client.response().await.expect("a response").status,
+            200,
+            "{n}"
+        );
         open.push(client);
     }
     let mut third = Client::connect(node.at("must")).await;
@@ -152,14 +169,17 @@ async fn clients_behind_the_balancer_are_counted_not_the_balancer() {
     third.send([header, request("/n")].concat()).await;
     assert!(third.response().await.is_none(), "the third of one client");
     let labels = [("listener", "must"), ("reason", "limit_connections_per_ip")];
-    node.metric_is("farmgate_connections_rejected_total", &labels, 1.0).await;
+    node.metric_is("farmgate_connections_rejected_total", &labels, 1.0)
+        .await;
 }
 
 #[tokio::test]
 async fn http2_follows_a_proxy_header() {
     use tokio::io::AsyncWriteExt;
     let (node, _origin) = node().await;
-    let mut stream = tokio::net::TcpStream::connect(node.at("web")).await.expect("connect");
+    let mut stream = tokio::net::TcpStream::connect(node.at("web"))
+        .await
+        .expect("connect");
     let header = proxy_header::v1("203.0.113.10", "192.0.2.1");
     stream.write_all(&header).await.expect("the header");
     let mut client = crate::harness::http2::Http2::over(stream).await;

@@ -38,7 +38,11 @@ async fn resetting() -> Origin {
 async fn served(node: &Node, origin: &Origin, request: &str, times: usize) {
     for n in 0..times {
         let response = node.client().await.ask(request).await;
-        assert_eq!((response.status, response.text()), (200, "second".to_owned()), "{n}");
+        assert_eq!(
+            (response.status, response.text()),
+            (200, "second".to_owned()),
+            "{n}"
+        );
     }
     assert!(origin.seen().len() >= times);
 }
@@ -55,14 +59,31 @@ async fn a_refused_connection_goes_to_the_next_endpoint() {
     // Nothing of it was sent, so any method may go on.
     served(&node, &second, POST, 4).await;
     let posts = second.seen();
-    assert!(posts.iter().filter(|seen| seen.line.starts_with("POST")).all(|s| s.body == b"body"));
+    assert!(
+        posts
+            .iter()
+            .filter(|seen| seen.line.starts_with("POST"))
+            .all(|s| s.body == b"body")
+    );
     let lines = node.log.count("/get", 4).await;
     assert!(lines.iter().any(|line| line["attempt"] == 2), "{lines:?}");
-    assert!(lines.iter().all(|line| line["endpoint"] == second.address().to_string()));
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["endpoint"] == second.address().to_string())
+    );
     assert!(lines.iter().all(|line| line["reason"] == "ok"));
     let labels = [("upstream", "app"), ("reason", "upstream_connect_refused")];
-    assert!(node.metric("farmgate_upstream_retries_total", &labels).await >= 2.0);
-    assert!(node.metric("farmgate_upstream_endpoint_errors_total", &labels).await >= 2.0);
+    assert!(
+        node.metric("farmgate_upstream_retries_total", &labels)
+            .await
+            >= 2.0
+    );
+    assert!(
+        node.metric("farmgate_upstream_endpoint_errors_total", &labels)
+            .await
+            >= 2.0
+    );
 }
 
 #[tokio::test]
@@ -72,7 +93,9 @@ async fn a_reset_before_the_response_retries_idempotent_methods_only() {
     served(&node, &second, GET, 4).await;
     served(&node, &second, PUT, 4).await;
     let labels = [("upstream", "app")];
-    let retries = node.metric("farmgate_upstream_retries_total", &labels).await;
+    let retries = node
+        .metric("farmgate_upstream_retries_total", &labels)
+        .await;
     assert!(retries >= 2.0, "{retries}");
     let before = first.seen().len();
     let mut failed = 0;
@@ -117,7 +140,12 @@ async fn what_the_policy_leaves_out_is_not_retried() {
         statuses.push(node.client().await.ask(GET).await.status);
     }
     assert!(statuses.contains(&502), "{statuses:?}");
-    node.metric_is("farmgate_upstream_retries_total", &[("upstream", "app")], 0.0).await;
+    node.metric_is(
+        "farmgate_upstream_retries_total",
+        &[("upstream", "app")],
+        0.0,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -135,7 +163,10 @@ async fn attempts_are_counted_and_end() {
         let line = node.log.of("/all").await;
         assert_eq!(line["attempt"], asked);
         // Five attempts with two endpoints: an endpoint may be asked again, or not; never more.
-        assert!(asked >= expected && asked <= attempts, "{attempts}: {asked}");
+        assert!(
+            asked >= expected && asked <= attempts,
+            "{attempts}: {asked}"
+        );
         assert_eq!(line["reason"], "upstream_reset");
     }
 }
@@ -145,14 +176,21 @@ async fn all_endpoints_refusing_is_a_502() {
     let node = node(free_address(), free_address(), "").await;
     let response = node.get("/down").await;
     assert_eq!(response.status, 502);
-    assert_eq!(response.header("proxy-status"), Some("farmgate; error=connection_refused"));
-    assert_eq!(response.header("content-type"), Some("application/problem+json"));
+    assert_eq!(
+        response.header("proxy-status"),
+        Some("farmgate; error=connection_refused")
+    );
+    assert_eq!(
+        response.header("content-type"),
+        Some("application/problem+json")
+    );
     let line = node.log.of("/down").await;
     assert_eq!(line["reason"], "upstream_connect_refused");
     assert_eq!(line["attempt"], 2);
     assert_eq!(line["request_id"], response.json()["request_id"]);
     let labels = [("route", "any"), ("reason", "upstream_connect_refused")];
-    node.metric_is("farmgate_request_errors_total", &labels, 1.0).await;
+    node.metric_is("farmgate_request_errors_total", &labels, 1.0)
+        .await;
 }
 
 #[tokio::test]
@@ -163,12 +201,22 @@ async fn no_endpoint_to_ask_is_a_503() {
         .start(super::PLAIN)
         .await;
     let address = second.address().to_string();
-    node.run(&["endpoint", "app", &address, "drain"]).await.expect(0);
+    node.run(&["endpoint", "app", &address, "drain"])
+        .await
+        .expect(0);
     let response = node.get("/nobody").await;
     assert_eq!(response.status, 503);
-    assert_eq!(response.header("proxy-status"), Some("farmgate; error=destination_unavailable"));
-    assert_eq!(node.log.of("/nobody").await["reason"], "upstream_no_endpoint");
-    node.run(&["endpoint", "app", &address, "enable"]).await.expect(0);
+    assert_eq!(
+        response.header("proxy-status"),
+        Some("farmgate; error=destination_unavailable")
+    );
+    assert_eq!(
+        node.log.of("/nobody").await["reason"],
+        "upstream_no_endpoint"
+    );
+    node.run(&["endpoint", "app", &address, "enable"])
+        .await
+        .expect(0);
     assert_eq!(node.get("/again").await.status, 200);
 }
 
@@ -202,17 +250,23 @@ async fn garbage_is_a_502_and_is_not_retried() {
 async fn a_cut_response_is_cut_for_the_client_too() {
     let origin = Origin::start(|mut peer: Peer| async move {
         if peer.request().await.is_some() {
-            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await;
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+                .await;
         }
     })
     .await;
     let node = Node::serving(origin.address(), super::PLAIN).await;
     let mut client = node.client().await;
-    client.send("GET /cut HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    client
+        .send("GET /cut HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .await;
     let head = client.head().await.expect("a head");
     assert_eq!(head.status, 200);
     let (rest, ended) = client.rest(crate::harness::SOON).await;
-    assert!(ended && rest.len() < 10, "the client sees that it is not whole");
+    assert!(
+        ended && rest.len() < 10,
+        "the client sees that it is not whole"
+    );
     let line = node.log.of("/cut").await;
     assert_eq!(line["reason"], "upstream_body_cut");
     assert_eq!(origin.seen().len(), 1);

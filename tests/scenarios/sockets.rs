@@ -50,17 +50,32 @@ upstream = "app"
     assert_eq!((response.status, response.text()), (200, "unix".to_owned()));
     let line = node.log.of("/one").await;
     assert_eq!(line["listener"], "web");
-    assert!(line["endpoint"].as_str().unwrap_or_default().contains("origin.sock"), "{line}");
+    assert!(
+        line["endpoint"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("origin.sock"),
+        "{line}"
+    );
     assert_eq!(node.get("/two").await.text(), "unix");
     node.stop().await;
     assert!(!socket.exists(), "the socket is removed at the end");
     // One that a killed process left behind does not stand in the way.
     drop(std::os::unix::net::UnixListener::bind(&socket).expect("a stale socket"));
-    let kind = std::fs::metadata(&socket).expect("the stale socket").file_type();
+    let kind = std::fs::metadata(&socket)
+        .expect("the stale socket")
+        .file_type();
     assert!(kind.is_socket());
     node.spawn();
     node.ready().await;
-    assert_eq!(Client::connect_unix(&socket).await.get("/three").await.text(), "unix");
+    assert_eq!(
+        Client::connect_unix(&socket)
+            .await
+            .get("/three")
+            .await
+            .text(),
+        "unix"
+    );
 }
 
 #[tokio::test]
@@ -69,16 +84,21 @@ async fn ipv6_on_both_sides() {
         eprintln!("no IPv6 on this machine: nothing to test");
         return;
     }
-    let origin = Origin::start_at("[::1]:0".parse().expect("an address"), |mut peer| async move {
-        while peer.request().await.is_some() {
-            peer.answer(200, "", "six").await;
-        }
-    })
+    let origin = Origin::start_at(
+        "[::1]:0".parse().expect("an address"),
+        |mut peer| async move {
+            while peer.request().await.is_some() {
+                peer.answer(200, "", "six").await;
+            }
+        },
+    )
     .await;
     let free = std::net::TcpListener::bind("[::1]:0").expect("a free port");
     let web = free.local_addr().expect("its address");
     drop(free);
-    let setup = Setup::new().with("web", web).with("origin", origin.address());
+    let setup = Setup::new()
+        .with("web", web)
+        .with("origin", origin.address());
     let node = setup.start(super::PLAIN).await;
     assert_eq!(node.get("/six").await.text(), "six");
     assert_eq!(node.log.of("/six").await["client"], "::1");

@@ -10,7 +10,10 @@ const MIB: usize = 1024 * 1024;
 const BOUND: u64 = 24 * MIB as u64;
 
 fn wide() -> String {
-    PLAIN.replace("name = \"web\"", "name = \"web\"\nlimits = { body_bytes = \"200MiB\" }")
+    PLAIN.replace(
+        "name = \"web\"",
+        "name = \"web\"\nlimits = { body_bytes = \"200MiB\" }",
+    )
 }
 
 #[tokio::test]
@@ -21,7 +24,11 @@ async fn a_large_response_passes_in_bounded_memory() {
     let before = node.resident_bytes();
     let mut client = node.client().await;
     let size = 100 * MIB;
-    client.send(format!("GET /bytes/{size} HTTP/1.1\r\nHost: a.test\r\n\r\n")).await;
+    client
+        .send(format!(
+            "GET /bytes/{size} HTTP/1.1\r\nHost: a.test\r\n\r\n"
+        ))
+        .await;
     assert_eq!(client.head().await.expect("a head").status, 200);
     let mut peak = 0;
     for _ in 0..100 {
@@ -41,7 +48,11 @@ async fn a_large_request_passes_in_bounded_memory() {
     let before = node.resident_bytes();
     let mut client = node.client().await;
     let size = 100 * MIB;
-    client.send(format!("POST /echo?headers=1 HTTP/1.1\r\nHost: a.test\r\nContent-Length: {size}\r\n\r\n")).await;
+    client
+        .send(format!(
+            "POST /echo?headers=1 HTTP/1.1\r\nHost: a.test\r\nContent-Length: {size}\r\n\r\n"
+        ))
+        .await;
     let block = vec![b'x'; MIB];
     let mut peak = 0;
     for _ in 0..100 {
@@ -62,7 +73,12 @@ async fn a_client_that_does_not_read_holds_the_origin_back() {
     let mut clients = Vec::new();
     for _ in 0..20 {
         let mut client = node.client().await;
-        client.send(format!("GET /bytes/{} HTTP/1.1\r\nHost: a.test\r\n\r\n", 50 * MIB)).await;
+        client
+            .send(format!(
+                "GET /bytes/{} HTTP/1.1\r\nHost: a.test\r\n\r\n",
+                50 * MIB
+            ))
+            .await;
         assert_eq!(client.head().await.expect("a head").status, 200);
         clients.push(client);
     }
@@ -70,7 +86,8 @@ async fn a_client_that_does_not_read_holds_the_origin_back() {
     let growth = node.resident_bytes().saturating_sub(before);
     assert!(growth < 2 * BOUND, "{growth} bytes for 20 silent clients");
     drop(clients);
-    node.metric_is("farmgate_requests_in_flight", &[("listener", "web")], 0.0).await;
+    node.metric_is("farmgate_requests_in_flight", &[("listener", "web")], 0.0)
+        .await;
 }
 
 #[tokio::test]
@@ -95,8 +112,13 @@ async fn events_arrive_one_by_one() {
     .await;
     let node = Node::serving(origin.address(), PLAIN).await;
     let mut client = node.client().await;
-    client.send("GET /sse HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
-    let head = client.head().await.expect("the head comes before any event");
+    client
+        .send("GET /sse HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .await;
+    let head = client
+        .head()
+        .await
+        .expect("the head comes before any event");
     assert_eq!(head.header("content-type"), Some("text/event-stream"));
     for number in 0..5 {
         go.send(()).await.expect("the origin");
@@ -112,7 +134,8 @@ async fn request_chunks_arrive_one_by_one() {
     let origin = Origin::start(|mut peer: Peer| async move {
         let head = peer.head().await.expect("a head");
         assert_eq!(head.header("transfer-encoding"), Some("chunked"));
-        peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .await;
         while let Some(Some(chunk)) = peer.chunk().await {
             peer.send(format!("{:x}\r\n", chunk.len())).await;
             peer.send(&chunk).await;
@@ -123,13 +146,17 @@ async fn request_chunks_arrive_one_by_one() {
     .await;
     let node = Node::serving(origin.address(), PLAIN).await;
     let mut client = node.client().await;
-    client.send("POST /both HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    client
+        .send("POST /both HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await;
     client.send("3\r\none\r\n").await;
     assert_eq!(client.head().await.expect("a head").status, 200);
     // The answer to each piece comes while the request goes on.
     assert_eq!(client.chunk().await, Some(Some(b"one".to_vec())));
     for piece in ["two", "three", "four"] {
-        client.send(format!("{:x}\r\n{piece}\r\n", piece.len())).await;
+        client
+            .send(format!("{:x}\r\n{piece}\r\n", piece.len()))
+            .await;
         assert_eq!(client.chunk().await, Some(Some(piece.as_bytes().to_vec())));
     }
     client.send("0\r\n\r\n").await;
@@ -147,12 +174,21 @@ async fn an_early_answer_reaches_a_client_that_still_sends() {
     let node = Node::serving(origin.address(), &wide()).await;
     let mut client = node.client().await;
     let size = 50 * MIB;
-    client.send(format!("POST /early HTTP/1.1\r\nHost: a.test\r\nContent-Length: {size}\r\n\r\n")).await;
+    client
+        .send(format!(
+            "POST /early HTTP/1.1\r\nHost: a.test\r\nContent-Length: {size}\r\n\r\n"
+        ))
+        .await;
     let (mut reader, sender) = client.split();
     let sending = tokio::spawn(sender.send_forever());
-    let response = soon("the early answer", reader.response()).await.expect("an answer");
+    let response = soon("the early answer", reader.response())
+        .await
+        .expect("an answer");
     sending.abort();
-    assert_eq!((response.status, response.text()), (403, "enough".to_owned()));
+    assert_eq!(
+        (response.status, response.text()),
+        (403, "enough".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -166,5 +202,38 @@ async fn nothing_of_a_body_is_lost_when_it_comes_byte_by_byte() {
         tick.tick().await;
         client.send([*byte]).await;
     }
-    assert_eq!(client.response().await.expect("a response").text(), "hello world");
+    assert_eq!(
+        client.response().await.expect("a response").text(),
+        "hello world"
+    );
+}
+
+#[tokio::test]
+async fn what_has_come_is_delivered_before_the_next_piece() {
+    // A body with a length, in two pieces: the second is sent when the first has arrived.
+    let (go, gone) = tokio::sync::watch::channel(0);
+    let origin = Origin::start(move |mut peer: Peer| {
+        let mut gone = gone.clone();
+        async move {
+            peer.request().await;
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
+                .await;
+            let _ = gone.wait_for(|step| *step >= 1).await;
+            peer.send("half").await;
+            let _ = gone.wait_for(|step| *step >= 2).await;
+            peer.send("half").await;
+            peer.gone().await;
+        }
+    })
+    .await;
+    let node = Node::serving(origin.address(), PLAIN).await;
+    let mut client = node.client().await;
+    client
+        .send("GET /pieces HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .await;
+    assert_eq!(client.head().await.expect("the head at once").status, 200);
+    go.send(1).expect("the origin");
+    assert_eq!(client.exactly(4).await, b"half");
+    go.send(2).expect("the origin");
+    assert_eq!(client.exactly(4).await, b"half");
 }

@@ -27,11 +27,19 @@ async fn times_out(node: &Node, request: &str, reason: &str, token: &str) {
     assert_eq!(response.json()["detail"], reason);
     let target = request.split(' ').nth(1).expect("a target");
     let line = node.log.of(target).await;
-    assert_eq!((&line["reason"], &line["status"]), (&reason.into(), &504.into()));
+    assert_eq!(
+        (&line["reason"], &line["status"]),
+        (&reason.into(), &504.into())
+    );
     let total = line["timings_ms"]["total"].as_f64().expect("a time");
-    about(Duration::from_secs_f64(total / 1000.0), CONFIGURED, "the logged time");
+    about(
+        Duration::from_secs_f64(total / 1000.0),
+        CONFIGURED,
+        "the logged time",
+    );
     let labels = [("route", "any"), ("reason", reason)];
-    node.metric_is("farmgate_request_errors_total", &labels, 1.0).await;
+    node.metric_is("farmgate_request_errors_total", &labels, 1.0)
+        .await;
 }
 
 /// A listener whose queue is full: further connections are neither taken nor refused.
@@ -43,7 +51,9 @@ struct Full {
 
 fn full_listener() -> Full {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    listener.bind(&SocketAddr::new(own_ip(), 0).into()).expect("bind");
+    listener
+        .bind(&SocketAddr::new(own_ip(), 0).into())
+        .expect("bind");
     listener.listen(0).expect("listen");
     let address = listener.local_addr().expect("an address");
     let queued = (0..4)
@@ -67,7 +77,11 @@ const GET: &str = "GET /stall HTTP/1.1\r\nHost: a.test\r\n\r\n";
 #[tokio::test]
 async fn connecting() {
     let full = full_listener();
-    let node = Node::serving(full.address, &config("connect = \"400ms\", first_byte = \"5s\"")).await;
+    let node = Node::serving(
+        full.address,
+        &config("connect = \"400ms\", first_byte = \"5s\""),
+    )
+    .await;
     times_out(&node, GET, "upstream_connect_timeout", "connection_timeout").await;
 }
 
@@ -78,8 +92,18 @@ async fn waiting_for_the_head() {
         peer.gone().await;
     })
     .await;
-    let node = Node::serving(origin.address(), &config("first_byte = \"400ms\", idle = \"5s\"")).await;
-    times_out(&node, GET, "upstream_first_byte_timeout", "http_response_timeout").await;
+    let node = Node::serving(
+        origin.address(),
+        &config("first_byte = \"400ms\", idle = \"5s\""),
+    )
+    .await;
+    times_out(
+        &node,
+        GET,
+        "upstream_first_byte_timeout",
+        "http_response_timeout",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -91,9 +115,19 @@ async fn waiting_for_the_head_of_a_reused_connection() {
         peer.gone().await;
     })
     .await;
-    let node = Node::serving(origin.address(), &config("first_byte = \"400ms\", idle = \"5s\"")).await;
+    let node = Node::serving(
+        origin.address(),
+        &config("first_byte = \"400ms\", idle = \"5s\""),
+    )
+    .await;
     assert_eq!(node.get("/first").await.status, 200);
-    times_out(&node, GET, "upstream_first_byte_timeout", "http_response_timeout").await;
+    times_out(
+        &node,
+        GET,
+        "upstream_first_byte_timeout",
+        "http_response_timeout",
+    )
+    .await;
     assert_eq!(origin.connections(), 1);
 }
 
@@ -105,20 +139,35 @@ async fn a_head_that_stops_in_the_middle() {
         peer.gone().await;
     })
     .await;
-    let node = Node::serving(origin.address(), &config("first_byte = \"400ms\", idle = \"5s\"")).await;
-    times_out(&node, GET, "upstream_first_byte_timeout", "http_response_timeout").await;
+    let node = Node::serving(
+        origin.address(),
+        &config("first_byte = \"400ms\", idle = \"5s\""),
+    )
+    .await;
+    times_out(
+        &node,
+        GET,
+        "upstream_first_byte_timeout",
+        "http_response_timeout",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn between_two_reads_of_the_body() {
     let origin = Origin::start(|mut peer: Peer| async move {
         peer.request().await;
-        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await;
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+            .await;
         peer.gone().await;
     })
     .await;
     // A first_byte shorter than the idle time must not end the body.
-    let node = Node::serving(origin.address(), &config("first_byte = \"100ms\", idle = \"400ms\"")).await;
+    let node = Node::serving(
+        origin.address(),
+        &config("first_byte = \"100ms\", idle = \"400ms\""),
+    )
+    .await;
     let mut client = node.client().await;
     client.send(GET).await;
     let begun = Instant::now();
@@ -127,14 +176,18 @@ async fn between_two_reads_of_the_body() {
     assert!(ended && rest == b"half");
     about(begun.elapsed(), CONFIGURED, "the idle time");
     let line = node.log.of("/stall").await;
-    assert_eq!((&line["reason"], &line["status"]), (&"upstream_idle_timeout".into(), &200.into()));
+    assert_eq!(
+        (&line["reason"], &line["status"]),
+        (&"upstream_idle_timeout".into(), &200.into())
+    );
 }
 
 #[tokio::test]
 async fn a_slow_body_that_moves_is_not_cut() {
     let origin = Origin::start(|mut peer: Peer| async move {
         peer.request().await;
-        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n").await;
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
+            .await;
         let mut tick = tokio::time::interval(Duration::from_millis(150));
         for _ in 0..8 {
             tick.tick().await;
@@ -172,15 +225,22 @@ async fn an_origin_that_does_not_read() {
     // The client sends until its own buffers are full too.
     let (mut response, sender) = client.split();
     let sending = tokio::spawn(sender.send_forever());
+    let begun = Instant::now();
     let response = crate::harness::soon("the answer", response.response()).await;
     let response = response.expect("an answer");
     sending.abort();
+    // The buffers of three sockets are filled first.
+    let took = begun.elapsed();
+    assert!(took < 2 * CONFIGURED, "{took:?}");
     assert_eq!(response.status, 504);
     assert_eq!(
         response.header("proxy-status"),
         Some("farmgate; error=connection_write_timeout")
     );
-    assert_eq!(node.log.of("/deaf").await["reason"], "upstream_write_timeout");
+    assert_eq!(
+        node.log.of("/deaf").await["reason"],
+        "upstream_write_timeout"
+    );
 }
 
 #[tokio::test]
@@ -210,7 +270,13 @@ async fn a_route_has_times_of_its_own() {
         "name = \"any\"\ntimeouts = { first_byte = \"400ms\" }",
     );
     let node = Node::serving(origin.address(), &config).await;
-    times_out(&node, GET, "upstream_first_byte_timeout", "http_response_timeout").await;
+    times_out(
+        &node,
+        GET,
+        "upstream_first_byte_timeout",
+        "http_response_timeout",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -222,7 +288,9 @@ async fn a_client_that_leaves_is_a_499_in_the_log_only() {
     .await;
     let node = Node::serving(origin.address(), PLAIN).await;
     let mut client = node.client().await;
-    client.send("GET /left HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    client
+        .send("GET /left HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .await;
     crate::harness::eventually("the request at the origin", || async {
         (origin.seen().len() == 1).then_some(())
     })
@@ -233,7 +301,9 @@ async fn a_client_that_leaves_is_a_499_in_the_log_only() {
     assert_eq!(line["reason"], "client_closed");
     // The origin's connection is given up, not kept.
     let app = [("upstream", "app")];
-    node.metric_is("farmgate_upstream_connections_open", &app, 0.0).await;
+    node.metric_is("farmgate_upstream_connections_open", &app, 0.0)
+        .await;
     let web = [("listener", "web")];
-    node.metric_is("farmgate_requests_in_flight", &web, 0.0).await;
+    node.metric_is("farmgate_requests_in_flight", &web, 0.0)
+        .await;
 }

@@ -40,20 +40,26 @@ async fn messages_pass_both_ways_and_large_ones_too() {
     }
     echo(&mut socket, &"x".repeat(300_000)).await;
     let web = [("listener", "web")];
-    node.metric_is("farmgate_requests_in_flight", &web, 1.0).await;
+    node.metric_is("farmgate_requests_in_flight", &web, 1.0)
+        .await;
     socket.close(None).await.expect("close");
     while soon("the end", socket.next()).await.is_some() {}
     let line = node.log.of("/ws").await;
     assert_eq!(line["status"], 101);
     assert_eq!(line["reason"], "ok");
-    node.metric_is("farmgate_requests_in_flight", &web, 0.0).await;
+    node.metric_is("farmgate_requests_in_flight", &web, 0.0)
+        .await;
 }
 
 #[tokio::test]
 async fn silence_ends_a_tunnel_and_traffic_keeps_it() {
     let demo = Demo::start().await;
     // The request's time ends with the head of the response and does not hold a tunnel.
-    let node = Node::serving(demo.address(), &timed("upgrade_idle = \"500ms\", request = \"300ms\", body_idle = \"200ms\"")).await;
+    let node = Node::serving(
+        demo.address(),
+        &timed("upgrade_idle = \"500ms\", request = \"300ms\", body_idle = \"200ms\""),
+    )
+    .await;
     let mut socket = open(&node).await;
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     for n in 0..6 {
@@ -64,7 +70,10 @@ async fn silence_ends_a_tunnel_and_traffic_keeps_it() {
     while let Some(Ok(_)) = soon("the end", socket.next()).await {}
     about(silent.elapsed(), Duration::from_millis(500), "the silence");
     let line = node.log.of("/ws").await;
-    assert_eq!((&line["status"], &line["reason"]), (&101.into(), &"upgrade_idle_timeout".into()));
+    assert_eq!(
+        (&line["status"], &line["reason"]),
+        (&101.into(), &"upgrade_idle_timeout".into())
+    );
 }
 
 #[tokio::test]
@@ -98,21 +107,29 @@ async fn an_upgrade_that_the_origin_refuses_is_an_ordinary_response() {
     assert_eq!(client.get_with("/ws", upgrade).await.status, 426);
     let seen = origin.last();
     assert_eq!(seen.header("upgrade"), Some("websocket"));
-    assert!(seen.header("connection").unwrap_or_default().eq_ignore_ascii_case("upgrade"));
-    assert_eq!(client.get("/next").await.status, 426, "the connection goes on");
+    assert!(
+        seen.header("connection")
+            .unwrap_or_default()
+            .eq_ignore_ascii_case("upgrade")
+    );
+    assert_eq!(
+        client.get("/next").await.status,
+        426,
+        "the connection goes on"
+    );
 }
 
 #[tokio::test]
 async fn bytes_right_behind_the_handshake_are_not_lost() {
     let origin = Origin::start(|mut peer: Peer| async move {
         peer.head().await;
-        peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\nfirst").await;
+        peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nfirst").await;
         peer.gone().await;
     })
     .await;
     let node = Node::serving(origin.address(), PLAIN).await;
     let mut client = node.client().await;
-    client.send("GET /raw HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\nearly").await;
+    client.send("GET /raw HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly").await;
     assert_eq!(client.head().await.expect("a head").status, 101);
     assert_eq!(client.exactly(5).await, b"first");
     crate::harness::eventually("the early bytes at the origin", || async {

@@ -1,10 +1,15 @@
 //! The request's body: declared length, buffering, and limits while it streams.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use farmgate_plugin_api::exchange::BufferedBody;
 use http::header;
 use pingora_proxy::Session;
 
+use super::headers::RequestFields;
+use crate::proxy::chains::{self, BodyPhase};
 use crate::proxy::ctx::Ctx;
 use crate::telemetry::Reason;
 
@@ -39,9 +44,12 @@ pub(super) async fn read(
         let read = tokio::time::timeout_at(deadline.into(), session.read_request_body()).await;
         let chunk = match read {
             Ok(Ok(Some(chunk))) => chunk,
-            Ok(Ok(None)) => return Ok(body),
+            Ok(Ok(None)) => {
+                cx.start.control.body_progress(false);
+                return Ok(body);
+            }
             Ok(Err(_)) => {
-                let cut = cx.start.connection.control.as_deref().and_then(|c| c.cut());
+                let cut = cx.start.control.cut();
                 return Err(cut.unwrap_or(Reason::ClientClosed));
             }
             Err(_) => return Err(Reason::RequestTimeout),
@@ -50,6 +58,7 @@ pub(super) async fn read(
         if len > cx.body_limit() || (refuse && len > limit) {
             return Err(Reason::BodyTooLarge);
         }
+        cx.start.control.body_progress(true);
         body.push(chunk);
         if len > limit {
             body.partial = !session.is_body_done();
@@ -59,14 +68,42 @@ pub(super) async fn read(
 }
 
 /// A piece goes by: the limit holds for HTTP/2 too, whose streams have no guard of their own.
-pub(super) fn passed(
-    session: &Session,
-    cx: &mut Ctx,
-    chunk: Option<&Bytes>,
-) -> Result<(), Reason> {
-    let _ = chunk;
+pub(super) fn passed(session: &Session, cx: &mut Ctx, end: bool) -> Result<(), Reason> {
+    cx.start.control.body_progress(!end);
     if session.body_bytes_read() as u64 > cx.body_limit() {
         return Err(Reason::BodyTooLarge);
     }
     Ok(())
+}
+
+/// A piece of a body through the filters of a phase.
+pub(super) fn chunk(
+    session: &mut Session,
+    body: &mut Option<Bytes>,
+    end: bool,
+    ctx: &mut Option<Box<Ctx>>,
+    phase: BodyPhase,
+) -> super::Result<Option<Duration>> {
+    let Some(cx) = ctx.as_deref_mut() else {
+        return Ok(None);
+    };
+    let listener = Arc::clone(&cx.start.listener);
+    let route = cx.route.clone();
+    for chain in [Some(&listener.chain), route.as_deref().map(|r| &r.chain)]
+        .into_iter()
+        .flatten()
+    {
+        let links = match phase {
+            BodyPhase::Request => &chain.request_chunk,
+            BodyPhase::Origin => &chain.origin_body,
+            BodyPhase::Delivery => &chain.response_body,
+        };
+        if links.is_empty() {
+            continue;
+        }
+        let mut fields = RequestFields(session.req_header_mut());
+        chains::body_chunk(links, phase, cx, &mut fields, body, end)
+            .map_err(|reason| super::fail(cx, reason))?;
+    }
+    Ok(None)
 }

@@ -43,11 +43,10 @@ impl Carried {
     pub(super) fn used(&self, plan: &UpstreamPlan, now: Instant) -> bool {
         let requests = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let pool = &plan.pool;
-        let idle = plan
-            .metrics
-            .connections_open
-            .get()
-            .saturating_sub(i64::try_from(plan.upstream.shared().in_flight()).unwrap_or(i64::MAX));
+        let idle =
+            plan.metrics.connections_open.get().saturating_sub(
+                i64::try_from(plan.upstream.shared().in_flight()).unwrap_or(i64::MAX),
+            );
         pool.max_requests.is_some_and(|most| requests >= most)
             || pool
                 .max_age

@@ -24,7 +24,7 @@ pub(super) fn of_attempt(cx: &Ctx, e: &Error, reused: bool) -> (Reason, FailureC
     if cx.reason != Reason::Ok {
         return (cx.reason, FailureClass::Final);
     }
-    if let Some(cut) = cx.start.connection.control.as_deref().and_then(|c| c.cut()) {
+    if let Some(cut) = cx.start.control.cut() {
         return (cut, FailureClass::Final);
     }
     match e.esource() {

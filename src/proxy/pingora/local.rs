@@ -45,8 +45,7 @@ pub(super) async fn error(session: &mut Session, cx: &mut Ctx) -> (u16, bool) {
         return (0, false);
     };
     let status = answer.status.as_u16();
-    let broken = cx.start.connection.control.as_deref().is_some_and(|c| c.cut().is_some())
-        || matches!(cx.reason, Reason::BadRequest);
+    let broken = cx.start.control.cut().is_some() || cx.reason == Reason::BadRequest;
     if broken {
         session.set_keepalive(None);
     }
@@ -102,18 +101,18 @@ async fn write(session: &mut Session, cx: &mut Ctx, reply: Reply) -> Result<()> 
 pub(super) fn responded(cx: &mut Ctx, head: &ResponseHeader) {
     cx.responded = true;
     cx.status = head.status.as_u16();
-    let connection = &cx.start.connection;
-    if let Some(control) = &connection.control {
-        control.head_sent();
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            let listener = &cx.start.listener.timeouts;
-            let route = cx.route.as_deref().map(|route| route.timeouts);
-            let idle = route
-                .and_then(|own| own.upgrade_idle)
-                .unwrap_or(listener.upgrade_idle);
-            let age = route.and_then(|own| own.upgrade_age).or(listener.upgrade_age);
-            control.start_tunnel(idle, age);
-        }
+    let control = &cx.start.control;
+    control.head_sent();
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let listener = &cx.start.listener.timeouts;
+        let route = cx.route.as_deref().map(|route| route.timeouts);
+        let idle = route
+            .and_then(|own| own.upgrade_idle)
+            .unwrap_or(listener.upgrade_idle);
+        let age = route
+            .and_then(|own| own.upgrade_age)
+            .or(listener.upgrade_age);
+        control.start_tunnel(idle, age);
     }
 }
 

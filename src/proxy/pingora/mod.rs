@@ -1,6 +1,7 @@
 //! The Pingora engine: its hooks, translated to the pipeline. Pingora's types stay in this folder
 //! and in `server`; the next Pingora release changes signatures here and nowhere else.
 
+mod attempts;
 mod body;
 mod dial;
 mod failure;
@@ -21,14 +22,14 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
 
-use super::chains::{self, BodyPhase};
+use super::chains::BodyPhase;
 use super::connection::START;
 use super::ctx::Ctx;
-use super::finish::{attempt_ended, finish};
+use super::finish::finish;
 use super::pipeline::{self, Next};
 use super::request;
-use crate::telemetry::Reason;
-use crate::upstream::retry::Retry;
+use crate::telemetry::{Reason, Source};
+use crate::upstream::retry::FailureClass;
 use dial::Carried;
 use headers::{RequestFields, ResponseFields};
 
@@ -96,6 +97,10 @@ impl ProxyHttp for Engine {
         }
         cx.set_limits();
         let length = body::declared_length(session);
+        if cx.start.connection.h2 {
+            cx.start.control.body_progress(length != Some(0));
+            session.set_write_timeout(Some(cx.start.listener.timeouts.body_idle));
+        }
         let mut next = {
             let mut fields = RequestFields(session.req_header_mut());
             pipeline::head(cx, &mut fields, length).await
@@ -157,7 +162,7 @@ impl ProxyHttp for Engine {
     ) -> Error {
         if let Some(cx) = ctx.as_deref_mut() {
             let reason = failure::of_connect(&e);
-            let retry = decide(cx, reason, crate::upstream::retry::FailureClass::Connect);
+            let retry = attempts::decide(cx, reason, FailureClass::Connect);
             e.set_retry(retry);
         }
         e
@@ -226,18 +231,8 @@ impl ProxyHttp for Engine {
         let Some(cx) = ctx.as_deref_mut() else {
             return Ok(());
         };
-        body::passed(session, cx, body.as_ref()).map_err(|reason| fail(cx, reason))?;
-        let listener = Arc::clone(&cx.start.listener);
-        let route = cx.route.clone();
-        let mut fields = RequestFields(session.req_header_mut());
-        for chain in [Some(&listener.chain), route.as_deref().map(|r| &r.chain)]
-            .into_iter()
-            .flatten()
-        {
-            let links = &chain.request_chunk;
-            chains::body_chunk(links, BodyPhase::Request, cx, &mut fields, body, end_of_stream)
-                .map_err(|reason| fail(cx, reason))?;
-        }
+        body::passed(session, cx, end_of_stream).map_err(|reason| fail(cx, reason))?;
+        body::chunk(session, body, end_of_stream, ctx, BodyPhase::Request)?;
         Ok(())
     }
 
@@ -280,7 +275,7 @@ impl ProxyHttp for Engine {
         end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
-        pass_chunk(session, body, end_of_stream, ctx, BodyPhase::Origin)
+        body::chunk(session, body, end_of_stream, ctx, BodyPhase::Origin)
     }
 
     async fn response_filter(
@@ -320,29 +315,35 @@ impl ProxyHttp for Engine {
         end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
-        pass_chunk(session, body, end_of_stream, ctx, BodyPhase::Delivery)
+        body::chunk(session, body, end_of_stream, ctx, BodyPhase::Delivery)
     }
 
     fn error_while_proxy(
         &self,
-        peer: &HttpPeer,
+        _peer: &HttpPeer,
         session: &mut Session,
-        e: Error,
+        mut e: Error,
         ctx: &mut Self::CTX,
         client_reused: bool,
     ) -> Error {
-        let _ = peer;
-        let mut e = e;
         let Some(cx) = ctx.as_deref_mut() else {
             e.set_retry(false);
             return e;
         };
         let (reason, class) = failure::of_attempt(cx, &e, client_reused);
+        if reason.source() != Source::Upstream {
+            // The endpoint is not at fault, and the client would not see another answer.
+            if cx.reason == Reason::Ok {
+                cx.reason = reason;
+            }
+            e.set_retry(false);
+            return e;
+        }
         let replayable = cx.replay_complete || !session.as_ref().retry_buffer_truncated();
         let again = !cx.responded
             && session.response_written().is_none()
             && replayable
-            && decide(cx, reason, class);
+            && attempts::decide(cx, reason, class);
         if !again && cx.reason == Reason::Ok {
             cx.reason = reason;
         }
@@ -400,7 +401,9 @@ impl ProxyHttp for Engine {
         };
         // Without a word of the configuration a tunnel is bounded by the client side alone, which
         // counts both directions.
-        let tunnel = timeouts.tunnel_idle.unwrap_or(Duration::from_secs(30 * 86400));
+        let tunnel = timeouts
+            .tunnel_idle
+            .unwrap_or(Duration::from_secs(30 * 86400));
         (Some(timeouts.idle), Some(tunnel))
     }
 
@@ -455,74 +458,4 @@ impl Engine {
             Next::Reset | Next::ReadBody { .. } => Err(fail(cx, Reason::PluginReply)),
         }
     }
-}
-
-/// Whether the failed attempt is followed by another one, and what is noted of it.
-fn decide(cx: &mut Ctx, reason: Reason, class: crate::upstream::retry::FailureClass) -> bool {
-    let policy = cx
-        .route
-        .as_deref()
-        .and_then(|route| route.retry.clone())
-        .or_else(|| cx.upstream.as_deref().map(|plan| Arc::clone(&plan.retry)));
-    let sent = cx.sent;
-    let verdict = match policy {
-        Some(policy) if Instant::now() < cx.deadline() => {
-            cx.attempts.failed(&policy, &cx.method, class, sent)
-        }
-        _ => Retry::No,
-    };
-    cx.reason = reason;
-    if let Some(plan) = &cx.upstream
-        && let Some(picked) = &cx.picked
-    {
-        plan.endpoint_failed(picked.endpoint(), reason);
-    }
-    let id = cx.picked.as_ref().map(|picked| picked.endpoint().state.id());
-    attempt_ended(cx, Instant::now());
-    match verdict {
-        Retry::No => false,
-        Retry::Again => {
-            cx.failed = Some(reason);
-            if let Some(id) = id {
-                cx.tried.insert(id);
-            }
-            true
-        }
-        // The endpoint is not at fault: an idle connection had ended.
-        Retry::AgainFree => {
-            cx.failed = Some(reason);
-            true
-        }
-    }
-}
-
-fn pass_chunk(
-    session: &mut Session,
-    body: &mut Option<Bytes>,
-    end: bool,
-    ctx: &mut Option<Box<Ctx>>,
-    phase: BodyPhase,
-) -> Result<Option<Duration>> {
-    let Some(cx) = ctx.as_deref_mut() else {
-        return Ok(None);
-    };
-    let listener = Arc::clone(&cx.start.listener);
-    let route = cx.route.clone();
-    for chain in [Some(&listener.chain), route.as_deref().map(|r| &r.chain)]
-        .into_iter()
-        .flatten()
-    {
-        let links = match phase {
-            BodyPhase::Request => &chain.request_chunk,
-            BodyPhase::Origin => &chain.origin_body,
-            BodyPhase::Delivery => &chain.response_body,
-        };
-        if links.is_empty() {
-            continue;
-        }
-        let mut fields = RequestFields(session.req_header_mut());
-        chains::body_chunk(links, phase, cx, &mut fields, body, end)
-            .map_err(|reason| fail(cx, reason))?;
-    }
-    Ok(None)
 }

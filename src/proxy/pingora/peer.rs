@@ -90,15 +90,19 @@ pub(super) fn prepare(cx: &Ctx, request: &mut RequestHeader) -> Result<(), Reaso
         (Some(host), _) => Some(host.clone()),
         (None, HostMode::Keep) => client_host,
         (None, HostMode::Name(host)) => Some(host.clone()),
-        (None, HostMode::Endpoint) => cx.picked.as_ref().and_then(|picked| {
-            match &picked.endpoint().address {
-                EndpointAddress::Unix(_) => Some(HeaderValue::from_static("localhost")),
-                _ => HeaderValue::from_str(&picked.endpoint().configured).ok(),
-            }
-        }),
+        (None, HostMode::Endpoint) => {
+            cx.picked
+                .as_ref()
+                .and_then(|picked| match &picked.endpoint().address {
+                    EndpointAddress::Unix(_) => Some(HeaderValue::from_static("localhost")),
+                    _ => HeaderValue::from_str(&picked.endpoint().configured).ok(),
+                })
+        }
     };
     let insert = |request: &mut RequestHeader, name, value: HeaderValue| {
-        request.insert_header(name, value).map_err(|_| Reason::Internal)
+        request
+            .insert_header(name, value)
+            .map_err(|_| Reason::Internal)
     };
     if let Some(host) = host {
         insert(request, header::HOST, host)?;
@@ -111,11 +115,19 @@ pub(super) fn prepare(cx: &Ctx, request: &mut RequestHeader) -> Result<(), Reaso
         request.remove_header(&header::EXPECT);
         let declared = request.headers.contains_key(header::CONTENT_LENGTH);
         if declared || !body.is_empty() {
-            insert(request, header::CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+            insert(
+                request,
+                header::CONTENT_LENGTH,
+                HeaderValue::from(body.len()),
+            )?;
         }
     }
     if cx.retire_upstream && request.version != Version::HTTP_2 {
-        insert(request, header::CONNECTION, HeaderValue::from_static("close"))?;
+        insert(
+            request,
+            header::CONNECTION,
+            HeaderValue::from_static("close"),
+        )?;
     }
     Ok(())
 }

@@ -11,8 +11,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout_at;
 
 use super::Serving;
-use crate::proxy::connection::{START, Start};
 use crate::protocol::http1::{Head, HeadStatus, Reject, parse_head};
+use crate::proxy::connection::{START, Start};
+use crate::proxy::control::Control;
+use crate::proxy::finish;
+use crate::proxy::id::RequestId;
 use crate::server::linger;
 use crate::server::socket::Socket;
 use crate::server::stream::{ClientStream, INBOX_BYTES, MinRate};
@@ -30,16 +33,19 @@ enum Waited {
 }
 
 pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, first: Instant) {
-    let Some(control) = serving.connection.control.clone() else {
-        return;
-    };
+    let control = Control::new(serving.connection.opened);
     let Some(listener) = serving.listener() else {
         return;
     };
     let min_rate = listener
         .min_body_rate
         .map(|bytes_per_second| MinRate { bytes_per_second });
-    let mut stream = Box::new(ClientStream::new(socket, inbox, control, min_rate));
+    let mut stream = Box::new(ClientStream::new(
+        socket,
+        inbox,
+        Arc::clone(&control),
+        min_rate,
+    ));
     let mut deadline = first;
     loop {
         let Some(listener) = serving.listener() else {
@@ -52,7 +58,11 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
             Waited::Gone => return,
             Waited::Refuse(reason) => {
                 listener.metrics.request_rejected(reason);
-                refuse(&mut stream, reason).await;
+                let id = RequestId::new();
+                let client = serving.connection.peer_ip();
+                let bytes = stream.inbox();
+                finish::early(&serving.node, &listener, client, &id, reason, bytes);
+                refuse(&mut stream, reason, &id).await;
                 return;
             }
         };
@@ -76,6 +86,7 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
             snapshot,
             listener,
             connection: Arc::clone(&serving.connection),
+            control: Arc::clone(&control),
             head_at: now,
         };
         let mut session = ServerSession::new_http1(stream);
@@ -180,7 +191,7 @@ fn reason_of(reject: Reject) -> Reason {
 }
 
 /// Our own answer to what never became a request.
-async fn refuse(stream: &mut ClientStream, reason: Reason) {
+async fn refuse(stream: &mut ClientStream, reason: Reason, id: &RequestId) {
     let line = match reason.status() {
         Some(400) => "400 Bad Request",
         Some(405) => "405 Method Not Allowed",
@@ -191,7 +202,6 @@ async fn refuse(stream: &mut ClientStream, reason: Reason) {
         Some(505) => "505 HTTP Version Not Supported",
         _ => return,
     };
-    let id = crate::proxy::id::RequestId::new();
     let (status, title) = line.split_once(' ').unwrap_or((line, line));
     let body = format!(
         "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{status},\"detail\":\"{}\",\"request_id\":\"{}\"}}\n",
@@ -213,4 +223,3 @@ async fn close(stream: &mut ClientStream) {
         linger::close(socket).await;
     }
 }
-

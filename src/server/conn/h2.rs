@@ -157,20 +157,26 @@ fn spawn(serving: &Serving, session: HttpSession, active: &Arc<Active>) {
     }
     active.count.fetch_add(1, Ordering::AcqRel);
     let guard = Guard(Arc::clone(active));
+    let now = Instant::now();
+    let control = Control::new(now);
     let start = Start {
         node: Arc::clone(&serving.node),
         snapshot,
         listener,
         connection: Arc::clone(&serving.connection),
-        head_at: Instant::now(),
+        control: Arc::clone(&control),
+        head_at: now,
     };
     let proxy = Arc::clone(&serving.proxy);
     let shutdown = serving.shutdown.clone();
     tokio::spawn(async move {
         let _guard = guard;
         let session = ServerSession::new_http2(session);
-        START
-            .scope(start, proxy.process_new_http(session, &shutdown))
-            .await;
+        let serve = START.scope(start, proxy.process_new_http(session, &shutdown));
+        // Dropping the request resets its stream.
+        tokio::select! {
+            _ = serve => {}
+            _ = control.watch() => {}
+        }
     });
 }

@@ -19,7 +19,6 @@ use super::gate::Admitted;
 use super::socket::Socket;
 use super::stream::INBOX_BYTES;
 use crate::proxy::connection::{Connection, Node};
-use crate::proxy::control::Control;
 use crate::proxy::pingora::Proxy;
 use crate::snapshot::{Listener, ProxyProtocol};
 use crate::telemetry::Reason;
@@ -77,12 +76,14 @@ async fn begin(accepted: Accepted, listener: &Arc<Listener>) -> Result<(), Reaso
     let mut inbox = BytesMut::with_capacity(INBOX_BYTES);
     let mut source = peer;
     let mut proxied = false;
+    let mut said = None;
     if listener.proxy_protocol != ProxyProtocol::Off
-        && let Some(said) =
+        && let Some(header) =
             proxy_header::read(&mut socket, &mut inbox, listener, peer, deadline).await?
     {
+        said = header.tlvs;
         // `LOCAL` and unknown families say nothing: the peer stands.
-        if let Some(address) = said {
+        if let Some(address) = header.source {
             source = Some(address);
             proxied = true;
             if !admitted.is_client(address.ip(), listener) {
@@ -94,16 +95,15 @@ async fn begin(accepted: Accepted, listener: &Arc<Listener>) -> Result<(), Reaso
         (true, true) => proxy_header::is_preface(&mut socket, &mut inbox, deadline).await,
         (_, h2c) => h2c,
     };
-    let control = (!h2).then(|| Control::new(opened));
     let connection = Arc::new(Connection {
         peer,
         source,
         proxied,
+        said,
         tls: false,
         h2,
         opened,
         requests: AtomicU64::new(0),
-        control,
         close: AtomicBool::new(false),
         forwarded: parking_lot::Mutex::new(None),
     });

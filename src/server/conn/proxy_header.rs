@@ -8,12 +8,12 @@ use tokio::io::AsyncReadExt;
 use tokio::time::timeout_at;
 
 use super::PREFACE;
-use crate::protocol::proxy_protocol::{Parsed, parse};
+use crate::protocol::proxy_protocol::{Header, Parsed, parse};
 use crate::server::socket::Socket;
 use crate::snapshot::{Listener, ProxyProtocol};
 use crate::telemetry::Reason;
 
-/// Reads a PROXY header if there is one. `Some(None)`: it was there and named no address.
+/// Reads a PROXY header if there is one.
 ///
 /// # Errors
 /// The header is malformed, came too late, from nobody we trust, or is missing.
@@ -23,7 +23,7 @@ pub(super) async fn read(
     listener: &Listener,
     peer: Option<SocketAddr>,
     deadline: Instant,
-) -> Result<Option<Option<SocketAddr>>, Reason> {
+) -> Result<Option<Header>, Reason> {
     let required = listener.proxy_protocol == ProxyProtocol::Required;
     // A unix socket's peer is as trusted as the file's mode.
     let trusted = peer.is_none_or(|peer| listener.trusted.contains(peer.ip().to_canonical()));
@@ -35,7 +35,7 @@ pub(super) async fn read(
             Parsed::Complete { .. } if !trusted => return Err(Reason::ProxyProtocolUntrusted),
             Parsed::Complete { len, header } => {
                 inbox.advance(len);
-                return Ok(Some(header.source));
+                return Ok(Some(header));
             }
             Parsed::Partial => {}
         }

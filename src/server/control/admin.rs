@@ -25,13 +25,30 @@ pub(super) fn answer_to(server: &Server, method: &http::Method, path: &str) -> A
                 &json!({ "ready": ready, "reasons": reasons }),
             )
         }
-        "/metrics" => text(200, CONTENT_TYPE, server.node.metrics.render()),
+        "/metrics" => {
+            refresh(server);
+            text(200, CONTENT_TYPE, server.node.metrics.render())
+        }
         "/status" => json(200, &status(server)),
         "/config" => json(200, &server.config.load()),
-        _ => json(404, &json!({ "error": "not found", "paths": INDEX.lines().collect::<Vec<_>>() })),
+        _ => json(
+            404,
+            &json!({ "error": "not found", "paths": INDEX.lines().collect::<Vec<_>>() }),
+        ),
     }
 }
 
 pub(super) fn answer(server: &Server, request: &http::Request<Incoming>) -> Answer {
     answer_to(server, request.method(), request.uri().path())
+}
+
+/// Gauges that are read off the node's state when somebody looks.
+fn refresh(server: &Server) {
+    for plan in server.node.current.load().upstreams.values() {
+        for endpoint in plan.upstream.set().endpoints() {
+            plan.endpoint_metrics(endpoint)
+                .in_flight
+                .set(i64::from(endpoint.state.in_flight()));
+        }
+    }
 }

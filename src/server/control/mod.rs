@@ -73,11 +73,7 @@ pub fn control(server: Arc<Server>, path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The address cannot be bound.
-pub async fn admin(
-    server: Arc<Server>,
-    address: AdminAddress,
-    allow: Vec<Cidr>,
-) -> io::Result<()> {
+pub async fn admin(server: Arc<Server>, address: AdminAddress, allow: Vec<Cidr>) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     match address {
         AdminAddress::Tcp(address) => {

@@ -14,7 +14,10 @@ const MAX_NAME_BYTES: usize = 200;
 /// made; the reason goes to the event log.
 pub(super) fn open(state: &Path, plugin: &str) -> Option<PathBuf> {
     let folder = state.join("plugins").join(file_name(plugin));
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    let made = DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder);
     match made {
         Ok(()) => Some(folder),
         Err(error) => {

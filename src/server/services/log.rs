@@ -157,7 +157,13 @@ impl Logs {
     /// Writes what waits and opens every file again. On an error the old file stays in use.
     pub(super) fn reopen(&self, deadline: Duration) -> io::Result<()> {
         let (answer, wait) = sync_channel(1);
-        let files: Vec<_> = self.0.lock().files.iter().filter_map(Weak::upgrade).collect();
+        let files: Vec<_> = self
+            .0
+            .lock()
+            .files
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
         self.ask(Message::Reopen(files, answer), &wait, deadline)
             .unwrap_or(Ok(Ok(())))?
     }

@@ -97,7 +97,10 @@ mod tests {
         let (go, wait) = mpsc::channel::<()>();
         let first = tokio::spawn(offload.run(Box::new(move || Box::new(wait.recv().is_ok()))));
         let second = offload.run(Box::new(|| Box::new(2)));
-        assert_eq!(offload.run(Box::new(|| Box::new(3))).await.err(), Some(Busy));
+        assert_eq!(
+            offload.run(Box::new(|| Box::new(3))).await.err(),
+            Some(Busy)
+        );
         drop(second);
         let third = offload.run(Box::new(|| Box::new(3)));
         go.send(()).unwrap();

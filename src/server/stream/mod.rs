@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
-use crate::proxy::control::Control;
 use crate::protocol::http1::{BodyGuard, Framing};
+use crate::proxy::control::Control;
 use crate::server::socket::Socket;
 use timer::LazyTimer;
 

@@ -9,8 +9,8 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{ClientStream, INBOX_BYTES, Mode};
-use crate::proxy::control::Control;
 use crate::protocol::http1::{BodyGuard, Reject};
+use crate::proxy::control::Control;
 use crate::telemetry::Reason;
 
 impl AsyncRead for ClientStream {
@@ -159,7 +159,9 @@ impl ClientStream {
 
 /// Passes bytes through the guard; a breach of framing or limit ends the request.
 fn take(guard: &mut BodyGuard, control: &Control, bytes: &[u8]) -> io::Result<usize> {
-    let taken = guard.feed(bytes).map_err(|reject| cut(control, reason_of(reject)))?;
+    let taken = guard
+        .feed(bytes)
+        .map_err(|reject| cut(control, reason_of(reject)))?;
     if guard.payload_bytes() > control.body_limit() {
         return Err(cut(control, Reason::BodyTooLarge));
     }

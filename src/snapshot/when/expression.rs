@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use farmgate_plugin_api::Facts;
 use farmgate_plugin_api::units::Cidr;
+use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
 use super::field::Field;
@@ -33,7 +34,7 @@ impl Text {
 pub(super) enum Test {
     StartsWith(Box<str>),
     EndsWith(Box<str>),
-    Contains(memchr::memmem::Finder<'static>),
+    Contains(Box<Finder<'static>>),
     /// Found anywhere; `^` and `$` hold it to the ends.
     Matches(Regex),
     OneOf(Box<[Box<str>]>),
@@ -66,7 +67,9 @@ impl Expression {
             Self::Any(parts) => parts.iter().any(|part| part.holds(facts)),
             Self::Equal(left, right, equal) => (left.read(facts) == right.read(facts)) == *equal,
             Self::Test(text, test) => test.holds(&text.read(facts)),
-            Self::Address(address, equal) => (facts.client_ip().to_canonical() == *address) == *equal,
+            Self::Address(address, equal) => {
+                (facts.client_ip().to_canonical() == *address) == *equal
+            }
             Self::Networks(networks) => {
                 let client = facts.client_ip();
                 networks.iter().any(|network| network.contains(client))

@@ -17,9 +17,7 @@ pub(super) enum Token {
 }
 
 /// Longer ones first: `!=` is not `!` and `=`.
-const SIGNS: [&str; 12] = [
-    "==", "!=", "&&", "||", "!", "(", ")", "[", "]", ".", ",", "-",
-];
+const SIGNS: [&str; 11] = ["==", "!=", "&&", "||", "!", "(", ")", "[", "]", ".", ","];
 
 /// A token and where it begins, in bytes.
 pub(super) type Placed = (usize, Token);
@@ -61,7 +59,7 @@ fn unexpected(at: usize, c: char) -> Mistake {
             mistake.help("there is no arithmetic; compare texts with `==`, `!=` and `in`")
         }
         '?' | ':' => mistake.help("there is no `a ? b : c`; write it with `&&` and `||`"),
-        c if c.is_ascii_digit() => mistake.help("values are texts: put them in quotes"),
+        '-' | '0'..='9' => mistake.help("values are texts: put them in quotes"),
         '`' | '\u{201c}' | '\u{201d}' | '\u{2018}' | '\u{2019}' => {
             mistake.help("quotes are ' and \"")
         }

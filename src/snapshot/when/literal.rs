@@ -61,7 +61,8 @@ pub(super) fn quoted(rest: &str, at: usize) -> Result<Option<(usize, String)>, M
         match code.and_then(char::from_u32) {
             Some(c) => value.push(c),
             None => {
-                let message = format!("\\{letter} needs {digits} hexadecimal digits of a character");
+                let message =
+                    format!("\\{letter} needs {digits} hexadecimal digits of a character");
                 return Err(Mistake::new(place, message));
             }
         }

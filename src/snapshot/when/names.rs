@@ -36,7 +36,7 @@ fn unknown(at: usize, name: &str) -> Mistake {
     let last = |known: &&str| known.split('.').next_back() == Some(name);
     // `path` alone is the commonest slip; its prefix is more than a typing mistake away.
     let help = match known.iter().copied().find(last) {
-        Some(full) => format!("did you mean `{full}`?"),
+        Some(full) => format!("did you mean \"{full}\"?"),
         None => did_you_mean(name, &known),
     };
     Mistake::new(at, format!("there is no value `{name}`")).help(help)
@@ -62,7 +62,7 @@ pub(super) fn check_method(at: usize, method: &str) -> Result<(), Mistake> {
         return Ok(());
     }
     let help = match nearest(method, &METHODS) {
-        Some(near) => format!("did you mean `.{near}`?"),
+        Some(near) => format!("did you mean \".{near}\"?"),
         None => format!("texts have .{}", METHODS.join(", .")),
     };
     Err(Mistake::new(at, format!("there is no method `.{method}`")).help(help))

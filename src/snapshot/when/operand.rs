@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use farmgate_plugin_api::units::Cidr;
+use memchr::memmem::Finder;
 use regex::bytes::RegexBuilder;
 
 use super::error::Mistake;
@@ -124,9 +125,7 @@ pub(super) fn compare(
             }
         }
         (left, Compare::In, right) => Err(wrong_in(at, &left.1, &right.1)),
-        (left, Compare::Equal | Compare::Differ, right) => {
-            Err(wrong_equal(at, &left.1, &right.1))
-        }
+        (left, Compare::Equal | Compare::Differ, right) => Err(wrong_equal(at, &left.1, &right.1)),
     }
 }
 
@@ -176,7 +175,7 @@ pub(super) fn member(
     let test = match method {
         "startsWith" => Test::StartsWith(argument.into()),
         "endsWith" => Test::EndsWith(argument.into()),
-        "contains" => Test::Contains(memchr::memmem::Finder::new(&argument).into_owned()),
+        "contains" => Test::Contains(Box::new(Finder::new(&argument).into_owned())),
         _ => {
             let regex = RegexBuilder::new(&argument).size_limit(REGEX_BYTES).build();
             Test::Matches(regex.map_err(|error| {
@@ -197,10 +196,15 @@ fn network(at: usize, text: &str) -> Result<Cidr, Mistake> {
         Mistake::new(at, message).help(help)
     })?;
     // Clients behind IPv4-mapped addresses count as IPv4: the network must, too.
-    Ok(match (network.addr().to_canonical(), network.prefix().checked_sub(96)) {
-        (mapped @ IpAddr::V4(_), Some(prefix)) if network.addr().is_ipv6() => {
-            Cidr::containing(mapped, prefix)
-        }
-        _ => network,
-    })
+    Ok(
+        match (
+            network.addr().to_canonical(),
+            network.prefix().checked_sub(96),
+        ) {
+            (mapped @ IpAddr::V4(_), Some(prefix)) if network.addr().is_ipv6() => {
+                Cidr::containing(mapped, prefix)
+            }
+            _ => network,
+        },
+    )
 }

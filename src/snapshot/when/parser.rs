@@ -113,11 +113,10 @@ impl Parser {
     fn term(&mut self, at: usize) -> Result<(), Mistake> {
         self.terms += 1;
         if self.terms > MAX_TERMS {
-            return Err(Mistake::new(
-                at,
-                format!("the condition has more than {MAX_TERMS} tests"),
-            )
-            .help("put texts into a list: x in [\"a\", \"b\"]"));
+            return Err(
+                Mistake::new(at, format!("the condition has more than {MAX_TERMS} tests"))
+                    .help("put texts into a list: x in [\"a\", \"b\"]"),
+            );
         }
         Ok(())
     }
@@ -245,9 +244,6 @@ impl Parser {
                 _ => self.name(at, word),
             },
             (at, Token::End) => Err(Mistake::new(at, "the condition ends too early")),
-            (at, Token::Sign("-")) => {
-                Err(Mistake::new(at, "there are no numbers").help("put values in quotes"))
-            }
             (at, token) => Err(Mistake::new(
                 at,
                 format!("{} cannot stand here", shown(&token)),

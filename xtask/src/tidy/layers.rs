@@ -17,9 +17,13 @@ struct Layer {
 
 /// The table, in the order of the flow. `config` shares the decoder with the plugins, so it names
 /// the plugin API; that API in turn names nothing of ours.
-const LAYERS: [Layer; 9] = [
+const LAYERS: [Layer; 10] = [
     Layer {
         name: "telemetry",
+        may: &[],
+    },
+    Layer {
+        name: "protocol",
         may: &[],
     },
     Layer {
@@ -44,12 +48,21 @@ const LAYERS: [Layer; 9] = [
     },
     Layer {
         name: "snapshot",
-        may: &["upstream", "cache", "tls", "telemetry", "state", API],
+        may: &[
+            "upstream",
+            "cache",
+            "tls",
+            "protocol",
+            "telemetry",
+            "state",
+            API,
+        ],
     },
     Layer {
         name: "compile",
         may: &[
             "config",
+            "protocol",
             "snapshot",
             "state",
             "upstream",
@@ -63,6 +76,7 @@ const LAYERS: [Layer; 9] = [
     Layer {
         name: "proxy",
         may: &[
+            "protocol",
             "snapshot",
             "state",
             "upstream",

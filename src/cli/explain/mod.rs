@@ -1,5 +1,7 @@
 //! `explain`: why a request gets what it gets.
 
+pub mod decision;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -10,7 +12,7 @@ use serde_json::Value;
 use super::check::compile_dry;
 use super::client::{conclude, send};
 use super::{NodeArgs, exit};
-use crate::proxy::explain::{Question, explain as decide, render};
+use decision::{Question, explain as decide, render};
 
 /// Words of `explain`.
 #[derive(Args, Clone)]

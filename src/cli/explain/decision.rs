@@ -9,9 +9,9 @@ use farmgate_plugin_api::{Consumer, Facts, Phases};
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
-use super::fields;
 use crate::protocol::client::client_address;
 use crate::protocol::uri::{NormalisedUri, normalise, normalise_host};
+use crate::proxy::{fields, pipeline};
 use crate::snapshot::router::{Captures, Outcome};
 use crate::snapshot::{Body, Chain, Listener, Route, Snapshot, Target};
 
@@ -202,8 +202,7 @@ fn target(route: &Route, asked: &Asked<'_>) -> Value {
                 .as_ref()
                 .and_then(|sticky| fields::cookie(&asked.question.headers, &sticky.cookie));
             let kept = cookie.and_then(|value| {
-                (0..plans.len())
-                    .find(|side| split.id(*side).is_some_and(|id| id.as_str() == value))
+                (0..plans.len()).find(|side| split.id(*side).is_some_and(|id| id.as_str() == value))
             });
             plans
                 .iter()
@@ -221,7 +220,7 @@ fn target(route: &Route, asked: &Asked<'_>) -> Value {
 }
 
 fn body(listener: &Chain, route: &Chain) -> Value {
-    match super::pipeline::body_plan(listener, route) {
+    match pipeline::body_plan(listener, route) {
         Body::Stream => json!("streamed"),
         Body::Buffer { limit, refuse } => {
             json!({ "buffered_bytes": limit, "over": if refuse { "413" } else { "streamed" } })
@@ -239,7 +238,8 @@ fn phases(listener: &Listener, route: Option<&Arc<Route>>, asked: &Asked<'_>) ->
             .flatten()
             .flat_map(|chain| chain.phase(phase))
             .map(|link| {
-                let mut entry = json!({ "plugin": *link.instance.name, "kind": link.instance.kind });
+                let mut entry =
+                    json!({ "plugin": *link.instance.name, "kind": link.instance.kind });
                 if let Some(when) = &link.when {
                     entry["when"] = json!(when.to_string());
                     entry["runs"] = json!(when.holds(asked));
@@ -263,7 +263,10 @@ pub fn render(decision: &Value) -> String {
         other => other.to_string(),
     };
     // Writing to a String cannot fail.
-    for key in ["listener", "method", "host", "path", "query", "client", "route", "captures", "upstream", "body", "reply"] {
+    for key in [
+        "listener", "method", "host", "path", "query", "client", "route", "captures", "upstream",
+        "body", "reply",
+    ] {
         let value = decision.get(key).unwrap_or(&Value::Null);
         let empty = value.as_object().is_some_and(serde_json::Map::is_empty);
         if key == "route" || !(value.is_null() || empty) {
@@ -276,7 +279,11 @@ pub fn render(decision: &Value) -> String {
             .into_iter()
             .flatten()
             .map(|filter| {
-                let skipped = if filter["runs"] == false { " (skipped by when)" } else { "" };
+                let skipped = if filter["runs"] == false {
+                    " (skipped by when)"
+                } else {
+                    ""
+                };
                 format!("{}{skipped}", text(&filter["plugin"]))
             })
             .collect();
