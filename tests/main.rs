@@ -1,4 +1,8 @@
 //! Tests of the whole: the real binary, real sockets. One binary, so that the project links once.
 
+mod admin;
+mod compile;
+mod conformance;
 mod harness;
+mod limits;
 mod scenarios;

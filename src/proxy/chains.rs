@@ -46,7 +46,6 @@ pub async fn request_head(
     cx: &mut Ctx,
     headers: &mut (dyn Headers + '_),
 ) -> Decision {
-    let mut clock = Instant::now();
     for link in links {
         let filter = link.instance.id;
         let mut exchange = RequestExchange {
@@ -61,7 +60,7 @@ pub async fn request_head(
         let view = &mut exchange;
         let call = guarded(move || link.instance.filter.request_head(view));
         let outcome = settle(call, deadline).await;
-        if let Some(decision) = conclude(link, REQUEST_HEAD, &mut clock, outcome, cx) {
+        if let Some(decision) = conclude(link, REQUEST_HEAD, outcome, cx) {
             return decision;
         }
     }
@@ -75,7 +74,6 @@ pub async fn request_body(
     headers: &mut (dyn Headers + '_),
     body: &mut BufferedBody,
 ) -> Decision {
-    let mut clock = Instant::now();
     for link in links {
         let filter = link.instance.id;
         let mut exchange = RequestExchange {
@@ -90,7 +88,7 @@ pub async fn request_body(
         let (view, whole) = (&mut exchange, &mut *body);
         let call = guarded(move || link.instance.filter.request_body(view, whole));
         let outcome = settle(call, deadline).await;
-        if let Some(decision) = conclude(link, REQUEST_BODY, &mut clock, outcome, cx) {
+        if let Some(decision) = conclude(link, REQUEST_BODY, outcome, cx) {
             return decision;
         }
     }
@@ -104,7 +102,6 @@ pub async fn upstream_request(
     request: &mut (dyn Headers + '_),
     upstream: &mut (dyn Headers + '_),
 ) -> Decision {
-    let mut clock = Instant::now();
     for link in links {
         let filter = link.instance.id;
         let mut exchange = UpstreamExchange {
@@ -122,7 +119,7 @@ pub async fn upstream_request(
         let view = &mut exchange;
         let call = guarded(move || link.instance.filter.upstream_request(view));
         let outcome = settle(call, deadline).await;
-        if let Some(decision) = conclude(link, UPSTREAM_REQUEST, &mut clock, outcome, cx) {
+        if let Some(decision) = conclude(link, UPSTREAM_REQUEST, outcome, cx) {
             return decision;
         }
     }
@@ -150,7 +147,6 @@ pub async fn response_head(
     response: &mut (dyn Headers + '_),
     status: &mut StatusCode,
 ) -> Decision {
-    let mut clock = Instant::now();
     let place = match phase {
         ResponsePhase::Origin => ORIGIN_HEAD,
         ResponsePhase::Delivery { .. } => RESPONSE_HEAD,
@@ -177,7 +173,7 @@ pub async fn response_head(
             ResponsePhase::Delivery { .. } => link.instance.filter.response_head(view),
         });
         let outcome = settle(call, deadline).await;
-        if let Some(decision) = conclude(link, place, &mut clock, outcome, cx) {
+        if let Some(decision) = conclude(link, place, outcome, cx) {
             return decision;
         }
     }
@@ -293,19 +289,13 @@ async fn wait(future: impl Future<Output = Verdict> + Send, deadline: Instant) -
 }
 
 /// Counts what a filter did and says whether the request is decided.
-fn conclude(
-    link: &Link,
-    phase: usize,
-    clock: &mut Instant,
-    settled: Settled,
-    cx: &mut Ctx,
-) -> Option<Decision> {
+fn conclude(link: &Link, phase: usize, settled: Settled, cx: &mut Ctx) -> Option<Decision> {
     let now = Instant::now();
     if let Some(seconds) = link.instance.seconds.get(phase) {
-        let spent = now.saturating_duration_since(*clock).as_nanos();
+        let spent = now.saturating_duration_since(cx.clock).as_nanos();
         seconds.observe_ns(u64::try_from(spent).unwrap_or(u64::MAX));
     }
-    *clock = now;
+    cx.clock = now;
     let reason = match settled {
         Settled::Verdict(Verdict::Continue) => return None,
         Settled::Verdict(Verdict::Reply(reply)) => {

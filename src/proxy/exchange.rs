@@ -67,7 +67,7 @@ impl Request for RequestExchange<'_> {
         self.headers
     }
     fn raw_target(&self) -> &[u8] {
-        &self.cx.raw_target
+        self.cx.raw()
     }
     fn target(&self) -> &str {
         self.cx.target_to_origin()

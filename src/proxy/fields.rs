@@ -24,9 +24,11 @@ const VIA_H2: HeaderValue = HeaderValue::from_static("2 farmgate");
 
 /// Sets the client's address: the peer, or what trusted hops say.
 pub fn read_client(cx: &mut Ctx, headers: &HeaderMap) {
-    let peer = cx.start.connection.peer_ip();
+    if !cx.trusted {
+        return;
+    }
     let found = client_address(
-        peer,
+        cx.client,
         &cx.start.listener.trusted,
         headers
             .get_all(X_FORWARDED_FOR)
@@ -38,9 +40,7 @@ pub fn read_client(cx: &mut Ctx, headers: &HeaderMap) {
             .map(HeaderValue::as_bytes),
     );
     cx.client = found.ip;
-    if cx.start.listener.trusted.contains(peer)
-        && let Some(proto) = headers.get(X_FORWARDED_PROTO)
-    {
+    if let Some(proto) = headers.get(X_FORWARDED_PROTO) {
         cx.https = proto.as_bytes().eq_ignore_ascii_case(b"https");
     }
 }
@@ -66,7 +66,7 @@ pub fn read_trace(cx: &mut Ctx, headers: &HeaderMap) {
 }
 
 /// The fields every request to an origin carries. Hop-by-hop fields were removed before.
-pub fn forward(cx: &mut Ctx, upstream: &mut (dyn Headers + '_)) {
+pub fn forward(cx: &mut Ctx, request: &HeaderMap, upstream: &mut (dyn Headers + '_)) {
     let connection = &cx.start.connection;
     let via = if connection.h2 { VIA_H2 } else { VIA };
     upstream.append(&header::VIA, via);
@@ -77,8 +77,8 @@ pub fn forward(cx: &mut Ctx, upstream: &mut (dyn Headers + '_)) {
         &X_FORWARDED_PROTO,
         HeaderValue::from_static(if cx.https { "https" } else { "http" }),
     );
-    let host = upstream
-        .map()
+    // The client's own Host: the origin may get another.
+    let host = request
         .get(header::HOST)
         .cloned()
         .or_else(|| HeaderValue::from_str(&cx.host).ok());
@@ -86,11 +86,7 @@ pub fn forward(cx: &mut Ctx, upstream: &mut (dyn Headers + '_)) {
     let fields = forwarded_fields(cx, upstream.map(), &host);
     upstream.set(&X_FORWARDED_FOR, fields.x_for);
     upstream.set(&header::FORWARDED, fields.forwarded);
-    let trusted = cx
-        .start
-        .listener
-        .trusted
-        .contains(cx.start.connection.peer_ip());
+    let trusted = cx.trusted;
     if !(trusted && upstream.map().contains_key(X_FORWARDED_HOST)) {
         upstream.set(&X_FORWARDED_HOST, host);
     }
@@ -104,13 +100,9 @@ pub fn forward(cx: &mut Ctx, upstream: &mut (dyn Headers + '_)) {
 fn forwarded_fields(cx: &Ctx, headers: &HeaderMap, host: &HeaderValue) -> Forwarded {
     let connection = &cx.start.connection;
     let peer = connection.peer_ip();
-    let trusted = cx.start.listener.trusted.contains(peer);
-    let earlier = trusted
-        .then(|| headers.get(X_FORWARDED_FOR))
-        .flatten()
-        .is_some();
-    let chain = trusted && headers.contains_key(header::FORWARDED);
-    if earlier || chain {
+    if cx.trusted
+        && (headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(header::FORWARDED))
+    {
         return render(cx, headers, host, peer);
     }
     let mut kept = connection.forwarded.lock();

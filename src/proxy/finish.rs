@@ -23,6 +23,7 @@ pub fn finish(cx: &mut Ctx, headers: &mut (dyn Headers + '_)) {
         return;
     }
     let now = Instant::now();
+    cx.clock = now;
     let total = now.saturating_duration_since(cx.start.head_at);
     let total_ns = u64::try_from(total.as_nanos()).unwrap_or(u64::MAX);
     attempt_ended(cx, now);
@@ -165,7 +166,7 @@ fn record(cx: &Ctx, headers: &dyn Headers, total_ns: u64) -> AccessRecord {
     }
     record.set(Text::Method, cx.method.as_str());
     record.set(Text::Host, &cx.host);
-    record.set(Text::Path, &cx.raw_target);
+    record.set(Text::Path, cx.raw());
     record.set(
         Text::Protocol,
         if cx.start.connection.h2 {

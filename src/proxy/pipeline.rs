@@ -203,7 +203,9 @@ pub fn endpoint(
     headers: &mut (dyn Headers + '_),
 ) -> Result<Arc<UpstreamPlan>, Reason> {
     let plan = cx.upstream.clone().ok_or(Reason::Internal)?;
-    let now = Instant::now();
+    // The first attempt follows the filters at once; another one comes after a failure.
+    let now = if cx.asked { Instant::now() } else { cx.clock };
+    cx.clock = now;
     if now >= cx.deadline() {
         return Err(Reason::RequestTimeout);
     }
@@ -238,7 +240,7 @@ pub async fn forward(
     request: &mut (dyn Headers + '_),
     upstream: &mut (dyn Headers + '_),
 ) -> Next {
-    fields::forward(cx, upstream);
+    fields::forward(cx, request.map(), upstream);
     let listener = Arc::clone(&cx.start.listener);
     let route = cx.route.clone();
     let route_links = route.as_deref().map(|route| &*route.chain.upstream_request);
@@ -254,7 +256,8 @@ pub async fn forward(
             return decision.into();
         }
     }
-    cx.times.sent = Some(Instant::now());
+    cx.clock = Instant::now();
+    cx.times.sent = Some(cx.clock);
     cx.sent = true;
     Next::Forward
 }
@@ -301,6 +304,13 @@ async fn each_chain(
     status: &mut StatusCode,
     phase: ResponsePhase,
 ) -> Next {
+    let nobody = |chain: &Chain| match phase {
+        ResponsePhase::Origin => chain.origin_head.is_empty(),
+        ResponsePhase::Delivery { .. } => chain.response_head.is_empty(),
+    };
+    if nobody(&cx.start.listener.chain) && cx.chain().is_none_or(nobody) {
+        return Next::Forward;
+    }
     let listener = Arc::clone(&cx.start.listener);
     let route = cx.route.clone();
     for chain in [Some(&listener.chain), route.as_deref().map(|r| &r.chain)]

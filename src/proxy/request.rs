@@ -27,8 +27,8 @@ pub fn read(cx: &mut Ctx, head: &Head<'_>) -> Result<(), Reason> {
     let listener = &cx.start.listener;
     cx.in_flight = Some(listener.metrics.requests_in_flight.enter());
     cx.method = head.method.clone();
-    cx.raw_target = Bytes::copy_from_slice(head.target);
     if head.target.len() > listener.head.uri_bytes {
+        cx.raw_target = Some(Bytes::copy_from_slice(head.target));
         return Err(Reason::UriTooLong);
     }
     if head.headers.len() > usize::from(listener.head.headers) {
@@ -38,8 +38,14 @@ pub fn read(cx: &mut Ctx, head: &Head<'_>) -> Result<(), Reason> {
         return Err(Reason::MethodNotAllowed);
     }
     let mut uri = NormalisedUri::default();
-    normalise(head.target, &listener.uri, &mut uri).map_err(|_| Reason::BadRequest)?;
+    if normalise(head.target, &listener.uri, &mut uri).is_err() {
+        cx.raw_target = Some(Bytes::copy_from_slice(head.target));
+        return Err(Reason::BadRequest);
+    }
     cx.target = uri.path_and_query(head.target).to_owned();
+    if !uri.is_verbatim() || uri.authority(head.target).is_some() {
+        cx.raw_target = Some(Bytes::copy_from_slice(head.target));
+    }
     cx.path_len = uri.path(head.target).len();
     let host = uri
         .authority(head.target)

@@ -57,9 +57,9 @@ fn problem(status: StatusCode, detail: &'static str, id: &str) -> Reply {
     let mut body = String::with_capacity(160);
     // The parts are tokens of our own; an id may hold quotes when it was taken over.
     let id: String = id.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
-    let _ = write!(
+    let _ = writeln!(
         body,
-        "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{},\"detail\":\"{detail}\",\"request_id\":\"{id}\"}}\n",
+        "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{},\"detail\":\"{detail}\",\"request_id\":\"{id}\"}}",
         status.as_u16()
     );
     Reply::new(status, detail)

@@ -74,7 +74,7 @@ impl Server {
     ) -> Result<Reloaded, Refused> {
         let result = loaded
             .map_err(Refused)
-            .and_then(|loaded| self.put(loaded, why));
+            .and_then(|loaded| self.put(&loaded, why));
         let now = clock::unix_ms() / 1000;
         self.node
             .metrics
@@ -94,7 +94,7 @@ impl Server {
         result
     }
 
-    fn put(&self, loaded: Loaded, why: &'static str) -> Result<Reloaded, Refused> {
+    fn put(&self, loaded: &Loaded, why: &'static str) -> Result<Reloaded, Refused> {
         let mut diagnostics = loaded.warnings.clone();
         let world = self.world();
         let compiled = compile(&loaded.config, &world, &mut diagnostics);
@@ -117,8 +117,8 @@ impl Server {
         let generation = compiled.snapshot.generation;
         self.publish(compiled, bound, log);
         self.config
-            .store(Arc::new(crate::config::dump::dump(&loaded)));
-        let texts = texts_of(&loaded);
+            .store(Arc::new(crate::config::dump::dump(loaded)));
+        let texts = texts_of(loaded);
         self.history.lock().add(generation, why, &texts);
         Ok(Reloaded {
             generation,

@@ -110,6 +110,12 @@ impl Client {
         (reader, Sender(Box::new(write)))
     }
 
+    /// True if something has come, or the other side has closed. Does not wait.
+    pub(crate) async fn has_input(&mut self) -> bool {
+        let read = self.wire.read_buf(&mut self.inbox);
+        tokio::time::timeout(Duration::ZERO, read).await.is_ok()
+    }
+
     /// Says that nothing more is sent.
     pub(crate) async fn finish(&mut self) {
         let _ = self.wire.shutdown().await;

@@ -193,7 +193,7 @@ impl ProxyHttp for Engine {
                 .observe_ns(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         }
         cx.retire_upstream =
-            Carried::of(digest).is_some_and(|carried| carried.used(&plan, Instant::now()));
+            Carried::of(digest).is_some_and(|carried| carried.used(&plan, cx.clock));
         Ok(())
     }
 
@@ -250,7 +250,8 @@ impl ProxyHttp for Engine {
             return Ok(());
         }
         if let (Some(sent), None) = (cx.times.sent, cx.times.first_byte) {
-            let took = sent.elapsed();
+            cx.clock = Instant::now();
+            let took = cx.clock.saturating_duration_since(sent);
             cx.times.first_byte = Some(took);
             if let Some(plan) = &cx.upstream {
                 plan.metrics

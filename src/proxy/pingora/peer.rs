@@ -2,7 +2,7 @@
 //! resolved, nothing left to Pingora's defaults.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{HeaderValue, Version, header};
 use pingora_core::protocols::ALPN;
@@ -36,7 +36,7 @@ pub(super) fn build(cx: &Ctx, plan: &Arc<UpstreamPlan>) -> Result<Box<HttpPeer>,
         EndpointAddress::Name { .. } => return Err(Reason::NoEndpoint),
     };
     let timeouts = cx.upstream_timeouts.unwrap_or(plan.timeouts);
-    let left = cx.deadline().saturating_duration_since(Instant::now());
+    let left = cx.deadline().saturating_duration_since(cx.clock);
     let bounded = |own: Duration| own.min(left).max(Duration::from_millis(1));
 
     let mut options = PeerOptions::new();

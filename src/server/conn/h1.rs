@@ -1,14 +1,17 @@
 //! HTTP/1: one head after the other, each handed to the engine as one request.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
 use tokio::io::AsyncWriteExt;
-use tokio::time::timeout_at;
+use tokio::sync::watch;
 
 use super::Serving;
 use crate::protocol::http1::{Head, HeadStatus, Reject, parse_head};
@@ -18,7 +21,7 @@ use crate::proxy::finish;
 use crate::proxy::id::RequestId;
 use crate::server::linger;
 use crate::server::socket::Socket;
-use crate::server::stream::{ClientStream, INBOX_BYTES, MinRate};
+use crate::server::stream::{ClientStream, MinRate};
 use crate::snapshot::Listener;
 use crate::telemetry::Reason;
 
@@ -46,13 +49,14 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
         Arc::clone(&control),
         min_rate,
     ));
-    let mut deadline = first;
+    let mut idle = Idle::Until(first);
+    let mut stopping = std::pin::pin!(Stopping::new(&serving));
     loop {
         let Some(listener) = serving.listener() else {
             return;
         };
         let mut head = Head::default();
-        let waited = wait(&serving, &mut stream, &listener, &mut head, deadline).await;
+        let waited = wait(&mut stream, &listener, &mut head, idle, stopping.as_mut()).await;
         let length = match waited {
             Waited::Head(length) => length,
             Waited::Gone => return,
@@ -79,8 +83,8 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
         }
         let now = Instant::now();
         let keepalive = listener.timeouts.keepalive;
-        let prefix = stream.inbox().split_to(length);
-        stream.begin_request(head.framing, now);
+        let prefix = stream.take_head(length);
+        stream.begin_request(head.framing);
         let start = Start {
             node: Arc::clone(&serving.node),
             snapshot,
@@ -109,7 +113,7 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
             close(&mut stream).await;
             return;
         }
-        deadline = Instant::now() + keepalive;
+        idle = Idle::For(keepalive);
     }
 }
 
@@ -120,63 +124,94 @@ impl Serving {
     }
 }
 
-/// Waits for a whole head. `idle_until` bounds the wait for its first byte; from then on the whole
-/// head must come within `timeouts.header`, however slowly its bytes drip in.
+/// Waits for a whole head. `idle` bounds the wait for its first byte; from then on the whole head
+/// must come within `timeouts.header`, however slowly its bytes drip in.
 async fn wait(
-    serving: &Serving,
     stream: &mut ClientStream,
     listener: &Listener,
     head: &mut Head,
-    idle_until: Instant,
+    idle: Idle,
+    mut stopping: Pin<&mut Stopping<'_>>,
 ) -> Waited {
-    let mut shutdown = serving.shutdown.clone();
-    let first = serving.connection.requests.load(Ordering::Relaxed) == 0;
-    let mut deadline = idle_until;
-    let mut begun = false;
+    let mut begun = None;
     loop {
         if !stream.inbox().is_empty() {
-            if !begun {
-                begun = true;
-                deadline = Instant::now() + listener.timeouts.header;
-                if first {
-                    deadline = deadline.min(idle_until);
-                }
-            }
             match parse_head(stream.inbox(), &listener.head, head) {
                 HeadStatus::Complete { len } => return Waited::Head(len),
                 HeadStatus::Reject(reject) => return Waited::Refuse(reason_of(reject)),
                 HeadStatus::Partial => {}
             }
+            begun.get_or_insert_with(Instant::now);
         }
-        let (socket, inbox) = stream.socket_and_inbox();
-        inbox.reserve(INBOX_BYTES);
-        let read = tokio::io::AsyncReadExt::read_buf(socket, inbox);
-        let read = timeout_at(deadline.into(), read);
+        let deadline = || match (begun, idle) {
+            (Some(begun), Idle::Until(first)) => first.min(begun + listener.timeouts.header),
+            (Some(begun), Idle::For(_)) => begun + listener.timeouts.header,
+            (None, Idle::Until(first)) => first,
+            (None, Idle::For(keepalive)) => Instant::now() + keepalive,
+        };
         let read = tokio::select! {
             biased;
-            read = read => read,
-            // An idle connection of a listener that goes away is closed only when its grace ends:
-            // the drain closes it then. Nothing is read here that could be lost.
-            _ = closing(&mut shutdown, serving), if !begun => return Waited::Gone,
+            read = stream.read_head(deadline) => read,
+            // An idle connection of a listener that goes away is closed only when its grace ends.
+            // Nothing is read here that could be lost.
+            () = stopping.as_mut(), if begun.is_none() => return Waited::Gone,
         };
+        let first = matches!(idle, Idle::Until(_));
         match read {
-            Ok(Ok(0)) if begun => return Waited::Refuse(Reason::ClientClosed),
-            Ok(Ok(0)) => return Waited::Gone,
-            Ok(Ok(_)) => {}
-            Ok(Err(_)) => return Waited::Gone,
-            Err(_) if begun || first => return Waited::Refuse(Reason::HeaderTimeout),
-            Err(_) => return Waited::Gone,
+            Ok(Some(0)) if begun.is_some() => return Waited::Refuse(Reason::ClientClosed),
+            Ok(Some(0)) | Err(_) => return Waited::Gone,
+            Ok(Some(_)) => {}
+            Ok(None) if begun.is_some() || first => return Waited::Refuse(Reason::HeaderTimeout),
+            Ok(None) => return Waited::Gone,
         }
     }
 }
 
-/// Ready when idle connections are to be closed.
-async fn closing(shutdown: &mut tokio::sync::watch::Receiver<bool>, serving: &Serving) {
-    if shutdown.wait_for(|stop| *stop).await.is_err() {
-        return;
+/// How long the first byte of a head may take.
+#[derive(Clone, Copy)]
+enum Idle {
+    /// The first head of a connection, counted from the accept.
+    Until(Instant),
+    /// A further head, counted from when we began to wait.
+    For(Duration),
+}
+
+/// Ready when idle connections are to be closed. One per connection: it is registered with the
+/// listener's watch when it is first polled and costs one atomic load after that.
+struct Stopping<'s> {
+    watch: watch::Receiver<bool>,
+    ready: Pin<Box<dyn Future<Output = ()> + Send + 's>>,
+    registered: bool,
+}
+
+impl<'s> Stopping<'s> {
+    fn new(serving: &'s Serving) -> Self {
+        let mut shutdown = serving.shutdown.clone();
+        Self {
+            watch: serving.shutdown.clone(),
+            ready: Box::pin(async move {
+                if shutdown.wait_for(|stop| *stop).await.is_err() {
+                    return;
+                }
+                serving.connection.close.store(true, Ordering::Relaxed);
+                crate::server::drain::idle_grace(&serving.node).await;
+            }),
+            registered: false,
+        }
     }
-    serving.connection.close.store(true, Ordering::Relaxed);
-    crate::server::drain::idle_grace(&serving.node).await;
+}
+
+impl Future for Stopping<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // The task's waker does not change, so the first registration holds for good.
+        if self.registered && !self.watch.has_changed().unwrap_or(true) {
+            return Poll::Pending;
+        }
+        self.registered = true;
+        self.ready.as_mut().poll(cx)
+    }
 }
 
 fn reason_of(reject: Reject) -> Reason {

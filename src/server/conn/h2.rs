@@ -59,12 +59,12 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut) {
             biased;
             () = stopped(&mut shutdown), if !stopping => Event::Stop,
             accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => {
-                Event::Accepted(accepted)
+                Event::Accepted(Box::new(accepted))
             }
             () = idle => Event::Idle,
         };
         let accepted = match event {
-            Event::Accepted(accepted) => accepted,
+            Event::Accepted(accepted) => *accepted,
             Event::Stop => {
                 // GOAWAY now; streams under way end in their own time.
                 connection.graceful_shutdown();
@@ -95,7 +95,7 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut) {
 
 /// What happened to a connection.
 enum Event {
-    Accepted(pingora_core::Result<Option<H2Accept>>),
+    Accepted(Box<pingora_core::Result<Option<H2Accept>>>),
     Idle,
     Stop,
 }

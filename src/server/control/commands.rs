@@ -123,7 +123,7 @@ struct Rollback {
 async fn rollback(server: &Server, body: &[u8]) -> Answer {
     let wanted: Rollback = match parse(body) {
         Ok(wanted) => wanted,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let found = server.history.lock().texts(wanted.generation);
     match found {
@@ -142,7 +142,7 @@ struct Drain {
 async fn going_down(server: &Arc<Server>, body: &[u8]) -> Answer {
     let wanted: Drain = match parse(body) {
         Ok(wanted) => wanted,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     if !wanted.wait {
         server.stop.notify_one();
@@ -171,7 +171,7 @@ struct EndpointChange {
 fn endpoint(server: &Server, body: &[u8]) -> Answer {
     let wanted: EndpointChange = match parse(body) {
         Ok(wanted) => wanted,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let snapshot = server.node.current.load();
     let Some(plan) = snapshot.upstreams.get(wanted.upstream.as_str()) else {
@@ -199,7 +199,7 @@ struct PluginChange {
 fn plugin(server: &Server, body: &[u8]) -> Answer {
     let wanted: PluginChange = match parse(body) {
         Ok(wanted) => wanted,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let snapshot = server.node.current.load();
     match snapshot.plugins.get(wanted.name.as_str()) {
@@ -216,7 +216,7 @@ fn plugin(server: &Server, body: &[u8]) -> Answer {
     }
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Answer> {
+fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Box<Answer>> {
     let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| refused(400, &error.to_string()))
+    serde_json::from_slice(body).map_err(|error| Box::new(refused(400, &error.to_string())))
 }

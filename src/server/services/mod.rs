@@ -17,14 +17,14 @@ mod watch;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use farmgate_plugin_api::Services;
 use tokio::runtime::Handle;
 
-use crate::snapshot::{Current, UpstreamPlan};
+use crate::snapshot::UpstreamPlan;
 use crate::state::State;
 use crate::telemetry::metrics::Metrics;
 use client::Outgoing;
@@ -42,29 +42,6 @@ pub trait UpstreamSource: Send + Sync {
     fn upstream(&self, name: &str) -> Option<Arc<UpstreamPlan>>;
     /// The names of all of them.
     fn names(&self) -> Vec<Arc<str>>;
-}
-
-/// Follows the published snapshot. Empty until [`follow`](Self::follow), as the host is older than
-/// the first snapshot.
-#[derive(Default)]
-pub struct Published(OnceLock<Arc<Current>>);
-
-impl Published {
-    /// Tells where the snapshots hang. Only the first call counts.
-    pub fn follow(&self, current: Arc<Current>) {
-        let _ = self.0.set(current);
-    }
-}
-
-impl UpstreamSource for Published {
-    fn upstream(&self, name: &str) -> Option<Arc<UpstreamPlan>> {
-        self.0.get()?.load().upstreams.get(name).cloned()
-    }
-
-    fn names(&self) -> Vec<Arc<str>> {
-        let current = self.0.get().map(|current| current.load());
-        current.map_or_else(Vec::new, |now| now.upstreams.keys().cloned().collect())
-    }
 }
 
 /// What a host is made of.

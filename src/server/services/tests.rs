@@ -14,6 +14,19 @@ use parking_lot::Mutex;
 
 use super::*;
 
+/// Nothing is published yet.
+struct NoUpstreams;
+
+impl UpstreamSource for NoUpstreams {
+    fn upstream(&self, _name: &str) -> Option<Arc<UpstreamPlan>> {
+        None
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+}
+
 /// What a kind would keep in its filter.
 struct Probe {
     clock: Arc<dyn Clock>,
@@ -90,7 +103,7 @@ impl Node {
             metrics: Arc::clone(&metrics),
             state: Arc::default(),
             folder: Some(folder.path().join("state")),
-            upstreams: Arc::new(Published::default()),
+            upstreams: Arc::new(NoUpstreams),
             file_poll: FILE_POLL,
         });
         Self {

@@ -13,7 +13,7 @@ mod write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
 use crate::protocol::http1::{BodyGuard, Framing};
 use crate::proxy::control::Control;
@@ -55,7 +55,10 @@ pub struct ClientStream {
     /// Time the client let us wait for this body, without the current wait.
     waited: Duration,
     waiting_since: Option<Instant>,
+    /// The last byte in either direction of a tunnel.
     last_activity: Instant,
+    /// Since when the client takes nothing.
+    stalled_since: Option<Instant>,
     read_timer: LazyTimer,
     write_timer: LazyTimer,
     /// Closing must let the client read what was written before it sees a reset.
@@ -80,6 +83,7 @@ impl ClientStream {
             min_rate,
             waited: Duration::ZERO,
             waiting_since: None,
+            stalled_since: None,
             read_timer: LazyTimer::default(),
             write_timer: LazyTimer::default(),
             linger: false,
@@ -87,11 +91,10 @@ impl ClientStream {
     }
 
     /// Begins a request whose head was taken from the inbox. The body follows as `framing` says.
-    pub fn begin_request(&mut self, framing: Framing, now: Instant) {
+    pub fn begin_request(&mut self, framing: Framing) {
         self.mode = Mode::Body(BodyGuard::new(framing, u64::MAX));
         self.waited = Duration::ZERO;
         self.waiting_since = None;
-        self.last_activity = now;
         self.linger = true;
         self.control.begin_request();
     }
@@ -124,9 +127,12 @@ impl ClientStream {
         &mut self.socket
     }
 
-    /// The socket and the inbox, to read from one into the other.
-    pub fn socket_and_inbox(&mut self) -> (&mut Socket, &mut BytesMut) {
-        (&mut self.socket, &mut self.inbox)
+    /// Takes a head off the inbox. It is copied: a head is short, and the inbox keeps its memory for
+    /// the next one.
+    pub fn take_head(&mut self, length: usize) -> BytesMut {
+        let head = BytesMut::from(self.inbox.get(..length).unwrap_or_default());
+        self.inbox.advance(length);
+        head
     }
 
     /// The control block shared with the pipeline.

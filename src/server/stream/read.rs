@@ -182,7 +182,7 @@ fn cut(control: &Control, reason: Reason) -> io::Error {
 }
 
 /// Reads into spare room of `inbox`; the number of bytes, 0 at the end of the stream.
-pub(in crate::server) fn poll_read_buf<S: AsyncRead + Unpin>(
+fn poll_read_buf<S: AsyncRead + Unpin>(
     socket: &mut S,
     cx: &mut Context<'_>,
     inbox: &mut BytesMut,
@@ -191,4 +191,31 @@ pub(in crate::server) fn poll_read_buf<S: AsyncRead + Unpin>(
     let mut future = std::pin::pin!(future);
     // A read_buf future holds no state between polls.
     std::future::Future::poll(future.as_mut(), cx)
+}
+
+impl ClientStream {
+    /// Reads into the inbox, for the head reader: the number of bytes, 0 at the end of the stream, or
+    /// `None` once `deadline` has passed. `deadline` is asked for only when nothing is there yet, so
+    /// that a request that has already come costs neither a timer nor a look at the clock.
+    ///
+    /// # Errors
+    /// The socket failed.
+    pub async fn read_head(
+        &mut self,
+        mut deadline: impl FnMut() -> Instant,
+    ) -> io::Result<Option<usize>> {
+        if self.inbox.capacity() - self.inbox.len() < INBOX_BYTES / 2 {
+            self.inbox.reserve(INBOX_BYTES);
+        }
+        let mut until = None;
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(read) = poll_read_buf(&mut self.socket, cx, &mut self.inbox) {
+                return Poll::Ready(read.map(Some));
+            }
+            let until = *until.get_or_insert_with(&mut deadline);
+            ready!(self.read_timer.poll(until, cx));
+            Poll::Ready(Ok(None))
+        })
+        .await
+    }
 }

@@ -29,7 +29,7 @@ impl AsyncWrite for ClientStream {
         }
         match Pin::new(&mut this.socket).poll_write(cx, data) {
             Poll::Ready(written) => {
-                this.last_activity = Instant::now();
+                this.client_took();
                 Poll::Ready(written)
             }
             Poll::Pending => this.poll_write_deadline(cx).map_ok(|()| 0),
@@ -54,7 +54,7 @@ impl ClientStream {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(n)) => {
                     self.outbox.advance(n);
-                    self.last_activity = Instant::now();
+                    self.client_took();
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return self.poll_write_deadline(cx),
@@ -65,6 +65,13 @@ impl ClientStream {
         Poll::Ready(Ok(()))
     }
 
+    fn client_took(&mut self) {
+        self.stalled_since = None;
+        if self.control.is_tunnel() {
+            self.last_activity = Instant::now();
+        }
+    }
+
     /// A client that takes nothing for as long as it may pause inside a body is given up. HTTP/2 has
     /// its own windows and is bounded by its own idle time.
     fn poll_write_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -72,7 +79,8 @@ impl ClientStream {
         if idle.is_zero() {
             return Poll::Pending;
         }
-        ready!(self.write_timer.poll(self.last_activity + idle, cx));
+        let since = *self.stalled_since.get_or_insert_with(Instant::now);
+        ready!(self.write_timer.poll(since + idle, cx));
         self.control.set_cut(Reason::ClientWriteTimeout);
         Poll::Ready(Err(io::Error::from(io::ErrorKind::TimedOut)))
     }

@@ -1,0 +1,4 @@
+//! What strict readers must do, on real sockets.
+
+mod framing;
+mod responses;
