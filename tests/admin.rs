@@ -20,6 +20,8 @@ async fn the_admin_address_is_read_only_and_says_what_it_has() {
     let endpoint = &status["upstreams"][0]["endpoints"][0];
     assert_eq!(endpoint["address"], origin.address().to_string());
     assert_eq!(endpoint["state"], "available");
+    node.get("/counted").await;
+    node.log.of("/counted").await;
     let metrics = node.admin("/metrics").await;
     assert!(
         metrics

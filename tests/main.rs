@@ -3,6 +3,9 @@
 mod admin;
 mod compile;
 mod conformance;
+mod contract;
+mod explain_agrees;
 mod harness;
 mod limits;
+mod reload;
 mod scenarios;

@@ -179,7 +179,9 @@ fn routes_that_are_costly_or_too_many_are_said() {
     for route in 0..100 {
         let hosts = list(route..100, &|n| format!("h{n}.test"));
         let paths = list(0..500, &|n| format!("/r{route}/p{n}"));
-        text += &format!("[[route]]\nname = \"r{route}\"\nhosts = [{hosts}]\npaths = [{paths}]\nupstream = \"app\"\n");
+        text += &format!(
+            "[[route]]\nname = \"r{route}\"\nhosts = [{hosts}]\npaths = [{paths}]\nupstream = \"app\"\n"
+        );
     }
     std::fs::write(folder.path().join("many.toml"), text).expect("write");
     let ran = check(folder.path(), &["many.toml"]).expect(78);

@@ -157,6 +157,11 @@ impl Node {
         out + rest
     }
 
+    /// A further argument of the next start.
+    pub(crate) fn with_argument(&mut self, argument: &str) {
+        self.setup.arguments.push(argument.to_owned());
+    }
+
     /// Starts the process. It may be started again after it has ended.
     pub(crate) fn spawn(&mut self) {
         let stderr = std::fs::File::create(&self.stderr).expect("the error log");
@@ -334,6 +339,10 @@ impl Drop for Node {
                     "--- the node ({}) said:\n{errors}",
                     if running { "running" } else { "ended" }
                 );
+                let log = std::fs::read_to_string(self.stderr.with_file_name("access.log"));
+                let log = log.unwrap_or_default();
+                let lines: Vec<&str> = log.lines().rev().take(10).collect();
+                eprintln!("--- and logged last, latest first:\n{}", lines.join("\n"));
             }
         }
     }

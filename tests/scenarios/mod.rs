@@ -2,6 +2,7 @@
 //! the access log's line and the metric.
 
 mod balance;
+mod buffered;
 mod fields;
 mod grpc;
 mod keepalive;
@@ -13,7 +14,7 @@ mod routing;
 mod sockets;
 mod streams;
 mod timeouts;
-mod websocket;
+pub(crate) mod websocket;
 
 /// One listener, one upstream, one route that takes everything. Further keys of the upstream follow.
 pub(crate) const PLAIN: &str = r#"

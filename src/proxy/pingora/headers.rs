@@ -1,7 +1,7 @@
 //! Pingora's header types behind the plugin API's trait.
 
 use farmgate_plugin_api::Headers;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 /// A request's fields.
@@ -43,6 +43,68 @@ macro_rules! headers {
 
 headers!(RequestFields);
 headers!(ResponseFields);
+
+/// Room for the fields we and the plugins add, so that the map grows at most once.
+const ROOM: usize = 12;
+
+/// A head taken apart for editing. Pingora keeps the letter case of names in a second map beside the
+/// fields; adding a dozen fields there makes both maps grow and hash again several times. Names
+/// towards origins and clients are case-insensitive (RFC 9110 section 5.1), so that map is dropped:
+/// common names are written in their usual case, others as they are.
+pub(super) struct OpenRequest(http::request::Parts);
+
+impl OpenRequest {
+    /// Takes the head out of `request`, which stays empty until [`OpenRequest::close`].
+    pub(super) fn open(request: &mut RequestHeader) -> Self {
+        let empty = RequestHeader::from(Request::new(()).into_parts().0);
+        let mut parts = http::request::Parts::from(std::mem::replace(request, empty));
+        parts.headers.reserve(ROOM);
+        Self(parts)
+    }
+
+    /// Puts the head back.
+    pub(super) fn close(self, request: &mut RequestHeader) {
+        *request = RequestHeader::from(self.0);
+    }
+}
+
+/// Drops the letter case of a response's names and makes room, for the same reason.
+pub(super) fn make_room(response: &mut ResponseHeader) {
+    let canonical = response.status.canonical_reason();
+    let reason = response
+        .get_reason_phrase()
+        .filter(|reason| Some(*reason) != canonical)
+        .map(str::to_owned);
+    let empty = ResponseHeader::from(Response::new(()).into_parts().0);
+    let mut parts = http::response::Parts::from(std::mem::replace(response, empty));
+    parts.headers.reserve(ROOM);
+    *response = ResponseHeader::from(parts);
+    if reason.is_some() {
+        // It was valid when it was read.
+        let _ = response.set_reason_phrase(reason.as_deref());
+    }
+}
+
+impl Headers for OpenRequest {
+    fn map(&self) -> &HeaderMap {
+        &self.0.headers
+    }
+    fn set(&mut self, name: &HeaderName, value: HeaderValue) {
+        // The only failure is a map of 32,768 fields, far over every limit.
+        let _ = self.0.headers.try_insert(name, value);
+    }
+    fn append(&mut self, name: &HeaderName, value: HeaderValue) {
+        let _ = self.0.headers.try_append(name, value);
+    }
+    fn remove(&mut self, name: &HeaderName) -> bool {
+        self.0.headers.remove(name).is_some()
+    }
+    fn each_as_received(&self, visit: &mut dyn FnMut(&[u8], &HeaderValue)) {
+        for (name, value) in &self.0.headers {
+            visit(name.as_str().as_bytes(), value);
+        }
+    }
+}
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");

@@ -31,7 +31,7 @@ use super::request;
 use crate::telemetry::{Reason, Source};
 use crate::upstream::retry::FailureClass;
 use dial::Carried;
-use headers::{RequestFields, ResponseFields};
+use headers::{OpenRequest, RequestFields, ResponseFields};
 
 type Result<T> = pingora_core::Result<T>;
 type Error = pingora_core::BError;
@@ -208,8 +208,10 @@ impl ProxyHttp for Engine {
         };
         peer::prepare(cx, upstream_request).map_err(|reason| fail(cx, reason))?;
         let mut request = RequestFields(session.req_header_mut());
-        let mut upstream = RequestFields(upstream_request);
-        match pipeline::forward(cx, &mut request, &mut upstream).await {
+        let mut upstream = OpenRequest::open(upstream_request);
+        let next = pipeline::forward(cx, &mut request, &mut upstream).await;
+        upstream.close(upstream_request);
+        match next {
             Next::Forward => Ok(()),
             Next::Fail(reason) => Err(fail(cx, reason)),
             Next::Reply(reply) => {
@@ -260,6 +262,7 @@ impl ProxyHttp for Engine {
             }
         }
         headers::strip_hop_by_hop(response);
+        headers::make_room(response);
         let mut status = response.status;
         let next = {
             let mut request = RequestFields(session.req_header_mut());
