@@ -38,7 +38,12 @@ fn it_loads_beside_a_file_that_adds_to_it() {
         .arg(folder.path())
         .output()
         .expect("run the binary");
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     std::fs::write(&more, "[server]\nthreads = 1\n").expect("write");
     let output = command()
         .arg("check")
@@ -70,7 +75,10 @@ async fn ask(request: &str) -> Response {
 }
 
 async fn get(host: &str, target: &str, fields: &str) -> Response {
-    ask(&format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n")).await
+    ask(&format!(
+        "GET {target} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n"
+    ))
+    .await
 }
 
 /// The file's ports are fixed, so one test does it all.
@@ -108,7 +116,11 @@ async fn the_spine_does_what_it_says() {
     assert_eq!((response.status, response.text()), (200, "app".to_owned()));
     assert_eq!(response.header("x-served-by"), Some("farmgate"));
     assert_eq!(response.header("server"), None);
-    let seen = if app.seen().is_empty() { second.last() } else { app.last() };
+    let seen = if app.seen().is_empty() {
+        second.last()
+    } else {
+        app.last()
+    };
     assert_eq!(seen.header("x-farm"), Some("1"));
     assert_eq!(seen.header("x-internal-token"), None);
     assert_eq!(seen.header("host"), Some("x.test"), "host = keep");
@@ -117,8 +129,18 @@ async fn the_spine_does_what_it_says() {
     let response = get("api.example.test", "/v1/items?x=1", tenant_a).await;
     assert_eq!(response.text(), "tenant-a");
     assert_eq!(tenant.last().target(), "/items?x=1");
-    assert_eq!(get("a.b.api.example.test", "/v1/items", tenant_a).await.text(), "tenant-a");
-    assert_eq!(get("api.example.test", "/v1/items", "X-Tenant: b\r\n").await.text(), "app");
+    assert_eq!(
+        get("a.b.api.example.test", "/v1/items", tenant_a)
+            .await
+            .text(),
+        "tenant-a"
+    );
+    assert_eq!(
+        get("api.example.test", "/v1/items", "X-Tenant: b\r\n")
+            .await
+            .text(),
+        "app"
+    );
     let patch = format!("PATCH /v1/x HTTP/1.1\r\nHost: api.example.test\r\n{tenant_a}\r\n");
     assert_eq!(ask(&patch).await.text(), "app");
     // `old`: a redirect that keeps the query.
@@ -129,7 +151,11 @@ async fn the_spine_does_what_it_says() {
     // `split`: a cookie keeps a user on a side.
     let response = get("x.test", "/checkout/cart", "").await;
     let cookie = response.header("set-cookie").expect("a cookie").to_owned();
-    assert!(cookie.starts_with("exp=") && cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"));
+    assert!(
+        cookie.starts_with("exp=")
+            && cookie.contains("HttpOnly")
+            && cookie.contains("SameSite=Lax")
+    );
     let pair = cookie.split(';').next().expect("the pair").to_owned();
     for _ in 0..5 {
         let again = get("x.test", "/checkout/cart", &format!("Cookie: {pair}\r\n")).await;
@@ -140,22 +166,38 @@ async fn the_spine_does_what_it_says() {
     for _ in 0..20 {
         statuses.push(get("api.example.test", "/v1/items", tenant_a).await.status);
     }
-    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 18, "{statuses:?}");
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 200).count(),
+        18,
+        "{statuses:?}"
+    );
     let denied = get("api.example.test", "/v1/items", tenant_a).await;
     assert_eq!(denied.status, 429);
     assert!(denied.header("retry-after").is_some());
     let bob = "X-Tenant: a\r\nX-User: bob\r\n";
     assert_eq!(get("api.example.test", "/v1/items", bob).await.status, 200);
     // body_bytes: the route narrows 100 MiB to 10 MiB.
-    let large = format!("POST /v1/x HTTP/1.1\r\nHost: api.example.test\r\n{bob}Content-Length: 10485761\r\n\r\n");
+    let large = format!(
+        "POST /v1/x HTTP/1.1\r\nHost: api.example.test\r\n{bob}Content-Length: 10485761\r\n\r\n"
+    );
     assert_eq!(ask(&large).await.status, 413);
     // The admin address, the control socket, the log and the state folder are where the file says.
-    assert_eq!(Client::connect(address(ADMIN)).await.get("/readyz").await.status, 200);
+    assert_eq!(
+        Client::connect(address(ADMIN))
+            .await
+            .get("/readyz")
+            .await
+            .status,
+        200
+    );
     let control = folder.path().join("run/control.sock");
     assert!(control.exists());
     let log = crate::harness::log::Log::at(&folder.path().join("run/access.log"));
     let line = log.of("/v1/items?x=1").await;
-    assert_eq!((&line["route"], &line["upstream"]), (&"api".into(), &"tenant-a".into()));
+    assert_eq!(
+        (&line["route"], &line["upstream"]),
+        (&"api".into(), &"tenant-a".into())
+    );
     assert!(folder.path().join("run/state").is_dir());
     let id = line["request_id"].as_str().expect("an id");
     let control = control.to_str().expect("a path");
@@ -166,7 +208,9 @@ async fn the_spine_does_what_it_says() {
     assert_eq!(http2.get("/any").await.head.status(), 200);
     // proxy_protocol = "optional", from a trusted address.
     let mut client = Client::connect(address(WEB)).await;
-    client.send(crate::harness::proxy_header::v1("203.0.113.9", "192.0.2.1")).await;
+    client
+        .send(crate::harness::proxy_header::v1("203.0.113.9", "192.0.2.1"))
+        .await;
     assert_eq!(client.get("/proxied").await.status, 200);
     assert_eq!(log.of("/proxied").await["client"], "203.0.113.9");
 }

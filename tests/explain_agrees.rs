@@ -44,8 +44,31 @@ impl Dice {
     }
 }
 
-const HOSTS: &[&str] = &["a.test", "b.test", "www.a.test", "x.y.a.test", "A.TEST:80", "other", "a.test."];
-const PATHS: &[&str] = &["/", "/a", "/a/", "/a/b", "/a/b/c", "/b/7", "/b/7/c", "//a//b", "/a/%62", "/a/./b", "/a/x/../b", "/a%2Fb", "/c/d/e/f", "/%7e"];
+const HOSTS: &[&str] = &[
+    "a.test",
+    "b.test",
+    "www.a.test",
+    "x.y.a.test",
+    "A.TEST:80",
+    "other",
+    "a.test.",
+];
+const PATHS: &[&str] = &[
+    "/",
+    "/a",
+    "/a/",
+    "/a/b",
+    "/a/b/c",
+    "/b/7",
+    "/b/7/c",
+    "//a//b",
+    "/a/%62",
+    "/a/./b",
+    "/a/x/../b",
+    "/a%2Fb",
+    "/c/d/e/f",
+    "/%7e",
+];
 
 /// Routes in all combinations of hosts, paths and conditions that come up.
 fn routes(dice: &mut Dice, target: impl Fn(&str) -> String) -> String {
@@ -58,18 +81,37 @@ fn routes(dice: &mut Dice, target: impl Fn(&str) -> String) -> String {
             let _ = writeln!(text, "hosts = [\"{host}\"]");
         }
         if !dice.one_in(4) {
-            let path = dice.pick(&["/a", "/a/*", "/a/b", "/a/{x}", "/{x}/b", "/b/{id}/*", "/*", "/{a}/{b}/{c}", "/a/b/*", "/~"]);
+            let path = dice.pick(&[
+                "/a",
+                "/a/*",
+                "/a/b",
+                "/a/{x}",
+                "/{x}/b",
+                "/b/{id}/*",
+                "/*",
+                "/{a}/{b}/{c}",
+                "/a/b/*",
+                "/~",
+            ]);
             let _ = writeln!(text, "paths = [\"{path}\"]");
         }
         if dice.one_in(4) {
-            let _ = writeln!(text, "methods = [\"{}\"]", dice.pick(&["GET", "POST", "PUT"]));
+            let _ = writeln!(
+                text,
+                "methods = [\"{}\"]",
+                dice.pick(&["GET", "POST", "PUT"])
+            );
         }
         if dice.one_in(4) {
             let value = dice.pick(&["\"1\"", "{ regex = \"[0-9]+\" }", "{ present = true }"]);
             let _ = writeln!(text, "headers = {{ \"x-t\" = {value} }}");
         }
         if dice.one_in(5) {
-            let _ = writeln!(text, "query = {{ \"q\" = {} }}", dice.pick(&["\"1\"", "{ present = true }"]));
+            let _ = writeln!(
+                text,
+                "query = {{ \"q\" = {} }}",
+                dice.pick(&["\"1\"", "{ present = true }"])
+            );
         }
         if dice.one_in(6) {
             let _ = writeln!(text, "cookies = {{ \"c\" = \"1\" }}");
@@ -96,16 +138,26 @@ fn request(dice: &mut Dice, mark: &str) -> (String, Question) {
         fields.push(("x-t", dice.pick(&["1", "22", "x", ""]).to_owned()));
     }
     if dice.one_in(3) {
-        fields.push(("cookie", dice.pick(&["c=1", "a=b; c=1", "c=2", "c"]).to_owned()));
+        fields.push((
+            "cookie",
+            dice.pick(&["c=1", "a=b; c=1", "c=2", "c"]).to_owned(),
+        ));
     }
     if dice.one_in(3) {
-        fields.push(("x-forwarded-for", dice.pick(&["10.1.2.3", "11.1.2.3", "10.1.2.3, 9.9.9.9"]).to_owned()));
+        fields.push((
+            "x-forwarded-for",
+            dice.pick(&["10.1.2.3", "11.1.2.3", "10.1.2.3, 9.9.9.9"])
+                .to_owned(),
+        ));
     }
     let mut text = format!("{method} {target} HTTP/1.1\r\n");
     let mut headers = HeaderMap::new();
     for (name, value) in fields {
         let _ = write!(text, "{name}: {value}\r\n");
-        headers.append(HeaderName::from_static(name), HeaderValue::from_str(&value).expect("a value"));
+        headers.append(
+            HeaderName::from_static(name),
+            HeaderValue::from_str(&value).expect("a value"),
+        );
     }
     let question = Question {
         tls: false,
@@ -121,7 +173,11 @@ fn request(dice: &mut Dice, mark: &str) -> (String, Question) {
 fn compiled(path: &Path) -> Compiled {
     let loaded = load(&[path.to_owned()], &|_| None).expect("a configuration that loads");
     let mut diagnostics = Diagnostics::new();
-    let compiled = compile(&loaded.config, &DryWorld::new(&loaded.config), &mut diagnostics);
+    let compiled = compile(
+        &loaded.config,
+        &DryWorld::new(&loaded.config),
+        &mut diagnostics,
+    );
     compiled.expect("a configuration that compiles")
 }
 
@@ -156,7 +212,9 @@ async fn a_hundred_thousand_requests_are_served_as_explained() {
                             404 => assert_eq!(route, None, "{text}"),
                             other => panic!("{other}: {text}"),
                         }
-                        *routes.entry(route.unwrap_or("none").to_owned()).or_default() += 1;
+                        *routes
+                            .entry(route.unwrap_or("none").to_owned())
+                            .or_default() += 1;
                     }
                 }
                 routes
@@ -169,16 +227,26 @@ async fn a_hundred_thousand_requests_are_served_as_explained() {
             *reached.entry(route).or_default() += count;
         }
     }
-    assert!(reached.len() >= 15, "the requests reach many routes: {reached:?}");
+    assert!(
+        reached.len() >= 15,
+        "the requests reach many routes: {reached:?}"
+    );
 }
 
 #[tokio::test]
 async fn the_access_log_names_the_route_and_upstream_that_were_explained() {
     let origin = Origin::answering("ok").await;
     let mut dice = Dice(2);
-    let to = |name: &str| format!("upstream = \"up-{name}\"\n[[upstream]]\nname = \"up-{name}\"\nendpoints = [\"@origin\"]");
+    let to = |name: &str| {
+        format!(
+            "upstream = \"up-{name}\"\n[[upstream]]\nname = \"up-{name}\"\nendpoints = [\"@origin\"]"
+        )
+    };
     let config = format!("{LISTENER}{}", routes(&mut dice, to));
-    let node = Setup::new().with("origin", origin.address()).start(&config).await;
+    let node = Setup::new()
+        .with("origin", origin.address())
+        .start(&config)
+        .await;
     let compiled = compiled(node.config());
     let mut client = node.client().await;
     let mut questions = Vec::new();
@@ -189,7 +257,9 @@ async fn the_access_log_names_the_route_and_upstream_that_were_explained() {
     }
     let log = &node.log;
     let last = questions.last().expect("a question").target.clone();
-    tokio::time::timeout(Duration::from_secs(20), log.of(&last)).await.expect("the log");
+    tokio::time::timeout(Duration::from_secs(20), log.of(&last))
+        .await
+        .expect("the log");
     let lines: BTreeMap<String, serde_json::Value> = log
         .lines()
         .into_iter()
@@ -199,7 +269,10 @@ async fn the_access_log_names_the_route_and_upstream_that_were_explained() {
         let decision = explain(&compiled.snapshot, question).expect("a decision");
         let line = &lines[&question.target];
         assert_eq!(line["route"], decision["route"], "{question:?}");
-        assert_eq!(line["upstream"], decision["upstream"]["name"], "{question:?}");
+        assert_eq!(
+            line["upstream"], decision["upstream"]["name"],
+            "{question:?}"
+        );
         assert_eq!(line["client"], decision["client"], "{question:?}");
         assert_eq!(line["host"], decision["host"], "{question:?}");
     }

@@ -2,7 +2,7 @@
 //! head and body never reach beyond the bytes there are.
 #![no_main]
 
-use farmgate::proxy::http1::{BodyGuard, Head, HeadLimits, HeadStatus, parse_head};
+use farmgate::protocol::http1::{BodyGuard, Head, HeadLimits, HeadStatus, parse_head};
 use libfuzzer_sys::fuzz_target;
 
 /// Small, so that the fuzzer meets every limit.

@@ -1,7 +1,7 @@
 //! Any bytes as a PROXY header: bounded, and never longer than what was given.
 #![no_main]
 
-use farmgate::server::proxy_protocol::{Parsed, parse};
+use farmgate::protocol::proxy_protocol::{Parsed, parse};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

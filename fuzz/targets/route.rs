@@ -5,7 +5,7 @@
 //! where `-` stands for none.
 #![no_main]
 
-use farmgate::proxy::uri::{NormalisedUri, UriPolicy, normalise, normalise_host};
+use farmgate::protocol::uri::{NormalisedUri, UriPolicy, normalise, normalise_host};
 use farmgate::snapshot::router::{
     Captures, HostPattern, Outcome, PathPattern, RouteMatch, RouterBuilder,
 };

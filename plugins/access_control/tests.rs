@@ -108,7 +108,7 @@ fn mistakes_are_placed() {
         ("deny = ['x', '10.0.0.0/8', 'y']", "test.toml:1:28: "),
         (
             "deny_file = 'none'",
-            "test.toml:1:13: E-PLUGIN-002 none: cannot be read",
+            "test.toml:1:13: E-OPTION-002 none: cannot be read",
         ),
         ("deny_file = [1]", "test.toml:1:14: "),
         ("on = 'reqest'", "\"request\""),

@@ -268,7 +268,7 @@ fn mistakes_are_placed() {
         ("limits = []", "1 to 8 are possible"),
         (
             "limits = [{ key = 'client_ip', rate = 0, per = '1s' }]",
-            "test.toml:1:11: E-PLUGIN-003",
+            "test.toml:1:11: E-OPTION-003",
         ),
         (
             "limits = [{ key = 'client_ip', rate = 1, per = '0s' }]",
@@ -306,7 +306,7 @@ fn mistakes_are_placed() {
     assert_eq!(
         error
             .lines()
-            .filter(|line| line.contains("E-PLUGIN-003"))
+            .filter(|line| line.contains("E-OPTION-003"))
             .count(),
         3,
         "{error}"

@@ -84,10 +84,10 @@ fn mistakes_are_placed() {
     for (table, text) in [
         (
             "file = 'none.html'",
-            "test.toml:1:8: E-PLUGIN-002 none.html: cannot be read",
+            "test.toml:1:8: E-OPTION-002 none.html: cannot be read",
         ),
         ("body = 'a'\nfile = 'b'", "exclude each other"),
-        ("status = 204\nbody = 'a'", "test.toml:1:10: E-PLUGIN-001"),
+        ("status = 204\nbody = 'a'", "test.toml:1:10: E-OPTION-001"),
         ("status = 101", "write 200 to 599"),
         ("status = 600", "write 200 to 599"),
         ("headers = { content-length = '1' }", "test.toml:1:13"),

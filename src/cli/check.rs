@@ -26,6 +26,7 @@ pub(super) fn compile_dry(paths: &[PathBuf]) -> (Option<(Loaded, Compiled)>, Dia
         .map(|s| Arc::clone(s.file()))
         .collect();
     diagnostics.sort_by_files(&names);
+    loaded.hide_expanded(&mut diagnostics);
     (compiled.map(|compiled| (loaded, compiled)), diagnostics)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::HeaderValue;
 use parking_lot::Mutex;
 
@@ -113,6 +114,8 @@ pub struct Start {
     pub connection: Arc<Connection>,
     /// Shared with the stream that carries this request.
     pub control: Arc<Control>,
+    /// The target as received, when the engine is given its normalised form instead.
+    pub raw_target: Option<Bytes>,
     /// When the head was complete.
     pub head_at: Instant,
 }

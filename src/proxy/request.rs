@@ -43,7 +43,9 @@ pub fn read(cx: &mut Ctx, head: &Head<'_>) -> Result<(), Reason> {
         return Err(Reason::BadRequest);
     }
     cx.target = uri.path_and_query(head.target).to_owned();
-    if !uri.is_verbatim() || uri.authority(head.target).is_some() {
+    if let Some(raw) = cx.start.raw_target.take() {
+        cx.raw_target = Some(raw);
+    } else if !uri.is_verbatim() || uri.authority(head.target).is_some() {
         cx.raw_target = Some(Bytes::copy_from_slice(head.target));
     }
     cx.path_len = uri.path(head.target).len();

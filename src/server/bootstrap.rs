@@ -87,6 +87,7 @@ fn dry_settings(loaded: &crate::config::load::Loaded) -> Result<Settings, Diagno
                 .map(|s| Arc::clone(s.file()))
                 .collect();
             diagnostics.sort_by_files(&names);
+            loaded.hide_expanded(&mut diagnostics);
             Err(diagnostics)
         }
     }
@@ -128,11 +129,26 @@ fn written_state_folder(path: &Path) -> Option<PathBuf> {
         vec![path.to_owned()]
     };
     files.iter().find_map(|file| {
-        let text = std::fs::read_to_string(file).ok()?;
-        let table: toml::Table = text.parse().ok()?;
-        let state = table.get("server")?.get("state")?.as_str()?;
+        let state = state_word(&std::fs::read_to_string(file).ok()?)?;
         Some(file.parent().unwrap_or(Path::new(".")).join(state))
     })
+}
+
+/// The word `state` of the table `[server]`, read line by line: the text may not be TOML at all.
+fn state_word(text: &str) -> Option<String> {
+    let mut in_server = false;
+    for line in text.lines().map(str::trim) {
+        if line.starts_with('[') {
+            in_server = line.split('#').next().map(str::trim) == Some("[server]");
+        } else if in_server
+            && let Some((key, value)) = line.split_once('=')
+            && key.trim() == "state"
+        {
+            let value = value.trim().strip_prefix('"')?;
+            return value.split('"').next().map(str::to_owned);
+        }
+    }
+    None
 }
 
 fn data_runtime(settings: &Settings) -> std::io::Result<Runtime> {

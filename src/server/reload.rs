@@ -104,6 +104,7 @@ impl Server {
             .map(|s| Arc::clone(s.file()))
             .collect();
         diagnostics.sort_by_files(&names);
+        loaded.hide_expanded(&mut diagnostics);
         let Some(compiled) = compiled else {
             return Err(Refused(diagnostics));
         };

@@ -140,7 +140,7 @@ fn rewritten(path: &Path, text: &str) -> String {
             let kept = expectation
                 .lines
                 .get(at)
-                .filter(|kept| same(&[(*kept).clone()], &[line.clone()]));
+                .filter(|kept| same(std::slice::from_ref(*kept), std::slice::from_ref(line)));
             out += &format!("#! {}\n", kept.unwrap_or(line));
         }
     }

@@ -46,7 +46,7 @@ pub(crate) fn command() -> Command {
 
 /// Runs `farmgate ARGUMENTS` to its end.
 pub(crate) fn farmgate(arguments: &[&str]) -> Ran {
-    finished(command().args(arguments).output().expect("run the binary"))
+    finished(&command().args(arguments).output().expect("run the binary"))
 }
 
 /// Runs `farmgate check` on one file or folder.
@@ -58,10 +58,10 @@ pub(crate) fn check(path: &Path) -> Ran {
 pub(crate) async fn farmgate_async(arguments: &[&str]) -> Ran {
     let mut command = tokio::process::Command::from(command());
     let output = super::soon("the command", command.args(arguments).output()).await;
-    finished(output.expect("run the binary"))
+    finished(&output.expect("run the binary"))
 }
 
-fn finished(output: Output) -> Ran {
+fn finished(output: &Output) -> Ran {
     Ran {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),

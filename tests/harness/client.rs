@@ -260,14 +260,11 @@ impl Client {
     }
 
     /// Asserts that the other side closes within `limit` and sends nothing more; how long it took.
-    #[track_caller]
-    pub(crate) fn closes_within(&mut self, limit: Duration) -> impl Future<Output = Duration> {
-        async move {
-            let begun = Instant::now();
-            let read = self.more(limit).await;
-            assert_eq!(read, 0, "{:?}", String::from_utf8_lossy(&self.inbox));
-            begun.elapsed()
-        }
+    pub(crate) async fn closes_within(&mut self, limit: Duration) -> Duration {
+        let begun = Instant::now();
+        let read = self.more(limit).await;
+        assert_eq!(read, 0, "{:?}", String::from_utf8_lossy(&self.inbox));
+        begun.elapsed()
     }
 
     /// Everything until the connection ends or is silent for `silence`. True: it ended.

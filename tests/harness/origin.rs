@@ -262,6 +262,19 @@ impl Peer {
         .await;
     }
 
+    /// Fills `out` with what comes next; false when the connection ends first.
+    pub(crate) async fn bytes(&mut self, out: &mut [u8]) -> bool {
+        let length = out.len();
+        let found = self.until(|have| (have.len() >= length).then_some(length));
+        match found.await {
+            Some(found) => {
+                out.copy_from_slice(&found);
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Ends the connection by a reset.
     pub(crate) fn reset(self) {
         let _ = self.stream.set_zero_linger();

@@ -137,3 +137,33 @@ async fn bytes_right_behind_the_handshake_are_not_lost() {
     })
     .await;
 }
+
+/// An origin that answers before the engine has told it that the request has no body: that end belongs
+/// to the request, not to the tunnel.
+#[tokio::test]
+async fn a_quick_origin_does_not_end_the_tunnel() {
+    let origin = Origin::start(|mut peer: Peer| async move {
+        peer.send(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        )
+        .await;
+        peer.head().await;
+        let mut piece = [0; 4];
+        while peer.bytes(&mut piece).await {
+            peer.send(piece).await;
+        }
+    })
+    .await;
+    let node = Node::serving(origin.address(), PLAIN).await;
+    let upgrade = "GET /quick HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    for n in 0..20 {
+        let mut client = node.client().await;
+        client.send(upgrade).await;
+        assert_eq!(client.head().await.expect("a head").status, 101);
+        for _ in 0..3 {
+            assert!(client.send("ping").await);
+            let back = client.take(|have| (have.len() >= 4).then_some(4)).await;
+            assert_eq!(back.as_deref(), Some(&b"ping"[..]), "tunnel {n}");
+        }
+    }
+}

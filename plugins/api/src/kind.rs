@@ -22,13 +22,13 @@ pub enum Fail {
 /// Codes of the mistakes that a kind finds after its table was decoded.
 pub mod codes {
     /// Options that exclude each other, or one that needs another.
-    pub const OPTIONS: &str = "E-PLUGIN-001";
+    pub const OPTIONS: &str = "E-OPTION-001";
     /// A file that a plugin reads is missing or wrong.
-    pub const FILE: &str = "E-PLUGIN-002";
+    pub const FILE: &str = "E-OPTION-002";
     /// A value that is well formed but cannot be used.
-    pub const VALUE: &str = "E-PLUGIN-003";
+    pub const VALUE: &str = "E-OPTION-003";
     /// A plugin that does nothing; a warning.
-    pub const IDLE: &str = "E-PLUGIN-004";
+    pub const IDLE: &str = "E-OPTION-004";
 }
 
 /// What building a plugin from its table gives.

@@ -6,6 +6,7 @@ mod files;
 mod reference;
 mod union;
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,6 +28,27 @@ pub struct Loaded {
     pub tables: Vec<Table>,
     /// What is no error, but worth a look.
     pub warnings: Diagnostics,
+    /// Values that came from the environment, longest first, with the names they came from.
+    pub expanded: Vec<(String, String)>,
+}
+
+impl Loaded {
+    /// Puts references back in the place of the values they stand for: a value of the environment
+    /// may be a secret wherever it is used.
+    pub fn hide_expanded(&self, diagnostics: &mut Diagnostics) {
+        hide(&self.expanded, diagnostics);
+    }
+}
+
+/// Shorter values could be part of any word.
+const HIDDEN_FROM: usize = 4;
+
+fn hide(expanded: &[(String, String)], diagnostics: &mut Diagnostics) {
+    for (value, name) in expanded {
+        if value.len() >= HIDDEN_FROM {
+            diagnostics.replace(value, &format!("${{{name}}}"));
+        }
+    }
 }
 
 /// A text that stands for a file.
@@ -79,6 +101,12 @@ fn unite(
     env: &Env<'_>,
     mut diagnostics: Diagnostics,
 ) -> Result<Loaded, Diagnostics> {
+    let used = RefCell::new(Vec::new());
+    let env = &|name: &str| {
+        let value = env(name)?;
+        used.borrow_mut().push((value.clone(), name.to_owned()));
+        Some(value)
+    };
     let mut tables = Vec::new();
     for source in &sources {
         match Table::parse(source) {
@@ -90,6 +118,10 @@ fn unite(
         }
     }
     let config = union::decode_all(&tables, &mut diagnostics);
+    let mut expanded = used.into_inner();
+    expanded.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+    expanded.dedup();
+    hide(&expanded, &mut diagnostics);
     bounds::check(&config, &mut diagnostics);
     if diagnostics.has_errors() {
         let names: Vec<_> = sources.iter().map(|s| Arc::clone(s.file())).collect();
@@ -101,6 +133,7 @@ fn unite(
         sources,
         tables,
         warnings: diagnostics,
+        expanded,
     })
 }
 

@@ -66,6 +66,12 @@ impl BodyGuard {
         }
     }
 
+    /// Changes the limit: it is known for certain only once a route is chosen. What was announced
+    /// before counts.
+    pub fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
     /// Takes the next bytes of the connection and says how many of them are this body's. Fewer than given
     /// means that the body is done and the rest belongs to the next request.
     ///

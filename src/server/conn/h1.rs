@@ -7,14 +7,15 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 
 use super::Serving;
-use crate::protocol::http1::{Head, HeadStatus, Reject, parse_head};
+use crate::protocol::http1::{Head, HeadStatus, Reject, TargetForm, parse_head};
+use crate::protocol::uri::{NormalisedUri, UriPolicy, normalise};
 use crate::proxy::connection::{START, Start};
 use crate::proxy::control::Control;
 use crate::proxy::finish;
@@ -83,7 +84,23 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
         }
         let now = Instant::now();
         let keepalive = listener.timeouts.keepalive;
-        let prefix = stream.take_head(length);
+        let mut prefix = stream.take_head(length);
+        let raw_target = match normal_head(&head, &listener.uri, &prefix) {
+            Ok(None) => None,
+            Ok(Some(normal)) => {
+                let raw = Bytes::copy_from_slice(head.target.of(&prefix));
+                prefix = normal;
+                Some(raw)
+            }
+            Err(reason) => {
+                listener.metrics.request_rejected(reason);
+                let id = RequestId::new();
+                let client = serving.connection.peer_ip();
+                finish::early(&serving.node, &listener, client, &id, reason, &prefix);
+                refuse(&mut stream, reason, &id).await;
+                return;
+            }
+        };
         stream.begin_request(head.framing);
         let start = Start {
             node: Arc::clone(&serving.node),
@@ -91,6 +108,7 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
             listener,
             connection: Arc::clone(&serving.connection),
             control: Arc::clone(&control),
+            raw_target,
             head_at: now,
         };
         let mut session = ServerSession::new_http1(stream);
@@ -165,6 +183,24 @@ async fn wait(
             Ok(None) => return Waited::Gone,
         }
     }
+}
+
+/// The head with its target in normalised origin-form, where it is not so already. The engine's own
+/// parser refuses or rewrites what it does not like in a target; this way it has nothing to do.
+fn normal_head(head: &Head, policy: &UriPolicy, bytes: &[u8]) -> Result<Option<BytesMut>, Reason> {
+    let target = head.target.of(bytes);
+    let mut uri = NormalisedUri::default();
+    normalise(target, policy, &mut uri).map_err(|_| Reason::BadRequest)?;
+    if uri.is_verbatim() && matches!(head.form, TargetForm::Origin | TargetForm::Asterisk) {
+        return Ok(None);
+    }
+    let normal = uri.path_and_query(target).as_bytes();
+    let mut out = BytesMut::with_capacity(bytes.len() + normal.len());
+    out.extend_from_slice(head.method.of(bytes));
+    out.extend_from_slice(b" ");
+    out.extend_from_slice(normal);
+    out.extend_from_slice(bytes.get(head.target.end..).unwrap_or_default());
+    Ok(Some(out))
 }
 
 /// How long the first byte of a head may take.

@@ -165,6 +165,7 @@ fn spawn(serving: &Serving, session: HttpSession, active: &Arc<Active>) {
         listener,
         connection: Arc::clone(&serving.connection),
         control: Arc::clone(&control),
+        raw_target: None,
         head_at: now,
     };
     let proxy = Arc::clone(&serving.proxy);

@@ -23,13 +23,20 @@ impl AsyncRead for ClientStream {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
+        if matches!(this.mode, Mode::Raw) {
+            return this.poll_raw(cx, buf);
+        }
+        // The engine looks for input when it has nothing else to do: what it wrote so far must not
+        // wait for more of the response.
+        if let Poll::Ready(Err(error)) = this.poll_outbox(cx) {
+            return Poll::Ready(Err(error));
+        }
         if this.control.is_tunnel() {
             return this.poll_tunnel(cx, buf);
         }
         match &this.mode {
-            Mode::Raw => this.poll_raw(cx, buf),
             Mode::Body(guard) if !guard.is_done() => this.poll_body(cx, buf),
-            Mode::Body(_) | Mode::Head => this.poll_idle(cx),
+            _ => this.poll_idle(cx),
         }
     }
 }
@@ -159,6 +166,7 @@ impl ClientStream {
 
 /// Passes bytes through the guard; a breach of framing or limit ends the request.
 fn take(guard: &mut BodyGuard, control: &Control, bytes: &[u8]) -> io::Result<usize> {
+    guard.set_limit(control.body_limit());
     let taken = guard
         .feed(bytes)
         .map_err(|reject| cut(control, reason_of(reject)))?;

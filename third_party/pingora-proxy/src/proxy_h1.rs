@@ -343,14 +343,26 @@ where
                 },
 
                 body = rx.recv(), if !request_done => {
+                    // An origin may switch protocols before it is told that the request has no
+                    // body: that end belongs to the request, not to the tunnel.
+                    let of_request = matches!(body, Some(HttpTask::Body(..)));
                     match send_body_to1(client_session, body).await {
                         Ok(send_done) => {
                             request_done = send_done;
                             // An upgraded request is terminated when either side is done
                             if request_done && client_session.was_upgraded() {
-                                response_done = true;
+                                if of_request {
+                                    request_done = false;
+                                } else {
+                                    response_done = true;
+                                }
                             }
                         },
+                        Err(e) if matches!(e.etype, WriteTimedout) => {
+                            // An endpoint that stopped reading will not answer either.
+                            let _ = tx.send(HttpTask::Failed(e.into_up())).await;
+                            return Ok(false);
+                        }
                         Err(e) => {
                            warn!("send error, draining read buf: {e}");
                            request_done = true;

@@ -171,6 +171,20 @@ impl Diagnostics {
         self.push(Diagnostic::warning(code, place, message));
     }
 
+    /// Replaces a text wherever it stands in messages and helps.
+    pub fn replace(&mut self, text: &str, by: &str) {
+        for diagnostic in &mut self.kept {
+            if diagnostic.message.contains(text) {
+                diagnostic.message = diagnostic.message.replace(text, by);
+            }
+            if let Some(help) = &mut diagnostic.help
+                && help.contains(text)
+            {
+                *help = help.replace(text, by);
+            }
+        }
+    }
+
     /// Adds all of `other`.
     pub fn append(&mut self, other: Self) {
         self.dropped += other.dropped;
