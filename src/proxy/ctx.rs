@@ -18,7 +18,7 @@ use crate::snapshot::{Chain, Route};
 use crate::telemetry::Reason;
 use crate::telemetry::metrics::GaugeGuard;
 use crate::upstream::retry::Attempts;
-use crate::upstream::{Picked, TriedSet};
+use crate::upstream::{Line, Picked, TriedSet};
 
 /// Most response fields plugins may add by `add_response_header`.
 const MAX_ADDED_HEADERS: usize = 32;
@@ -93,6 +93,8 @@ pub struct Ctx {
     pub sticky_cookie: Option<HeaderValue>,
     /// The endpoint of the current attempt.
     pub picked: Option<Picked>,
+    /// The connection of the current attempt.
+    pub line: Option<Arc<Line>>,
     /// The endpoint of the last attempt that ended, for the log.
     pub last_endpoint: Option<Arc<crate::upstream::Endpoint>>,
     /// Endpoints of earlier attempts.
@@ -166,6 +168,7 @@ impl Ctx {
             upstream_timeouts: None,
             sticky_cookie: None,
             picked: None,
+            line: None,
             last_endpoint: None,
             tried: TriedSet::new(),
             attempts: Attempts::default(),

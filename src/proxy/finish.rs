@@ -50,6 +50,9 @@ pub fn finish(cx: &mut Ctx, headers: &mut (dyn Headers + '_)) {
 
 /// The attempt under way ended at `now`: its times, and what the balancer learns of it.
 pub fn attempt_ended(cx: &mut Ctx, now: Instant) {
+    if let Some(line) = cx.line.take() {
+        line.end();
+    }
     let Some(picked) = cx.picked.take() else {
         return;
     };

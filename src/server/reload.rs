@@ -20,6 +20,7 @@ use crate::snapshot::listener::BindAddress;
 use crate::telemetry::access_log::{AccessLog, AccessLogOptions, Output};
 use crate::telemetry::clock;
 use crate::telemetry::explain::ExplainRing;
+use crate::upstream::group::retire_missing;
 
 /// Why a reload was refused. Nothing changed.
 #[derive(Debug)]
@@ -197,6 +198,16 @@ impl Server {
         let earlier = node.current.publish(Arc::clone(&snapshot));
         for plan in snapshot.upstreams.values() {
             plan.upstream.activate(&*self.resolver);
+        }
+        for (name, plan) in &earlier.upstreams {
+            match snapshot.upstreams.get(name) {
+                Some(next) => retire_missing(&plan.upstream.set(), &next.upstream.set()),
+                None => {
+                    for endpoint in plan.upstream.set().endpoints() {
+                        endpoint.state.lines.retire();
+                    }
+                }
+            }
         }
         let names: BTreeSet<Arc<str>> = names.iter().map(|name| name.as_str().into()).collect();
         self.resolver.update(names);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::address::EndpointAddress;
 use super::ewma::LatencyAverage;
+use super::lines::Lines;
 use super::shared::UpstreamState;
 use crate::telemetry::metrics::EndpointMetrics;
 
@@ -54,6 +55,8 @@ pub struct EndpointState {
     open_connections: AtomicU32,
     opened_total: AtomicU64,
     metrics: OnceLock<EndpointMetrics>,
+    /// Its open connections.
+    pub lines: Lines,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -71,6 +74,7 @@ impl Default for EndpointState {
             open_connections: AtomicU32::new(0),
             opened_total: AtomicU64::new(0),
             metrics: OnceLock::new(),
+            lines: Lines::default(),
         }
     }
 }

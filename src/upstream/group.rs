@@ -18,6 +18,16 @@ use super::shared::{AddressBook, EndpointStore, UpstreamState};
 use super::spec::{UpstreamError, UpstreamSpec};
 use super::tried::TriedSet;
 
+/// Closes the idle connections of endpoints that `after` no longer has.
+pub fn retire_missing(before: &EndpointSet, after: &EndpointSet) {
+    for endpoint in before.endpoints() {
+        let kept = |other: &Arc<Endpoint>| other.state.id() == endpoint.state.id();
+        if !after.endpoints().iter().any(kept) {
+            endpoint.state.lines.retire();
+        }
+    }
+}
+
 /// An endpoint chosen for one attempt.
 #[derive(Debug)]
 pub struct Picked {
@@ -191,7 +201,9 @@ impl Upstream {
             return false;
         }
         resolved.insert(host.into(), addresses.clone());
-        self.set.store(Arc::new(self.build_set(&resolved, true)));
+        let next = Arc::new(self.build_set(&resolved, true));
+        let before = self.set.swap(Arc::clone(&next));
+        retire_missing(&before, &next);
         true
     }
 

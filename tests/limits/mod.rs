@@ -3,6 +3,7 @@
 mod bodies;
 mod connections;
 mod heads;
+mod http2;
 
 /// A listener with these words, an upstream and a route that takes everything.
 fn config(words: &str) -> String {

@@ -6,6 +6,7 @@ mod buffered;
 mod fields;
 mod grpc;
 mod keepalive;
+mod nginx;
 mod plugins;
 mod proxy_protocol;
 mod replies;

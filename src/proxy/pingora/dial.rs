@@ -1,6 +1,7 @@
 //! Connecting to an endpoint: our own, so that every connection is counted while it lives.
 
 use std::fmt;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,13 +18,15 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::snapshot::UpstreamPlan;
 use crate::telemetry::metrics::GaugeGuard;
-use crate::upstream::EndpointState;
+use crate::upstream::{EndpointState, Line};
 
 /// What a pooled connection carries: it counts as open until the pool or the peer drops it.
 pub(super) struct Carried {
     opened: Instant,
     requests: AtomicU64,
     endpoint: Arc<EndpointState>,
+    /// None on unix sockets, which have no address to tell them apart by.
+    line: Option<Arc<Line>>,
     _open: GaugeGuard,
 }
 
@@ -36,6 +39,11 @@ impl Carried {
             .user_data
             .as_ref()?
             .downcast_ref()
+    }
+
+    /// The connection as its endpoint knows it.
+    pub(super) fn line(&self) -> Option<&Arc<Line>> {
+        self.line.as_ref()
     }
 
     /// Counts a request; true if the connection is to be closed after it, since it is too old, was
@@ -107,7 +115,12 @@ impl L4Connect for Dial {
         })?;
         self.plan.metrics.connections_opened.inc();
         self.endpoint.connection_opened();
+        let line = match address {
+            SocketAddr::Inet(peer) => Some(self.endpoint.lines.add(stream.as_raw_fd(), *peer)),
+            SocketAddr::Unix(_) => None,
+        };
         let carried = Carried {
+            line,
             opened: Instant::now(),
             requests: AtomicU64::new(0),
             endpoint: Arc::clone(&self.endpoint),

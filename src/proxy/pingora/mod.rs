@@ -192,8 +192,13 @@ impl ProxyHttp for Engine {
                 .connect
                 .observe_ns(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         }
-        cx.retire_upstream =
-            Carried::of(digest).is_some_and(|carried| carried.used(&plan, cx.clock));
+        if let Some(carried) = Carried::of(digest) {
+            cx.retire_upstream = carried.used(&plan, cx.clock);
+            if let Some(line) = carried.line() {
+                line.begin();
+                cx.line = Some(Arc::clone(line));
+            }
+        }
         Ok(())
     }
 
