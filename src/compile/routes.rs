@@ -7,7 +7,7 @@ use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Located, did_you_mean
 use http::{HeaderName, Method};
 
 use super::plugins::Plugins;
-use super::upstreams::{Upstreams, retries, times};
+use super::upstreams::{Upstreams, per_try, retries, times};
 use super::{Binding, World, codes, unknown};
 use crate::config::words::{ConditionTest, Conditions, Config, RouteConfig, RouteUpstreams};
 use crate::snapshot::route::{RequestSeries, RouteTimeouts};
@@ -135,6 +135,7 @@ fn one(
             upgrade_age: time(own.and_then(|t| t.upgrade_max_age.as_ref())),
         },
         retry: words.retry.as_ref().map(|r| Arc::new(retries(&r.value))),
+        per_try: words.retry.as_ref().and_then(|r| per_try(&r.value)),
         upstream_timeouts: own.and_then(|t| t.towards_origin()).map(|t| times(&t)),
         metrics: world.metrics().route(&name),
         requests: series(&name, &target_names, words, bindings, world),

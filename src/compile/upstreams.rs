@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use farmgate_plugin_api::Source;
 use farmgate_plugin_api::decode::Diagnostics;
@@ -77,11 +78,12 @@ fn one(
         .timeouts
         .as_ref()
         .or(config.defaults.timeouts.as_ref());
-    let timeouts = match written {
+    let mut timeouts = match written {
         Some(written) => times(&written.value),
         None => times(&TimeoutsConfig::default()),
     };
     let retry = words.retry.as_ref().or(config.defaults.retry.as_ref());
+    timeouts.per_try = retry.and_then(|retry| per_try(&retry.value));
     let protocol = match words.protocol.value {
         words::UpstreamProtocol::Http1 => UpstreamProtocol::Http1,
         words::UpstreamProtocol::H2 => UpstreamProtocol::H2,
@@ -159,6 +161,7 @@ pub(super) fn times(words: &TimeoutsConfig) -> UpstreamTimeouts {
         idle: words.idle.value.get(),
         tunnel_idle: words.idle.is_written().then(|| words.idle.value.get()),
         write: words.write.value.get(),
+        per_try: None,
     }
 }
 
@@ -169,6 +172,10 @@ fn pool(words: &UpstreamConfig) -> Pool {
         max_age: words.pool.max_age.as_ref().map(|age| age.value.get()),
         max_requests: words.pool.max_requests.as_ref().map(|n| u64::from(n.value)),
     }
+}
+
+pub(super) fn per_try(words: &RetryConfig) -> Option<Duration> {
+    words.per_try.as_ref().map(|time| time.value.get())
 }
 
 pub(super) fn retries(words: &RetryConfig) -> RetryPolicy {

@@ -189,7 +189,12 @@ fn target(cx: &mut Ctx, headers: &mut (dyn Headers + '_), route: &Route) -> Next
             }
         }
     };
-    cx.upstream_timeouts = Some(route.upstream_timeouts.unwrap_or(plan.timeouts));
+    let mut timeouts = route.upstream_timeouts.unwrap_or(plan.timeouts);
+    timeouts.per_try = match &route.retry {
+        Some(_) => route.per_try,
+        None => plan.timeouts.per_try,
+    };
+    cx.upstream_timeouts = Some(timeouts);
     cx.upstream = Some(Arc::clone(plan));
     Next::Forward
 }

@@ -27,6 +27,8 @@ pub struct Route {
     pub timeouts: RouteTimeouts,
     /// The route's own rules for further attempts and waits, else the upstream's hold.
     pub retry: Option<Arc<RetryPolicy>>,
+    /// `retry.per_try` of the route's own rules.
+    pub per_try: Option<Duration>,
     /// The route's own upstream times, else the upstream's hold.
     pub upstream_timeouts: Option<super::upstream::UpstreamTimeouts>,
     /// Counted here.

@@ -47,6 +47,9 @@ pub struct UpstreamTimeouts {
     pub tunnel_idle: Option<Duration>,
     /// Between two writes of the request.
     pub write: Duration,
+    /// Bounds connecting and the wait for the head of each attempt; an attempt it ends may be
+    /// followed by another one.
+    pub per_try: Option<Duration>,
 }
 
 /// Idle connections to an upstream.

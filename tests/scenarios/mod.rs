@@ -7,6 +7,7 @@ mod fields;
 mod grpc;
 mod keepalive;
 mod nginx;
+mod per_try;
 mod plugins;
 mod proxy_protocol;
 mod replies;

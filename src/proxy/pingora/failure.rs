@@ -46,6 +46,9 @@ pub(super) fn of_attempt(cx: &Ctx, e: &Error, reused: bool) -> (Reason, FailureC
     };
     match e.etype() {
         ErrorType::ReadTimedout if begun => (Reason::UpstreamIdleTimeout, FailureClass::Final),
+        ErrorType::ReadTimedout if is_try_over(cx) => {
+            (Reason::FirstByteTimeout, FailureClass::ResetBeforeResponse)
+        }
         ErrorType::ReadTimedout => (out_of_time(cx), FailureClass::Final),
         ErrorType::WriteTimedout => (Reason::UpstreamWriteTimeout, FailureClass::Final),
         ErrorType::ConnectionClosed => lost(Reason::UpstreamClosed),
@@ -57,6 +60,13 @@ pub(super) fn of_attempt(cx: &Ctx, e: &Error, reused: bool) -> (Reason, FailureC
         _ if begun => (Reason::UpstreamBodyCut, FailureClass::Final),
         _ => (Reason::UpstreamReset, FailureClass::ResetBeforeResponse),
     }
+}
+
+/// The attempt was ended by `per_try`: the request has time for another one.
+fn is_try_over(cx: &Ctx) -> bool {
+    cx.upstream_timeouts
+        .is_some_and(|times| times.per_try.is_some_and(|most| most < times.first_byte))
+        && std::time::Instant::now() < cx.deadline()
 }
 
 /// The wait for the first byte is cut short by the request's own deadline.

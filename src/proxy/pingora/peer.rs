@@ -38,11 +38,12 @@ pub(super) fn build(cx: &Ctx, plan: &Arc<UpstreamPlan>) -> Result<Box<HttpPeer>,
     let timeouts = cx.upstream_timeouts.unwrap_or(plan.timeouts);
     let left = cx.deadline().saturating_duration_since(cx.clock);
     let bounded = |own: Duration| own.min(left).max(Duration::from_millis(1));
+    let tried = timeouts.per_try.unwrap_or(Duration::MAX);
 
     let mut options = PeerOptions::new();
-    options.connection_timeout = Some(bounded(timeouts.connect));
-    options.total_connection_timeout = Some(bounded(timeouts.connect));
-    options.read_timeout = Some(bounded(timeouts.first_byte));
+    options.connection_timeout = Some(bounded(timeouts.connect.min(tried)));
+    options.total_connection_timeout = Some(bounded(timeouts.connect.min(tried)));
+    options.read_timeout = Some(bounded(timeouts.first_byte.min(tried)));
     options.write_timeout = Some(bounded(timeouts.write));
     options.idle_timeout = Some(plan.pool.idle_timeout);
     match plan.protocol {
@@ -56,7 +57,7 @@ pub(super) fn build(cx: &Ctx, plan: &Arc<UpstreamPlan>) -> Result<Box<HttpPeer>,
     options.custom_l4 = Some(Arc::new(Dial {
         plan: Arc::clone(plan),
         endpoint: Arc::clone(&endpoint.state),
-        timeout: bounded(timeouts.connect),
+        timeout: bounded(timeouts.connect.min(tried)),
     }));
     Ok(Box::new(HttpPeer {
         _address: address,

@@ -92,11 +92,7 @@ const LAYERS: [Layer; 10] = [
 const WIRING: [&str; 2] = ["server", "cli"];
 
 /// Where Pingora's types may stand: path prefixes, each with its reason.
-const ADAPTERS: [(&str, &str); 5] = [
-    (
-        "src/proxy/exchange",
-        "the exchange view over Pingora's session",
-    ),
+const ADAPTERS: [(&str, &str); 4] = [
     ("src/proxy/pingora", "the ProxyHttp implementation"),
     ("src/server/", "accept loops and the process"),
     (
@@ -260,7 +256,7 @@ pub(super) fn pingora_adapters(tree: &Tree, found: &mut Vec<Finding>) {
                     &file.path,
                     line,
                     format!("`{name}`: Pingora's types stand in the adapter files only"),
-                    "decide on plain values here and let src/proxy/exchange or src/server translate",
+                    "decide on plain values here and let src/proxy/pingora or src/server translate",
                 ));
             }
         }

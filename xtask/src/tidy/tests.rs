@@ -74,7 +74,7 @@ fn pingora_stands_in_the_adapters_only() {
     let text = "use pingora_http::RequestHeader;\n";
     assert_eq!(
         found(&[
-            ("src/proxy/exchange/head.rs", text),
+            ("src/proxy/pingora/headers.rs", text),
             ("src/server/accept.rs", text),
             ("src/proxy/route.rs", text),
             (
