@@ -9,15 +9,12 @@ use serde_json::json;
 use super::exit;
 use crate::compile::world::DryWorld;
 use crate::compile::{Compiled, compile};
-use crate::config::load::{Loaded, load};
+use crate::config::load::{Loaded, read};
 
 /// Loads and compiles without effect.
 pub(super) fn compile_dry(paths: &[PathBuf]) -> (Option<(Loaded, Compiled)>, Diagnostics) {
-    let loaded = match load(paths, &|name| std::env::var(name).ok()) {
-        Ok(loaded) => loaded,
-        Err(diagnostics) => return (None, diagnostics),
-    };
-    let mut diagnostics = loaded.warnings.clone();
+    let loaded = read(paths, &|name| std::env::var(name).ok());
+    let mut diagnostics = loaded.diagnostics.clone();
     let world = DryWorld::new(&loaded.config);
     let compiled = compile(&loaded.config, &world, &mut diagnostics);
     let names: Vec<_> = loaded

@@ -7,7 +7,6 @@ use farmgate_plugin_api::decode::{Diagnostics, Located, Place};
 use http::HeaderName;
 
 use super::plugins::Plugins;
-use super::routes::Routes;
 use super::{Settings, codes};
 use crate::config::words::{AccessLogConfig, Config, ListenerConfig};
 use crate::telemetry::redact::is_credential_header;
@@ -15,11 +14,9 @@ use crate::telemetry::redact::is_credential_header;
 pub(super) fn run(
     config: &Config,
     settings: &Settings,
-    routes: &Routes,
     plugins: &Plugins<'_>,
     diagnostics: &mut Diagnostics,
 ) {
-    let _ = routes;
     for (name, place) in plugins.unused(config) {
         let message = format!("plugin {name:?} is used nowhere");
         diagnostics.warning(codes::PLUGIN_UNUSED, place, message);

@@ -26,7 +26,7 @@ pub(super) fn compile(
     plugins: &mut Plugins<'_>,
     diagnostics: &mut Diagnostics,
 ) -> (Vec<Option<Arc<Listener>>>, Vec<Binding>) {
-    if config.listeners.is_empty() {
+    if config.listeners.is_empty() && !diagnostics.has_errors() {
         let nowhere = farmgate_plugin_api::decode::Place::none();
         diagnostics.error(codes::LISTENER_NONE, &nowhere, "there is no [[listener]]");
     }

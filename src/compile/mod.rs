@@ -140,6 +140,8 @@ pub fn compile(
     world: &dyn World,
     diagnostics: &mut Diagnostics,
 ) -> Option<Compiled> {
+    // What is missing because it could not be read is no further mistake.
+    let whole = !diagnostics.has_errors();
     let settings = settings(config, diagnostics);
     let upstreams = upstreams::compile(config, world, diagnostics);
     let mut plugins = plugins::Plugins::build(config, world, diagnostics);
@@ -152,7 +154,9 @@ pub fn compile(
         &mut plugins,
         diagnostics,
     );
-    checks::run(config, &settings, &routes, &plugins, diagnostics);
+    if whole {
+        checks::run(config, &settings, &plugins, diagnostics);
+    }
     if diagnostics.has_errors() {
         return None;
     }

@@ -29,8 +29,8 @@ pub(super) type Entries = [Located<PluginEntry>];
 pub(super) struct Plugins<'a> {
     kinds: BTreeMap<&'static str, &'static dyn Kind>,
     named: BTreeMap<Arc<str>, Arc<Instance>>,
-    /// Named plugins that could not be built: no second message where they are used.
-    broken: BTreeSet<&'a str>,
+    /// Says which names were written: no second message about a plugin that could not be built.
+    config: &'a Config,
     used: BTreeSet<Arc<str>>,
     /// The defaults' inline instances, built once for all routes.
     defaults: Vec<Link>,
@@ -52,7 +52,7 @@ impl<'a> Plugins<'a> {
                 .map(|kind| (kind.name(), *kind))
                 .collect(),
             named: BTreeMap::new(),
-            broken: BTreeSet::new(),
+            config,
             used: BTreeSet::new(),
             defaults: Vec::new(),
             next_id: 0,
@@ -69,20 +69,16 @@ impl<'a> Plugins<'a> {
         }
         for words in &config.plugins {
             let name: Arc<str> = words.name.value.as_str().into();
-            match plugins.instance(
+            let built = plugins.instance(
                 &name,
                 &words.kind,
                 words.fail,
                 &words.table,
                 world,
                 diagnostics,
-            ) {
-                Some(instance) => {
-                    plugins.named.insert(name, instance);
-                }
-                None => {
-                    plugins.broken.insert(&words.name.value);
-                }
+            );
+            if let Some(instance) = built {
+                plugins.named.insert(name, instance);
             }
         }
         plugins.defaults = plugins.links(
@@ -188,7 +184,7 @@ impl<'a> Plugins<'a> {
             self.used.insert(Arc::clone(&instance.name));
             return Some(Arc::clone(instance));
         }
-        if !self.broken.contains(name.value.as_str()) {
+        if !self.config.declares("plugin", &name.value) {
             let (message, help) = unknown("plugin", &name.value, &self.named);
             diagnostics
                 .push(Diagnostic::error(codes::PLUGIN_NAME, &name.place, message).with_help(help));

@@ -39,6 +39,7 @@ pub(super) fn compile(
     for (index, words) in config.routes.iter().enumerate() {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         let matches = Matches {
+            config,
             bindings,
             diagnostics,
         }
@@ -49,6 +50,7 @@ pub(super) fn compile(
             .flat_map(PathPattern::captures)
             .collect();
         let place = Place {
+            config,
             index,
             world,
             bindings,
@@ -74,6 +76,7 @@ pub(super) fn compile(
 
 /// What a route is compiled into.
 struct Place<'a> {
+    config: &'a Config,
     index: u32,
     world: &'a dyn World,
     bindings: &'a [Binding],
@@ -88,6 +91,7 @@ fn one(
     diagnostics: &mut Diagnostics,
 ) -> Route {
     let Place {
+        config,
         index,
         world,
         bindings,
@@ -107,7 +111,7 @@ fn one(
         }
     }
     let target = match &words.upstream {
-        Some(written) => target(written, upstreams, diagnostics),
+        Some(written) => target(written, config, upstreams, diagnostics),
         None => Target::None,
     };
     if matches!(target, Target::None) && words.upstream.is_none() && chain.request_head.is_empty() {
@@ -175,6 +179,7 @@ fn series(
 
 fn target(
     written: &Located<RouteUpstreams>,
+    config: &Config,
     upstreams: &Upstreams,
     diagnostics: &mut Diagnostics,
 ) -> Target {
@@ -186,6 +191,7 @@ fn target(
                 plans.push(Arc::clone(plan));
                 sides.push((side.name.value.as_str(), side.weight.value));
             }
+            None if config.declares("upstream", &side.name.value) => {}
             None => {
                 let (message, help) = unknown("upstream", &side.name.value, upstreams);
                 let error = Diagnostic::error(codes::ROUTE_REFERENCE, &side.name.place, message);
@@ -233,6 +239,7 @@ fn sticky(words: &RouteConfig, target: &Target, diagnostics: &mut Diagnostics) -
 
 /// Reads the match words of one route.
 struct Matches<'a> {
+    config: &'a Config,
     bindings: &'a [Binding],
     diagnostics: &'a mut Diagnostics,
 }
@@ -273,7 +280,7 @@ impl Matches<'_> {
 
     fn listener(&mut self, name: &Located<String>) -> Option<u16> {
         let found = self.bindings.iter().find(|b| *b.name == name.value);
-        if found.is_none() {
+        if found.is_none() && !self.config.declares("listener", &name.value) {
             let known: Vec<&str> = self.bindings.iter().map(|b| &*b.name).collect();
             let message = format!("no listener is named {:?}", name.value);
             self.diagnostics.push(
@@ -310,7 +317,7 @@ impl Matches<'_> {
             let value = match &one.test.value {
                 ConditionTest::Exact(text) => Ok(Condition::Exact(text.clone())),
                 ConditionTest::Regex(text) => {
-                    Condition::regex(text).map_err(|error| error.to_string())
+                    Condition::regex(text).map_err(|error| regex_message(text, &error))
                 }
                 ConditionTest::Present(true) => Ok(Condition::Present),
                 ConditionTest::Present(false) => Err(
@@ -332,6 +339,14 @@ impl Matches<'_> {
         }
         out
     }
+}
+
+/// On one line: the crate draws the place below the text, over several.
+fn regex_message(text: &str, error: &regex::Error) -> String {
+    let why = error.to_string();
+    let last = why.lines().last().unwrap_or_default();
+    let why = last.strip_prefix("error: ").unwrap_or(last);
+    format!("the regex {text:?} does not compile: {why}")
 }
 
 fn method(text: &str) -> Result<Method, String> {

@@ -108,28 +108,37 @@ impl Control {
     }
 
     /// For streams without a guard of their own (HTTP/2): returns why the request is over as soon as
-    /// the client let us wait too long. Ends silently never: once the head is sent only idle times
-    /// count, and those are watched where bytes move.
+    /// the client let us wait too long inside its body. The request's own deadline is held by the
+    /// waits of the engine; this is the backstop behind them.
     pub async fn watch(&self) -> Reason {
+        /// How far behind the deadline the backstop stands.
+        const BEHIND: Duration = Duration::from_secs(1);
+        /// The limits are not known in the first moments.
+        const FIRST: Duration = Duration::from_millis(50);
         loop {
-            let Some(deadline) = self.request_deadline() else {
-                return std::future::pending().await;
-            };
-            let mut next = deadline;
-            let mut reason = Reason::RequestTimeout;
+            let now = Instant::now();
+            let idle = self.body_idle();
+            let mut next = now + if idle.is_zero() { FIRST } else { idle };
             let awaited = self.body_awaited_ms.load(Ordering::Relaxed);
             if awaited != 0
                 && let Some(at) = self.at(awaited)
-                && at + self.body_idle() < deadline
             {
-                next = at + self.body_idle();
-                reason = Reason::BodyTimeout;
+                let end = at + idle;
+                if now >= end && !idle.is_zero() {
+                    self.set_cut(Reason::BodyTimeout);
+                    return Reason::BodyTimeout;
+                }
+                next = next.min(end);
             }
-            if Instant::now() >= next {
-                self.set_cut(reason);
-                return reason;
+            if let Some(deadline) = self.request_deadline() {
+                let end = deadline + BEHIND;
+                if now >= end {
+                    self.set_cut(Reason::RequestTimeout);
+                    return Reason::RequestTimeout;
+                }
+                next = next.min(end);
             }
-            tokio::time::sleep_until(next.into()).await;
+            tokio::time::sleep_until(next.max(now + Duration::from_millis(1)).into()).await;
         }
     }
 

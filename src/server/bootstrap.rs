@@ -21,7 +21,7 @@ use super::signals::Stop;
 use super::{Server, control, drain, signals, watch};
 use crate::compile::world::DryWorld;
 use crate::compile::{Settings, compile};
-use crate::config::load::{Text, load, load_texts};
+use crate::config::load::{Text, load_texts, read};
 use crate::proxy::connection::Node;
 use crate::proxy::pingora;
 use crate::snapshot::{Current, Snapshot};
@@ -49,14 +49,8 @@ pub enum Ended {
 pub fn run(paths: Vec<PathBuf>, last_good: bool) -> Ended {
     raise_open_files();
     let env = |name: &str| std::env::var(name).ok();
-    let loaded = match load(&paths, &env) {
-        Ok(loaded) => Ok((texts_of(&loaded), loaded)),
-        Err(diagnostics) => Err(diagnostics),
-    };
-    let first = match loaded {
-        Ok((texts, loaded)) => dry_settings(&loaded).map(|settings| (texts, settings)),
-        Err(diagnostics) => Err(diagnostics),
-    };
+    let loaded = read(&paths, &env);
+    let first = dry_settings(&loaded).map(|settings| (texts_of(&loaded), settings));
     let (texts, settings) = match first {
         Ok(first) => first,
         Err(diagnostics) if last_good => match fall_back(&paths, &diagnostics) {
@@ -73,7 +67,7 @@ pub fn run(paths: Vec<PathBuf>, last_good: bool) -> Ended {
 
 /// Compiles without effect, to know threads and folders before anything is made.
 fn dry_settings(loaded: &crate::config::load::Loaded) -> Result<Settings, Diagnostics> {
-    let mut diagnostics = loaded.warnings.clone();
+    let mut diagnostics = loaded.diagnostics.clone();
     match compile(
         &loaded.config,
         &DryWorld::new(&loaded.config),

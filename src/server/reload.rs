@@ -15,7 +15,7 @@ use super::listeners::{Bound, bind};
 use super::world::LiveWorld;
 use super::{LastReload, Server};
 use crate::compile::{Binding, Compiled, Settings, codes, compile};
-use crate::config::load::{Loaded, Text, load, load_texts};
+use crate::config::load::{Loaded, Text, read, read_texts};
 use crate::snapshot::listener::BindAddress;
 use crate::telemetry::access_log::{AccessLog, AccessLogOptions, Output};
 use crate::telemetry::clock;
@@ -54,8 +54,8 @@ impl Server {
     /// It is wrong, or cannot be put in force here; what ran goes on.
     pub async fn reload(&self) -> Result<Reloaded, Refused> {
         let _one = self.changing.lock().await;
-        let loaded = load(&self.paths, &|name| std::env::var(name).ok());
-        self.change(loaded, "reload")
+        let loaded = read(&self.paths, &|name| std::env::var(name).ok());
+        self.change(&loaded, "reload")
     }
 
     /// Puts texts in force as if they were the files: an earlier configuration, or the last good one.
@@ -64,18 +64,12 @@ impl Server {
     /// As [`Server::reload`].
     pub async fn apply(&self, texts: &[Text], why: &'static str) -> Result<Reloaded, Refused> {
         let _one = self.changing.lock().await;
-        let loaded = load_texts(texts, &|name| std::env::var(name).ok());
-        self.change(loaded, why)
+        let loaded = read_texts(texts, &|name| std::env::var(name).ok());
+        self.change(&loaded, why)
     }
 
-    fn change(
-        &self,
-        loaded: Result<Loaded, Diagnostics>,
-        why: &'static str,
-    ) -> Result<Reloaded, Refused> {
-        let result = loaded
-            .map_err(Refused)
-            .and_then(|loaded| self.put(&loaded, why));
+    fn change(&self, loaded: &Loaded, why: &'static str) -> Result<Reloaded, Refused> {
+        let result = self.put(loaded, why);
         let now = clock::unix_ms() / 1000;
         self.node
             .metrics
@@ -96,7 +90,7 @@ impl Server {
     }
 
     fn put(&self, loaded: &Loaded, why: &'static str) -> Result<Reloaded, Refused> {
-        let mut diagnostics = loaded.warnings.clone();
+        let mut diagnostics = loaded.diagnostics.clone();
         let world = self.world();
         let compiled = compile(&loaded.config, &world, &mut diagnostics);
         let names: Vec<_> = loaded

@@ -37,7 +37,10 @@ async fn a_stalled_try_is_followed_by_another() {
     for _ in 0..4 {
         let begun = Instant::now();
         let response = node.get("/").await;
-        assert_eq!((response.status, response.text()), (200, "second".to_owned()));
+        assert_eq!(
+            (response.status, response.text()),
+            (200, "second".to_owned())
+        );
         assert!(begun.elapsed() < Duration::from_secs(2));
     }
     assert!(!stalling.seen().is_empty(), "round robin meets both");

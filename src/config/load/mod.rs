@@ -17,7 +17,7 @@ use super::words::Config;
 /// How environment variables are looked up; tests lend their own.
 pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// A configuration that was read without an error.
+/// A configuration that was read.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The words.
@@ -26,8 +26,8 @@ pub struct Loaded {
     pub sources: Vec<Arc<SourceFile>>,
     /// The files as trees, for the dump.
     pub tables: Vec<Table>,
-    /// What is no error, but worth a look.
-    pub warnings: Diagnostics,
+    /// What was found while reading. Without errors after [`load`].
+    pub diagnostics: Diagnostics,
     /// Values that came from the environment, longest first, with the names they came from.
     pub expanded: Vec<(String, String)>,
 }
@@ -68,6 +68,12 @@ pub struct Text {
 /// # Errors
 /// Everything that is wrong with the files and their words, in reading order.
 pub fn load(paths: &[PathBuf], env: &Env<'_>) -> Result<Loaded, Diagnostics> {
+    sound(read(paths, env))
+}
+
+/// As [`load`], but what could be read is there even if something was wrong, so that the compiler can
+/// report its mistakes beside those of the reading.
+pub fn read(paths: &[PathBuf], env: &Env<'_>) -> Loaded {
     let mut diagnostics = Diagnostics::new();
     let sources = files::read(paths, &mut diagnostics);
     unite(sources, env, diagnostics)
@@ -78,6 +84,11 @@ pub fn load(paths: &[PathBuf], env: &Env<'_>) -> Result<Loaded, Diagnostics> {
 /// # Errors
 /// As [`load`].
 pub fn load_texts(texts: &[Text], env: &Env<'_>) -> Result<Loaded, Diagnostics> {
+    sound(read_texts(texts, env))
+}
+
+/// As [`read`], of texts.
+pub fn read_texts(texts: &[Text], env: &Env<'_>) -> Loaded {
     let source = |t: &Text| SourceFile::new(t.name.as_str(), t.text.as_str(), t.folder.as_path());
     let sources = texts.iter().map(source).collect();
     unite(sources, env, Diagnostics::new())
@@ -96,11 +107,14 @@ pub fn load_str(name: &str, text: &str) -> Result<Loaded, Diagnostics> {
     load_texts(&[text], &|_| None)
 }
 
-fn unite(
-    sources: Vec<Arc<SourceFile>>,
-    env: &Env<'_>,
-    mut diagnostics: Diagnostics,
-) -> Result<Loaded, Diagnostics> {
+fn sound(loaded: Loaded) -> Result<Loaded, Diagnostics> {
+    if loaded.diagnostics.has_errors() {
+        return Err(loaded.diagnostics);
+    }
+    Ok(loaded)
+}
+
+fn unite(sources: Vec<Arc<SourceFile>>, env: &Env<'_>, mut diagnostics: Diagnostics) -> Loaded {
     let used = RefCell::new(Vec::new());
     let env = &|name: &str| {
         let value = env(name)?;
@@ -123,18 +137,15 @@ fn unite(
     expanded.dedup();
     hide(&expanded, &mut diagnostics);
     bounds::check(&config, &mut diagnostics);
-    if diagnostics.has_errors() {
-        let names: Vec<_> = sources.iter().map(|s| Arc::clone(s.file())).collect();
-        diagnostics.sort_by_files(&names);
-        return Err(diagnostics);
-    }
-    Ok(Loaded {
+    let names: Vec<_> = sources.iter().map(|s| Arc::clone(s.file())).collect();
+    diagnostics.sort_by_files(&names);
+    Loaded {
         config,
         sources,
         tables,
-        warnings: diagnostics,
+        diagnostics,
         expanded,
-    })
+    }
 }
 
 #[cfg(test)]

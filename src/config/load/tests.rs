@@ -61,7 +61,7 @@ fn errors(files: &[(&str, &str)]) -> String {
 #[test]
 fn the_spine_of_the_contract_loads() {
     let loaded = texts(&[("spine.toml", SPINE)]).unwrap_or_else(|e| panic!("{e}"));
-    assert!(loaded.warnings.is_empty());
+    assert!(loaded.diagnostics.is_empty());
     let config = loaded.config;
     assert_eq!(*config.server.threads, 1);
     let control = config.server.control.as_ref().expect("written");
@@ -434,7 +434,7 @@ proptest! {
             text.replace_range(start..end, &insert);
         }
         match load_str("spine.toml", &text) {
-            Ok(loaded) => prop_assert!(!loaded.warnings.has_errors()),
+            Ok(loaded) => prop_assert!(!loaded.diagnostics.has_errors()),
             Err(found) => {
                 prop_assert!(found.has_errors());
                 let lines = u32::try_from(text.lines().count()).unwrap_or(u32::MAX) + 1;

@@ -75,6 +75,7 @@ pub(super) fn decode_all(files: &[Table], diagnostics: &mut Diagnostics) -> Conf
             }
         }
     }
+    config.declared = seen.names.into_keys().collect();
     config
 }
 

@@ -3,6 +3,8 @@
 //! Only shapes and defaults stand here. What the words mean together is decided in `compile`. The
 //! doc comment of a field is its description in the JSON Schema and in the generated reference.
 
+use std::collections::BTreeSet;
+
 pub mod address;
 pub mod admin;
 pub mod defaults;
@@ -53,4 +55,15 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     /// `[[plugin]]`, in written order.
     pub plugins: Vec<PluginConfig>,
+    /// Every name that was written, as (kind of table, name): of tables that could not be decoded,
+    /// too, so that a reference to one of them is not reported as unknown.
+    pub declared: BTreeSet<(&'static str, String)>,
+}
+
+impl Config {
+    /// True if a table of this kind with this name was written, right or wrong.
+    pub fn declares(&self, kind: &'static str, name: &str) -> bool {
+        // A reference to the environment that could not be replaced is reported where it stands.
+        name.contains("${") || self.declared.contains(&(kind, name.to_owned()))
+    }
 }

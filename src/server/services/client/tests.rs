@@ -244,6 +244,7 @@ impl Plans {
                 idle: seconds,
                 tunnel_idle: None,
                 write: seconds,
+                per_try: None,
             },
             pool: PoolPlan {
                 idle: 8,
