@@ -42,18 +42,18 @@ pub(super) fn check(paths: &[PathBuf], json: bool, deny_warnings: bool) -> u8 {
             "warnings": warnings,
             "diagnostics": diagnostics.iter().collect::<Vec<_>>(),
         });
-        println!("{report}");
+        out!("{report}");
     } else {
         for diagnostic in diagnostics.iter() {
-            println!("{diagnostic}");
+            out!("{diagnostic}");
         }
         if diagnostics.dropped() > 0 {
-            println!("... and {} more", diagnostics.dropped());
+            out!("... and {} more", diagnostics.dropped());
         }
         match &compiled {
             Some((_, compiled)) if !failed => {
                 let picture = &compiled.snapshot;
-                println!(
+                out!(
                     "ok: {} listeners, {} routes, {} upstreams, {} named plugins{}",
                     compiled.bindings.len(),
                     picture.routes.len(),
@@ -66,7 +66,7 @@ pub(super) fn check(paths: &[PathBuf], json: bool, deny_warnings: bool) -> u8 {
                     }
                 );
             }
-            _ => println!("{errors} errors, {warnings} warnings"),
+            _ => out!("{errors} errors, {warnings} warnings"),
         }
     }
     if failed { exit::CONFIG } else { exit::OK }

@@ -36,13 +36,13 @@ pub(super) fn send(
         .enable_all()
         .build()
         .map_err(|error| {
-            eprintln!("farmgate: {error}");
+            err!("farmgate: {error}");
             exit::FAILED
         })?;
     runtime
         .block_on(exchange(&node.control, method, path, body))
         .map_err(|error| {
-            eprintln!(
+            err!(
                 "farmgate: no node answers at {}: {error}",
                 node.control.display()
             );
@@ -89,14 +89,14 @@ pub(super) fn conclude(
 ) -> u8 {
     let ok = (200..300).contains(&answer.status);
     if node.json {
-        println!("{}", answer.body);
+        out!("{}", answer.body);
     } else if ok {
-        println!("{}", done(&answer.body));
+        out!("{}", done(&answer.body));
     } else {
         let why = answer.body["error"].as_str().unwrap_or("the node refused");
-        eprintln!("farmgate: {why}");
+        err!("farmgate: {why}");
         for line in answer.body["text"].as_array().into_iter().flatten() {
-            eprintln!("{}", line.as_str().unwrap_or_default());
+            err!("{}", line.as_str().unwrap_or_default());
         }
     }
     if ok { exit::OK } else { exit::FAILED }

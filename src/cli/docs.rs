@@ -25,7 +25,7 @@ pub(super) fn write(folder: &Path) -> u8 {
     match written {
         Ok(()) => exit::OK,
         Err(error) => {
-            eprintln!("farmgate: {}: {error}", folder.display());
+            err!("farmgate: {}: {error}", folder.display());
             exit::FAILED
         }
     }

@@ -1,5 +1,21 @@
 //! The front: one file per command. Words are parsed here, exit codes decided here.
 
+/// Prints a line; a reader that left is no reason to panic.
+macro_rules! out {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($part)*);
+    }};
+}
+
+/// The same on standard error.
+macro_rules! err {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($part)*);
+    }};
+}
+
 mod check;
 mod client;
 mod docs;

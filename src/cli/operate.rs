@@ -28,7 +28,7 @@ pub(super) struct LaterArgs {
 }
 
 pub(super) fn later(_node: &NodeArgs, command: &str) -> u8 {
-    eprintln!("farmgate: {command} is not in this build");
+    err!("farmgate: {command} is not in this build");
     exit::FAILED
 }
 
@@ -108,7 +108,7 @@ pub(super) fn endpoint(
     weight: Option<u32>,
 ) -> u8 {
     if (action == "weight") != weight.is_some() {
-        eprintln!("farmgate: write `endpoint UPSTREAM ADDRESS drain|enable|weight N`");
+        err!("farmgate: write `endpoint UPSTREAM ADDRESS drain|enable|weight N`");
         return exit::USAGE;
     }
     let body = json!({

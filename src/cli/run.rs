@@ -13,12 +13,12 @@ pub(super) fn run(config: Vec<PathBuf>, last_good: bool) -> u8 {
         Ended::Drained => exit::OK,
         Ended::BadConfig(diagnostics) => {
             for diagnostic in diagnostics.iter() {
-                eprintln!("{diagnostic}");
+                err!("{diagnostic}");
             }
             exit::CONFIG
         }
         Ended::Failed(why) => {
-            eprintln!("farmgate: {why}");
+            err!("farmgate: {why}");
             exit::FAILED
         }
     }
@@ -33,7 +33,7 @@ pub(super) fn origin(options: OriginOptions) -> u8 {
     match served {
         Ok(()) => exit::OK,
         Err(error) => {
-            eprintln!("farmgate origin: {error}");
+            err!("farmgate origin: {error}");
             exit::FAILED
         }
     }

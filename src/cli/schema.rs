@@ -7,11 +7,11 @@ use super::exit;
 pub(super) fn schema() -> u8 {
     match text() {
         Ok(text) => {
-            println!("{text}");
+            out!("{text}");
             exit::OK
         }
         Err(error) => {
-            eprintln!("farmgate: {error}");
+            err!("farmgate: {error}");
             exit::FAILED
         }
     }
@@ -35,27 +35,27 @@ pub(super) fn plugins(kind: Option<&str>, as_json: bool) -> u8 {
                 .iter()
                 .map(|kind| json!({ "kind": kind.name(), "summary": kind.summary() }))
                 .collect();
-            println!("{}", Value::from(all));
+            out!("{}", Value::from(all));
             exit::OK
         }
         None => {
             for kind in kinds {
-                println!("{:<16} {}", kind.name(), kind.summary());
+                out!("{:<16} {}", kind.name(), kind.summary());
             }
             exit::OK
         }
         Some(name) => match kinds.iter().find(|kind| kind.name() == name) {
             Some(kind) if as_json => {
-                println!("{}", kind.schema());
+                out!("{}", kind.schema());
                 exit::OK
             }
             Some(kind) => {
-                println!("{}", kind.readme());
+                out!("{}", kind.readme());
                 exit::OK
             }
             None => {
                 let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
-                eprintln!(
+                err!(
                     "farmgate: there is no plugin kind {name:?}; {}",
                     farmgate_plugin_api::decode::did_you_mean(name, &names)
                 );

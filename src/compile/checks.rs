@@ -26,6 +26,15 @@ pub(super) fn run(
     for listener in &config.listeners {
         listener_times(listener, settings, diagnostics);
     }
+    let drain = &config.server.drain;
+    if settings.drain.lb_grace >= settings.drain.deadline
+        || settings.drain.idle_grace > settings.drain.deadline
+    {
+        let message = "drain.deadline is not longer than idle_grace and lb_grace: it would cut what they wait for";
+        if drain.is_written() {
+            diagnostics.warning(codes::TIME_ORDER, &drain.place, message);
+        }
+    }
     for upstream in &config.upstreams {
         if let Some(times) = &upstream.timeouts {
             let times = &times.value;
@@ -115,6 +124,12 @@ fn listener_times(listener: &ListenerConfig, settings: &Settings, diagnostics: &
             place(&times.keepalive, listener),
             message,
         );
+    }
+    if listener.limits.header_bytes.value.bytes() < listener.limits.uri_bytes.value.bytes() {
+        let message =
+            "limits.uri_bytes is larger than limits.header_bytes, which holds the target too";
+        let at = place(&listener.limits.uri_bytes, listener);
+        diagnostics.warning(codes::TIME_ORDER, at, message);
     }
     if times.request.value.get() < times.header.value.get() {
         let message = "timeouts.request is shorter than timeouts.header";

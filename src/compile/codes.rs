@@ -43,6 +43,7 @@ codes! {
     ROUTE_COSTLY "E-ROUTE-010" "a lookup can become slow" "Many routes have literals and {name} at the same places, in all combinations.";
     ROUTE_TOO_MANY "E-ROUTE-011" "there are too many routes" "The tables hold a bounded number of hosts times paths.";
     ROUTE_CAPTURE "E-ROUTE-012" "a template names a capture that the route's paths do not make" "It would be empty for every request.";
+    ROUTE_EMPTY "E-ROUTE-013" "a list of a route's match is empty" "Taking the last entry out must not turn a route into one that fits everything.";
     PLUGIN_NAME "E-PLUGIN-001" "no plugin has this name" "Define it with [[plugin]], or write the kind inline: { kind = \"...\" }.";
     PLUGIN_KIND "E-PLUGIN-002" "there is no such plugin kind" "`farmgate plugins` lists the kinds of this build.";
     PLUGIN_UNUSED "E-PLUGIN-003" "a plugin is used nowhere" "It costs nothing, but it may be a typing mistake.";
@@ -53,5 +54,6 @@ codes! {
     LOG_HEADER "E-LOG-001" "a field cannot be logged" "It is no field name, or it carries credentials.";
     LOG_OPEN "E-LOG-002" "the access log cannot be opened" "Its folder must exist and be writable for this user.";
     BIND_FAILED "E-BIND-001" "an address cannot be bound" "Another process holds it, it is not an address of this machine, or the right to bind is missing.";
+    DRAINING "E-RELOAD-002" "the node is going down" "A drain cannot be taken back; start the node again.";
     NEEDS_UPGRADE "E-RELOAD-001" "this cannot change in a running process" "Threads, control socket, state folder and admin address are fixed at start: use `farmgate upgrade`.";
 }

@@ -232,17 +232,42 @@ fn settings(config: &Config, diagnostics: &mut Diagnostics) -> Settings {
     }
 }
 
-/// The slot of an address, or the lowest free one, which is then taken.
-pub fn slot(slots: &mut BTreeMap<BindAddress, u16>, address: &BindAddress) -> u16 {
-    if let Some(known) = slots.get(address) {
-        return *known;
+/// Which slots are taken, and by which address.
+#[derive(Default)]
+pub struct Slots {
+    by_address: BTreeMap<BindAddress, u16>,
+    taken: BTreeSet<u16>,
+    /// No slot below this one is free.
+    from: u16,
+}
+
+impl Slots {
+    /// Slots of addresses that are served, and of ones that still end.
+    pub fn new(
+        serving: impl IntoIterator<Item = (BindAddress, u16)>,
+        leaving: impl IntoIterator<Item = u16>,
+    ) -> Self {
+        let by_address: BTreeMap<_, _> = serving.into_iter().collect();
+        let taken = by_address.values().copied().chain(leaving).collect();
+        Self {
+            by_address,
+            taken,
+            from: 0,
+        }
     }
-    let mut free = 0u16;
-    while slots.values().any(|taken| *taken == free) {
-        free = free.saturating_add(1);
+
+    /// The slot of an address, or the lowest free one, which is then taken.
+    pub fn of(&mut self, address: &BindAddress) -> u16 {
+        if let Some(known) = self.by_address.get(address) {
+            return *known;
+        }
+        while self.taken.contains(&self.from) && self.from < u16::MAX {
+            self.from += 1;
+        }
+        self.taken.insert(self.from);
+        self.by_address.insert(address.clone(), self.from);
+        self.from
     }
-    slots.insert(address.clone(), free);
-    free
 }
 
 /// Names that may be referred to, for the nearest one in a message.

@@ -99,7 +99,9 @@ fn one(
     } = *place;
     let name: Arc<str> = words.name.value.as_str().into();
     let chain = plugins.route_chain(&name, words.defaults, &words.plugins, world, diagnostics);
-    for link in &chain.links {
+    // After an earlier mistake a template may hold what was to be replaced.
+    let sound = !diagnostics.has_errors();
+    for link in chain.links.iter().filter(|_| sound) {
         for capture in link.instance.filter.captures() {
             if !captures.contains(capture) {
                 let message = format!(
@@ -246,6 +248,23 @@ struct Matches<'a> {
 
 impl Matches<'_> {
     fn read(mut self, words: &RouteConfig) -> RouteMatch {
+        for (word, list) in [
+            ("listeners", &words.listeners),
+            ("hosts", &words.hosts),
+            ("paths", &words.paths),
+            ("methods", &words.methods),
+        ] {
+            if list.as_ref().is_some_and(Vec::is_empty) {
+                let message = format!(
+                    "the list of {word} of route {:?} is empty: it would fit nothing",
+                    words.name.value
+                );
+                self.diagnostics.push(
+                    Diagnostic::error(codes::ROUTE_EMPTY, &words.name.place, message)
+                        .with_help(format!("leave {word} out to fit all")),
+                );
+            }
+        }
         RouteMatch {
             listeners: words.listeners.as_ref().map(|names| {
                 names

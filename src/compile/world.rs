@@ -1,14 +1,13 @@
 //! A world that keeps nothing: for `check`, `explain` and the look before the first start.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use farmgate_plugin_api::Services;
 
-use super::World;
 use super::dry::DryServices;
+use super::{Slots, World};
 use crate::config::words::Config;
 use crate::snapshot::listener::BindAddress;
 use crate::telemetry::metrics::Metrics;
@@ -21,7 +20,7 @@ const SERIES: usize = 1_000_000;
 pub struct DryWorld {
     services: DryServices,
     metrics: Arc<Metrics>,
-    slots: RefCell<BTreeMap<BindAddress, u16>>,
+    slots: RefCell<Slots>,
 }
 
 impl DryWorld {
@@ -61,7 +60,7 @@ impl World for DryWorld {
     }
 
     fn slot(&self, address: &BindAddress) -> u16 {
-        super::slot(&mut self.slots.borrow_mut(), address)
+        self.slots.borrow_mut().of(address)
     }
 
     fn generation(&self) -> u64 {

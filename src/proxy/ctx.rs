@@ -266,7 +266,12 @@ impl Drop for Ctx {
             return;
         }
         if self.reason == Reason::Ok {
-            self.reason = self.start.control.cut().unwrap_or(Reason::Internal);
+            let otherwise = if self.start.node.is_draining() {
+                Reason::Draining
+            } else {
+                Reason::Internal
+            };
+            self.reason = self.start.control.cut().unwrap_or(otherwise);
         }
         super::finish::finish(self, &mut NoFields::default());
     }

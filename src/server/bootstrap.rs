@@ -17,8 +17,8 @@ use super::history::History;
 use super::listeners::Listeners;
 use super::reload::{Refused, texts_of};
 use super::services::{FILE_POLL, Host, HostOptions};
-use super::signals::Stop;
-use super::{Server, control, drain, signals, watch};
+use super::signals::Signals;
+use super::{Server, control, drain, watch};
 use crate::compile::world::DryWorld;
 use crate::compile::{Settings, compile};
 use crate::config::load::{Text, load_texts, read};
@@ -31,6 +31,10 @@ use crate::upstream::discovery::{Resolver, ResolverOptions, SystemLookup};
 
 /// Idle upstream connections of all upstreams, per thread: above any upstream's own bound.
 const POOL_PER_THREAD: usize = 16 * 1024;
+/// How long an answer on the control socket may take to leave.
+const ANSWER: Duration = Duration::from_millis(100);
+/// How long tasks that are cut may take to end.
+const CUT: Duration = Duration::from_secs(1);
 /// How long the start waits for the first answers about names.
 const FIRST_NAMES: Duration = Duration::from_secs(2);
 
@@ -60,7 +64,7 @@ pub fn run(paths: Vec<PathBuf>, last_good: bool) -> Ended {
         Err(diagnostics) => return Ended::BadConfig(diagnostics),
     };
     match (data_runtime(&settings), control_runtime()) {
-        (Ok(data), Ok(control)) => start(paths, &texts, settings, &data, &control),
+        (Ok(data), Ok(control)) => start(paths, &texts, settings, data, &control),
         (Err(error), _) | (_, Err(error)) => Ended::Failed(format!("no runtime: {error}")),
     }
 }
@@ -165,43 +169,54 @@ fn start(
     paths: Vec<PathBuf>,
     texts: &[Text],
     settings: Settings,
-    data: &Runtime,
+    data: Runtime,
     control_runtime: &Runtime,
 ) -> Ended {
     let metrics = match Metrics::new(settings.max_series, env!("CARGO_PKG_VERSION")) {
         Ok(metrics) => metrics,
         Err(error) => return Ended::Failed(format!("metrics: {error}")),
     };
-    control_runtime.block_on(async {
+    let ended = control_runtime.block_on(async {
+        let mut signals = match Signals::new() {
+            Ok(signals) => signals,
+            Err(error) => return (None, Ended::Failed(format!("signals: {error}"))),
+        };
         let server = assemble(paths, settings, &metrics, data.handle());
+        // First of all: a second node by mistake must not take clients or write history.
+        if let Err(error) = operators(&server).await {
+            return (None, Ended::Failed(error));
+        }
         if let Err(refused) = server.apply(texts, "start").await {
-            return failed_start(refused);
+            return (Some(server), failed_start(refused));
         }
         let missing = server.resolver.wait_first(FIRST_NAMES).await;
         if !missing.is_empty() {
             log::warn!("no address is known yet for {missing:?}; requests to them get 503");
         }
-        if let Err(error) = operators(&server).await {
-            return Ended::Failed(error);
-        }
         tokio::spawn(watch::run(Arc::clone(&server)));
         let open = server.listeners.lock().slots().count();
         log::info!("ready: {open} listeners, pid {}", std::process::id());
-        match signals::run(&server).await {
-            Ok(Stop::Gracefully) => {
-                if server.listeners.lock().slots().next().is_some() {
-                    tokio::select! {
-                        _ = drain::drain(&server) => {}
-                        () = signals::again() => log::warn!("a second signal: stopping at once"),
-                    }
+        signals.run(&server).await;
+        let told = drain::start(&server);
+        tokio::select! {
+            drained = drain::ended(told) => {
+                if drained.cut == 0 {
+                    log::info!("drained");
                 }
+                // Whoever asked by the control socket is still to be answered.
+                tokio::time::sleep(ANSWER).await;
             }
-            Ok(Stop::Now) => {}
-            Err(error) => return Ended::Failed(format!("signals: {error}")),
+            () = signals.again() => log::warn!("a second signal: stopping at once"),
         }
+        (Some(server), Ended::Drained)
+    });
+    // Requests that are cut leave their record when their tasks are dropped: only then the log ends.
+    data.shutdown_timeout(CUT);
+    let (server, ended) = ended;
+    if let Some(server) = server {
         end(&server);
-        Ended::Drained
-    })
+    }
+    ended
 }
 
 /// A wrong configuration is 78, an address that cannot be bound is 1.
@@ -276,6 +291,7 @@ fn assemble(
         changing: tokio::sync::Mutex::new(()),
         last_reload: Mutex::new(None),
         stop: Notify::new(),
+        drain: Mutex::new(None),
         started: Instant::now(),
         started_at: SystemTime::now(),
         settings: ArcSwap::from_pointee(settings),
@@ -288,8 +304,8 @@ async fn operators(server: &Arc<Server>) -> Result<(), String> {
         control::control(Arc::clone(server), path)
             .map_err(|error| format!("control socket {}: {error}", path.display()))?;
     }
-    if let Some((address, allow)) = &settings.admin {
-        control::admin(Arc::clone(server), address.clone(), allow.clone())
+    if let Some((address, _)) = &settings.admin {
+        control::admin(Arc::clone(server), address.clone())
             .await
             .map_err(|error| format!("admin address {address:?}: {error}"))?;
     }
@@ -298,8 +314,10 @@ async fn operators(server: &Arc<Server>) -> Result<(), String> {
 
 fn end(server: &Arc<Server>) {
     if let Some(path) = &server.settings().control {
-        // A socket file left behind is replaced at the next start.
-        let _ = std::fs::remove_file(path);
+        remove_socket(path);
+    }
+    if let Some((crate::compile::AdminAddress::Unix(path), _)) = &server.settings().admin {
+        remove_socket(path);
     }
     if server.host.flush_logs(Duration::from_secs(2)).is_err() {
         log::error!("a plugin's log could not be written to its end");
@@ -308,6 +326,14 @@ fn end(server: &Arc<Server>) {
         && log.close(Duration::from_secs(5)).is_err()
     {
         log::error!("the access log could not be written to its end");
+    }
+}
+
+/// A socket file left behind is replaced at the next start; anything else is not ours.
+fn remove_socket(path: &Path) {
+    use std::os::unix::fs::FileTypeExt;
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        let _ = std::fs::remove_file(path);
     }
 }
 

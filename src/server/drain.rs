@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 use super::Server;
 use crate::proxy::connection::Node;
 
@@ -23,9 +25,35 @@ pub struct Drained {
     pub cut: u32,
 }
 
+/// Starts the node's one drain, or finds it under way. What comes of it is told by the receiver,
+/// whoever waits and whoever leaves.
+pub fn start(server: &Arc<Server>) -> watch::Receiver<Option<Drained>> {
+    let mut under_way = server.drain.lock();
+    if let Some(known) = &*under_way {
+        return known.clone();
+    }
+    let (done, told) = watch::channel(None);
+    *under_way = Some(told.clone());
+    let server = Arc::clone(server);
+    tokio::spawn(async move {
+        let drained = drain(&server).await;
+        // Nobody may be waiting.
+        let _ = done.send(Some(drained));
+    });
+    told
+}
+
+/// Waits for the end of a drain.
+pub async fn ended(mut told: watch::Receiver<Option<Drained>>) -> Drained {
+    match told.wait_for(Option::is_some).await {
+        Ok(drained) => drained.unwrap_or(Drained { cut: 0 }),
+        Err(_) => Drained { cut: 0 },
+    }
+}
+
 /// Finishes what runs and takes nothing new: health checks fail, then accepting ends after
 /// `lb_grace`, connections end with their requests, and what is left at the deadline is cut.
-pub async fn drain(server: &Arc<Server>) -> Drained {
+async fn drain(server: &Arc<Server>) -> Drained {
     let times = server.settings().drain;
     let until = Instant::now() + times.deadline;
     server.node.draining.store(true, Ordering::SeqCst);

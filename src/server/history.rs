@@ -32,7 +32,7 @@ pub struct Entry {
 }
 
 /// A file of a configuration.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredText {
     /// The name in diagnostics.
     pub name: String,
@@ -81,7 +81,10 @@ impl History {
     pub fn texts(&self, generation: Option<u64>) -> Option<(u64, Vec<Text>)> {
         let entry = match generation {
             Some(number) => self.entries.iter().find(|e| e.generation == number),
-            None => self.entries.iter().rev().nth(1),
+            None => {
+                let newest = self.entries.back()?;
+                self.entries.iter().rev().find(|e| e.files != newest.files)
+            }
         }?;
         Some((entry.generation, texts(entry)))
     }
@@ -101,6 +104,16 @@ impl History {
                 })
                 .collect(),
         };
+        // The same again (a reload to read other files, a restart) is the same entry, renumbered.
+        if self
+            .entries
+            .back()
+            .is_some_and(|newest| newest.files == entry.files)
+            && let Some(newest) = self.entries.pop_back()
+            && let Some(folder) = &self.folder
+        {
+            let _ = std::fs::remove_file(file_of(folder, newest.generation));
+        }
         if let Some(folder) = &self.folder
             && let Err(error) = store(folder, &entry)
         {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,8 +32,26 @@ const OUT_OF_FILES: Duration = Duration::from_millis(100);
 pub enum Bound {
     /// TCP.
     Tcp(std::net::TcpListener),
-    /// Unix.
-    Unix(std::os::unix::net::UnixListener),
+    /// Unix, with its file.
+    Unix(std::os::unix::net::UnixListener, SocketFile),
+}
+
+/// The file of a unix socket: removed again unless it is kept.
+pub struct SocketFile(Option<PathBuf>);
+
+impl SocketFile {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // It is gone already if somebody tidied up.
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 /// Binds an address.
@@ -43,7 +61,9 @@ pub enum Bound {
 pub fn bind(address: &BindAddress) -> io::Result<Bound> {
     match address {
         BindAddress::Tcp(address) => bind_tcp(*address).map(Bound::Tcp),
-        BindAddress::Unix(path) => bind_unix(path).map(Bound::Unix),
+        BindAddress::Unix(path) => {
+            bind_unix(path).map(|socket| Bound::Unix(socket, SocketFile(Some(path.clone()))))
+        }
     }
 }
 
@@ -100,7 +120,7 @@ pub struct Listeners {
     runtime: tokio::runtime::Handle,
     serving: BTreeMap<BindAddress, Serving>,
     /// Addresses that were removed and whose connections still end.
-    leaving: Vec<(Arc<Gate>, watch::Sender<bool>)>,
+    leaving: Vec<Serving>,
 }
 
 impl Listeners {
@@ -128,7 +148,7 @@ impl Listeners {
     /// Connections open, over all addresses, those leaving included.
     pub fn open(&self) -> u32 {
         let now: u32 = self.serving.values().map(|one| one.gate.open()).sum();
-        let leaving: u32 = self.leaving.iter().map(|(gate, _)| gate.open()).sum();
+        let leaving: u32 = self.leaving.iter().map(|one| one.gate.open()).sum();
         now + leaving
     }
 
@@ -141,12 +161,16 @@ impl Listeners {
         let gate = Arc::new(Gate::default());
         let bound_to = match &bound {
             Bound::Tcp(socket) => socket.local_addr().ok(),
-            Bound::Unix(_) => None,
+            Bound::Unix(..) => None,
         };
         let _runtime = self.runtime.enter();
         let socket = match bound {
             Bound::Tcp(socket) => Acceptor::Tcp(TcpListener::from_std(socket)?),
-            Bound::Unix(socket) => Acceptor::Unix(UnixListener::from_std(socket)?),
+            Bound::Unix(socket, file) => {
+                let socket = UnixListener::from_std(socket)?;
+                file.keep();
+                Acceptor::Unix(socket)
+            }
         };
         let accepting = Accepting {
             node: Arc::clone(&self.node),
@@ -175,18 +199,24 @@ impl Listeners {
             if let Some(one) = self.serving.remove(&address) {
                 // The receivers end with their connections.
                 let _ = one.stop.send(true);
-                self.leaving.push((one.gate, one.stop));
+                self.leaving.push(one);
                 if let BindAddress::Unix(path) = &address {
                     let _ = std::fs::remove_file(path);
                 }
             }
         }
-        self.leaving.retain(|(gate, _)| gate.open() > 0);
+        self.leaving.retain(|one| one.gate.open() > 0);
     }
 
     /// Stops accepting everywhere.
     pub fn stop(&mut self) {
         self.retain(&|_| false);
+    }
+
+    /// Slots whose connections still end: nobody else may get them.
+    pub fn leaving_slots(&self) -> impl Iterator<Item = u16> {
+        let open = self.leaving.iter().filter(|one| one.gate.open() > 0);
+        open.map(|one| one.slot)
     }
 
     /// Address and slot of everything served.
@@ -242,7 +272,7 @@ impl Accepting {
         tokio::spawn(serve(Accepted {
             node: Arc::clone(&self.node),
             proxy: Arc::clone(&self.proxy),
-            slot: self.slot,
+            listener: Arc::clone(listener),
             socket,
             peer,
             admitted,

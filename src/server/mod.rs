@@ -58,6 +58,8 @@ pub struct Server {
     pub last_reload: Mutex<Option<LastReload>>,
     /// Told to go down.
     pub stop: Notify,
+    /// The drain, once there is one.
+    pub drain: Mutex<Option<tokio::sync::watch::Receiver<Option<drain::Drained>>>>,
     /// When the process started.
     pub started: Instant,
     /// The same by the wall clock.

@@ -4,7 +4,7 @@
 //! is gone. Up to the publishing nothing that runs has changed; after it nothing can fail.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Place};
 use super::listeners::{Bound, bind};
 use super::world::LiveWorld;
 use super::{LastReload, Server};
-use crate::compile::{Binding, Compiled, Settings, codes, compile};
+use crate::compile::{Binding, Compiled, Settings, Slots, codes, compile};
 use crate::config::load::{Loaded, Text, read, read_texts};
 use crate::snapshot::listener::BindAddress;
 use crate::telemetry::access_log::{AccessLog, AccessLogOptions, Output};
@@ -69,6 +69,12 @@ impl Server {
     }
 
     fn change(&self, loaded: &Loaded, why: &'static str) -> Result<Reloaded, Refused> {
+        if self.node.is_draining() {
+            let mut diagnostics = Diagnostics::new();
+            let message = "the node is draining and takes no new configuration";
+            diagnostics.error(codes::DRAINING, &self.place(), message);
+            return Err(Refused(diagnostics));
+        }
         let result = self.put(loaded, why);
         let now = clock::unix_ms() / 1000;
         self.node
@@ -104,8 +110,14 @@ impl Server {
             return Err(Refused(diagnostics));
         };
         let before = self.settings();
-        in_place(&before, &compiled.settings, &mut diagnostics);
+        in_place(&before, &compiled.settings, &self.place(), &mut diagnostics);
+        if diagnostics.has_errors() {
+            return Err(Refused(diagnostics));
+        }
         let bound = self.bind(&compiled.bindings, &mut diagnostics);
+        if diagnostics.has_errors() {
+            return Err(Refused(diagnostics));
+        }
         let log = open_log(&before, &compiled.settings, self, &mut diagnostics);
         if diagnostics.has_errors() {
             return Err(Refused(diagnostics));
@@ -122,13 +134,21 @@ impl Server {
         })
     }
 
+    /// The configuration as a whole, for mistakes that no single line makes.
+    fn place(&self) -> Place {
+        let path = self.paths.first().map(|path| path.display().to_string());
+        Place::file(path.unwrap_or_default())
+    }
+
     fn world(&self) -> LiveWorld {
-        let slots: BTreeMap<BindAddress, u16> = self
-            .listeners
-            .lock()
-            .slots()
-            .map(|(address, slot, _)| (address.clone(), slot))
-            .collect();
+        let slots = {
+            let listeners = self.listeners.lock();
+            let serving = listeners.slots();
+            Slots::new(
+                serving.map(|(address, slot, _)| (address.clone(), slot)),
+                listeners.leaving_slots(),
+            )
+        };
         LiveWorld {
             state: Arc::clone(&self.state),
             resolver: Arc::clone(&self.resolver),
@@ -250,7 +270,7 @@ pub fn texts_of(loaded: &Loaded) -> Vec<Text> {
 }
 
 /// What cannot change in a running process.
-fn in_place(before: &Settings, after: &Settings, diagnostics: &mut Diagnostics) {
+fn in_place(before: &Settings, after: &Settings, place: &Place, diagnostics: &mut Diagnostics) {
     let fixed = [
         ("server.threads", before.threads == after.threads),
         ("server.control", before.control == after.control),
@@ -266,7 +286,7 @@ fn in_place(before: &Settings, after: &Settings, diagnostics: &mut Diagnostics) 
             let message =
                 format!("{word} needs farmgate upgrade: it cannot change in a running process");
             diagnostics.push(
-                Diagnostic::error(codes::NEEDS_UPGRADE, &Place::none(), message)
+                Diagnostic::error(codes::NEEDS_UPGRADE, place, message)
                     .with_help("put the old value back to reload the rest, or restart the node"),
             );
         }
@@ -297,7 +317,7 @@ fn open_log(
         Ok(log) => LogChange::Set(Some(Arc::new(log))),
         Err(error) => {
             let message = format!("the access log cannot be opened: {error}");
-            diagnostics.error(codes::LOG_OPEN, &Place::none(), message);
+            diagnostics.error(codes::LOG_OPEN, &server.place(), message);
             LogChange::Keep
         }
     }

@@ -3,64 +3,77 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Server;
 
-/// How an exit was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// Finish what runs first.
-    Gracefully,
-    /// At once.
-    Now,
+/// The signals a node listens to. Made first of all: an unhandled SIGHUP would kill the process.
+pub struct Signals {
+    hup: Signal,
+    usr1: Signal,
+    term: Signal,
+    int: Signal,
 }
 
-/// Handles signals until one asks to stop.
-///
-/// # Errors
-/// The handlers cannot be installed.
-pub async fn run(server: &Arc<Server>) -> std::io::Result<Stop> {
-    let mut hup = signal(SignalKind::hangup())?;
-    let mut usr1 = signal(SignalKind::user_defined1())?;
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
-    loop {
-        tokio::select! {
-            _ = hup.recv() => {
-                // The result is in the log, the metrics and `status`.
-                let _ = server.reload().await;
+impl Signals {
+    /// Installs the handlers.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            hup: signal(SignalKind::hangup())?,
+            usr1: signal(SignalKind::user_defined1())?,
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Handles signals until one, or an operator, asks to stop.
+    pub async fn run(&mut self, server: &Arc<Server>) {
+        loop {
+            tokio::select! {
+                _ = self.hup.recv() => {
+                    // The result is in the log, the metrics and `status`.
+                    let _ = server.reload().await;
+                }
+                _ = self.usr1.recv() => {
+                    if let Err(why) = reopen_logs(server) {
+                        log::error!("{why}");
+                    }
+                }
+                _ = self.term.recv() => return,
+                _ = self.int.recv() => return,
+                () = server.stop.notified() => return,
             }
-            _ = usr1.recv() => reopen_logs(server),
-            _ = term.recv() => return Ok(Stop::Gracefully),
-            _ = int.recv() => return Ok(Stop::Gracefully),
-            () = server.stop.notified() => return Ok(Stop::Gracefully),
+        }
+    }
+
+    /// Waits for a further request to stop.
+    pub async fn again(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
         }
     }
 }
 
-/// Waits for a second request to stop.
-pub async fn again() {
-    let (Ok(mut term), Ok(mut int)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-}
-
 /// Opens log files again, after they were moved away.
-pub fn reopen_logs(server: &Server) {
+///
+/// # Errors
+/// One could not be opened; the old one stays in use.
+pub fn reopen_logs(server: &Server) -> Result<(), String> {
+    let mut wrong = Vec::new();
     if let Some(log) = &*server.node.access_log.load()
         && let Err(error) = log.reopen(Duration::from_secs(2))
     {
-        log::error!("the access log could not be reopened: {error}");
+        wrong.push(format!("the access log could not be reopened: {error}"));
     }
     if let Err(error) = server.host.reopen_logs(Duration::from_secs(2)) {
-        log::error!("a plugin's log could not be reopened: {error}");
+        wrong.push(format!("a plugin's log could not be reopened: {error}"));
     }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(wrong.join("; "))
 }

@@ -102,6 +102,9 @@ pub fn unready(server: &Server) -> Vec<String> {
         reasons.push("draining".to_owned());
     }
     let snapshot = server.node.current.load();
+    if snapshot.generation == 0 {
+        reasons.push("starting".to_owned());
+    }
     let listeners = server.listeners.lock();
     for listener in snapshot.listeners.iter().flatten() {
         if !listeners.holds(&listener.address) {

@@ -1,14 +1,13 @@
 //! The running node, as the compiler needs it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use farmgate_plugin_api::Services;
 
 use super::services::{Host, UpstreamSource};
-use crate::compile::World;
+use crate::compile::{Slots, World};
 use crate::proxy::connection::Node;
 use crate::snapshot::UpstreamPlan;
 use crate::snapshot::listener::BindAddress;
@@ -28,8 +27,8 @@ pub struct LiveWorld {
     pub metrics: Arc<Metrics>,
     /// Plugin services.
     pub host: Arc<Host>,
-    /// Slots taken, by address.
-    pub slots: RefCell<BTreeMap<BindAddress, u16>>,
+    /// Slots taken.
+    pub slots: RefCell<Slots>,
     /// The number of the snapshot to be made.
     pub generation: u64,
 }
@@ -61,7 +60,7 @@ impl World for LiveWorld {
     }
 
     fn slot(&self, address: &BindAddress) -> u16 {
-        crate::compile::slot(&mut self.slots.borrow_mut(), address)
+        self.slots.borrow_mut().of(address)
     }
 
     fn generation(&self) -> u64 {

@@ -190,6 +190,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     (config_codes::TABLE_TWICE, "several"),
     (compile_codes::BIND_FAILED, "reload: needs a running node"),
     (compile_codes::NEEDS_UPGRADE, "reload: needs a running node"),
+    (compile_codes::DRAINING, "admin: needs a draining node"),
     (compile_codes::LOG_OPEN, "admin: needs a running node"),
     (compile_codes::ROUTE_TOO_MANY, "several"),
     (compile_codes::ROUTE_COSTLY, "several"),

@@ -159,11 +159,16 @@ fn listener(snapshot: &Snapshot, question: &Question) -> Result<Arc<Listener>, S
     let mut all = snapshot.listeners.iter().flatten();
     let found = match &question.listener {
         Some(name) => all.find(|listener| *listener.name == **name),
-        // This build terminates no TLS: a proxy before us does, so https finds the first as well.
+        // This build terminates no TLS, so no listener's scheme is https.
+        None if question.tls => None,
         None => all.next(),
     };
     found.cloned().ok_or_else(|| match &question.listener {
         Some(name) => format!("no listener is named {name:?}"),
+        None if question.tls => {
+            "no listener serves https; name one with --listener if a proxy before it ends TLS"
+                .to_owned()
+        }
         None => "there is no listener".to_owned(),
     })
 }

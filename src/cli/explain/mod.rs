@@ -57,23 +57,23 @@ pub(super) fn explain(args: &ExplainArgs) -> u8 {
     let question = match question(args) {
         Ok(question) => question,
         Err(why) => {
-            eprintln!("farmgate: {why}");
+            err!("farmgate: {why}");
             return exit::USAGE;
         }
     };
     let (compiled, diagnostics) = compile_dry(&args.config);
     let Some((_, compiled)) = compiled else {
         for diagnostic in diagnostics.iter() {
-            eprintln!("{diagnostic}");
+            err!("{diagnostic}");
         }
         return exit::CONFIG;
     };
     match decide(&compiled.snapshot, &question) {
         Ok(decision) => {
             if args.node.json {
-                println!("{decision}");
+                out!("{decision}");
             } else {
-                println!("{}", render(&decision));
+                out!("{}", render(&decision));
             }
             if decision["route"].is_null() && decision["reply"].is_null() {
                 exit::FAILED
@@ -82,7 +82,7 @@ pub(super) fn explain(args: &ExplainArgs) -> u8 {
             }
         }
         Err(why) => {
-            eprintln!("farmgate: {why}");
+            err!("farmgate: {why}");
             exit::FAILED
         }
     }

@@ -35,8 +35,6 @@ pub(super) fn check(config: &Config, diagnostics: &mut Diagnostics) {
     check.value("keep", &telemetry.explain.keep, 0..=10_000_000);
     if let Some(log) = &telemetry.access_log {
         check.count("request_headers", &log.request_headers, 32);
-        check.count("response_headers", &log.response_headers, 32);
-        check.count("redact", &log.redact, 64);
     }
     check.shared(&config.defaults.retry, &config.defaults.timeouts);
     config.listeners.iter().for_each(|l| check.listener(l));

@@ -34,14 +34,6 @@ pub struct AccessLogConfig {
     #[serde(default)]
     #[schemars(with = "Vec<String>", length(max = 32))]
     pub request_headers: Vec<Located<String>>,
-    /// Response headers to log besides the fixed fields. Credential headers stay redacted.
-    #[serde(default)]
-    #[schemars(with = "Vec<String>", length(max = 32))]
-    pub response_headers: Vec<Located<String>>,
-    /// More header and query names whose values are never written, besides the built-in ones.
-    #[serde(default)]
-    #[schemars(with = "Vec<String>", length(max = 64))]
-    pub redact: Vec<Located<String>>,
 }
 
 /// Form of a log line.

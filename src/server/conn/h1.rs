@@ -38,9 +38,7 @@ enum Waited {
 
 pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, first: Instant) {
     let control = Control::new(serving.connection.opened);
-    let Some(listener) = serving.listener() else {
-        return;
-    };
+    let listener = Arc::clone(&serving.accepted_on);
     let min_rate = listener
         .min_body_rate
         .map(|bytes_per_second| MinRate { bytes_per_second });
@@ -53,9 +51,7 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
     let mut idle = Idle::Until(first);
     let mut stopping = std::pin::pin!(Stopping::new(&serving));
     loop {
-        let Some(listener) = serving.listener() else {
-            return;
-        };
+        let listener = serving.listener(&serving.node.current.load());
         let mut head = Head::default();
         let waited = wait(&mut stream, &listener, &mut head, idle, stopping.as_mut()).await;
         let length = match waited {
@@ -72,9 +68,7 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
             }
         };
         let snapshot = serving.node.current.load();
-        let Some(listener) = snapshot.listener(serving.slot).cloned() else {
-            return;
-        };
+        let listener = serving.listener(&snapshot);
         let earlier = serving.connection.requests.fetch_add(1, Ordering::Relaxed);
         if earlier > 0 {
             listener.metrics.keepalive_requests.inc();
@@ -132,13 +126,6 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
             return;
         }
         idle = Idle::For(keepalive);
-    }
-}
-
-impl Serving {
-    /// The listener as it is configured now.
-    pub(super) fn listener(&self) -> Option<Arc<Listener>> {
-        self.node.current.load().listener(self.slot).cloned()
     }
 }
 

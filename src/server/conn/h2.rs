@@ -33,9 +33,7 @@ const LOCAL_RESETS: usize = 256;
 const MALFORMED: u32 = 32;
 
 pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut) {
-    let Some(listener) = serving.listener() else {
-        return;
-    };
+    let listener = Arc::clone(&serving.accepted_on);
     let control = Control::new(Instant::now());
     control.set_request(u64::MAX, listener.timeouts.body_idle, None);
     let mut stream = Box::new(ClientStream::new(socket, inbox, control, None));
@@ -149,9 +147,7 @@ async fn idle(active: &Active, keepalive: Duration) {
 
 fn spawn(serving: &Serving, session: HttpSession, active: &Arc<Active>) {
     let snapshot = serving.node.current.load();
-    let Some(listener) = snapshot.listener(serving.slot).cloned() else {
-        return;
-    };
+    let listener = serving.listener(&snapshot);
     if serving.connection.requests.fetch_add(1, Ordering::Relaxed) > 0 {
         listener.metrics.keepalive_requests.inc();
     }

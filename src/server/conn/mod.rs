@@ -20,7 +20,7 @@ use super::socket::Socket;
 use super::stream::INBOX_BYTES;
 use crate::proxy::connection::{Connection, Node};
 use crate::proxy::pingora::Proxy;
-use crate::snapshot::{Listener, ProxyProtocol};
+use crate::snapshot::{Listener, ProxyProtocol, Snapshot};
 use crate::telemetry::Reason;
 
 /// The HTTP/2 connection preface (RFC 9113 section 3.4).
@@ -32,8 +32,8 @@ pub struct Accepted {
     pub node: Arc<Node>,
     /// The engine.
     pub proxy: Arc<Proxy>,
-    /// The listener's slot.
-    pub slot: u16,
+    /// The listener as it was when the connection was accepted.
+    pub listener: Arc<Listener>,
     /// The socket.
     pub socket: Socket,
     /// The peer; none on unix sockets.
@@ -46,15 +46,7 @@ pub struct Accepted {
 
 /// Serves a connection to its end.
 pub async fn serve(accepted: Accepted) {
-    let Some(listener) = accepted
-        .node
-        .current
-        .load()
-        .listener(accepted.slot)
-        .cloned()
-    else {
-        return;
-    };
+    let listener = Arc::clone(&accepted.listener);
     let _open = listener.metrics.connections_open.enter();
     if let Err(reason) = begin(accepted, &listener).await {
         listener.metrics.connection_rejected(reason);
@@ -65,7 +57,7 @@ async fn begin(accepted: Accepted, listener: &Arc<Listener>) -> Result<(), Reaso
     let Accepted {
         node,
         proxy,
-        slot,
+        listener: _,
         mut socket,
         peer,
         mut admitted,
@@ -110,7 +102,7 @@ async fn begin(accepted: Accepted, listener: &Arc<Listener>) -> Result<(), Reaso
     let serving = Serving {
         node,
         proxy,
-        slot,
+        accepted_on: Arc::clone(listener),
         connection,
         shutdown,
         _admitted: admitted,
@@ -127,8 +119,20 @@ async fn begin(accepted: Accepted, listener: &Arc<Listener>) -> Result<(), Reaso
 struct Serving {
     node: Arc<Node>,
     proxy: Arc<Proxy>,
-    slot: u16,
+    accepted_on: Arc<Listener>,
     connection: Arc<Connection>,
     shutdown: watch::Receiver<bool>,
     _admitted: Admitted,
+}
+
+impl Serving {
+    /// The listener as it is configured now; when its address is no longer configured, as it was when
+    /// the connection was accepted: a connection never comes under the rules of another listener.
+    fn listener(&self, snapshot: &Snapshot) -> Arc<Listener> {
+        let first = &self.accepted_on;
+        match snapshot.listener(first.slot) {
+            Some(now) if now.address == first.address => Arc::clone(now),
+            _ => Arc::clone(first),
+        }
+    }
 }

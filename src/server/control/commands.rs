@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use http::Method;
 use http_body_util::{BodyExt, Limited};
@@ -42,10 +41,10 @@ pub(super) async fn answer(server: &Arc<Server>, request: http::Request<Incoming
         (&Method::POST, "reload", "") => changed(server.reload().await),
         (&Method::POST, "rollback", "") => rollback(server, &body).await,
         (&Method::POST, "drain", "") => going_down(server, &body).await,
-        (&Method::POST, "reopen-logs", "") => {
-            signals::reopen_logs(server);
-            reply(200, &json!({ "reopened": true }))
-        }
+        (&Method::POST, "reopen-logs", "") => match signals::reopen_logs(server) {
+            Ok(()) => reply(200, &json!({ "reopened": true })),
+            Err(why) => refused(409, &why),
+        },
         (&Method::POST, "endpoint", "") => endpoint(server, &body),
         (&Method::POST, "plugin", "") => plugin(server, &body),
         (_, name, _) if LATER.contains(&name) => {
@@ -144,17 +143,13 @@ async fn going_down(server: &Arc<Server>, body: &[u8]) -> Answer {
         Ok(wanted) => wanted,
         Err(answer) => return *answer,
     };
+    let told = drain::start(server);
+    // The process ends after its drain, whoever stays to hear of it.
+    server.stop.notify_one();
     if !wanted.wait {
-        server.stop.notify_one();
         return reply(200, &json!({ "draining": true }));
     }
-    let drained = drain::drain(server).await;
-    let server = Arc::clone(server);
-    // The answer leaves before the process does.
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        server.stop.notify_one();
-    });
+    let drained = drain::ended(told).await;
     reply(200, &json!({ "drained": true, "cut": drained.cut }))
 }
 

@@ -9,7 +9,7 @@ mod commands;
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,7 +73,7 @@ pub fn control(server: Arc<Server>, path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The address cannot be bound.
-pub async fn admin(server: Arc<Server>, address: AdminAddress, allow: Vec<Cidr>) -> io::Result<()> {
+pub async fn admin(server: Arc<Server>, address: AdminAddress) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     match address {
         AdminAddress::Tcp(address) => {
@@ -84,7 +84,10 @@ pub async fn admin(server: Arc<Server>, address: AdminAddress, allow: Vec<Cidr>)
                         tokio::time::sleep(Duration::from_millis(100)).await;
                         continue;
                     };
-                    if !may_read(peer.ip(), &allow) {
+                    // The list in force now: a reload may have changed it.
+                    let settings = server.settings();
+                    let allow = settings.admin.as_ref().map_or(&[][..], |(_, allow)| allow);
+                    if !may_read(peer.ip(), allow) {
                         continue;
                     }
                     let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -160,7 +163,13 @@ fn bind_private(path: &Path) -> io::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    if std::fs::symlink_metadata(path).is_ok() {
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "a file that is no socket stands there",
+            ));
+        }
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(io::Error::new(
                 io::ErrorKind::AddrInUse,
@@ -170,8 +179,7 @@ fn bind_private(path: &Path) -> io::Result<UnixListener> {
         std::fs::remove_file(path)?;
     }
     // The mode is set before anybody can connect: bound under another name, then renamed.
-    let half = path.with_extension("half");
-    let _ = std::fs::remove_file(&half);
+    let half = path.with_extension(format!("{}.half", std::process::id()));
     let listener = std::os::unix::net::UnixListener::bind(&half)?;
     std::fs::set_permissions(&half, std::fs::Permissions::from_mode(0o600))?;
     std::fs::rename(&half, path)?;
