@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use farmgate::cli::explain::decision::{Question, explain};
+use farmgate::server::explain::{Question, explain};
 use farmgate::compile::world::DryWorld;
 use farmgate::compile::{Compiled, compile};
 use farmgate::config::load::load;

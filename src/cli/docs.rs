@@ -85,7 +85,8 @@ fn words() -> String {
         };
         let _ = write!(
             out,
-            "\n## {name}\n\n{}\n\n| word | meaning | default |\n|---|---|---|\n",
+            "\n## {}\n\n{}\n\n| word | meaning | default |\n|---|---|---|\n",
+            table_name(name),
             def["description"].as_str().unwrap_or_default()
         );
         for (word, property) in properties {
@@ -102,4 +103,16 @@ fn words() -> String {
         }
     }
     out
+}
+
+/// `access_log` of `AccessLogConfig`.
+fn table_name(of_type: &str) -> String {
+    let mut name = String::new();
+    for letter in of_type.trim_end_matches("Config").chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
 }

@@ -19,7 +19,7 @@ macro_rules! err {
 mod check;
 mod client;
 mod docs;
-pub mod explain;
+mod explain;
 mod operate;
 pub mod origin;
 mod run;

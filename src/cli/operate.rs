@@ -79,7 +79,7 @@ pub(super) fn history(node: &NodeArgs) -> u8 {
             let at = entry["at"].as_u64().unwrap_or_default();
             lines.push(format!(
                 "{:>6}  {}  {}{}",
-                entry["generation"],
+                entry["generation"].as_u64().unwrap_or_default(),
                 crate::telemetry::clock::rfc3339(at * 1000),
                 entry["why"].as_str().unwrap_or_default(),
                 if entry["current"] == true {

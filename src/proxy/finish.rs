@@ -151,10 +151,11 @@ fn record(cx: &Ctx, headers: &dyn Headers, total_ns: u64) -> AccessRecord {
     record.client = Some(cx.client);
     record.attempt = if cx.asked { cx.attempts.number() } else { 0 };
     record.timings = Timings {
+        // An attempt never waits for a place in this build.
+        queue_ns: cx.asked.then_some(0),
         connect_ns: cx.times.connect.map(nanos),
         first_byte_ns: cx.times.first_byte.map(nanos),
         total_ns,
-        ..Timings::default()
     };
     record.set(Text::RequestId, cx.id.as_str());
     record.set(Text::Listener, &*cx.start.listener.name);

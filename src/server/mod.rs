@@ -4,6 +4,7 @@ pub mod bootstrap;
 pub mod conn;
 pub mod control;
 pub mod drain;
+pub mod explain;
 pub mod gate;
 pub mod history;
 pub mod limits;

@@ -174,8 +174,8 @@ reasons! {
     ConnectFailed "upstream_connect_failed" Upstream Connect 502 "destination_unavailable" BeforeBytes "The connection to the endpoint failed in another way (unreachable, no local port).";
     UpstreamTlsFailed "upstream_tls_failed" Upstream Connect 502 "tls_protocol_error" BeforeBytes "The TLS handshake with the endpoint failed.";
     UpstreamCertificateInvalid "upstream_certificate_invalid" Upstream Connect 502 "tls_certificate_error" BeforeBytes "The endpoint's certificate could not be verified.";
-    UpstreamWriteTimeout "upstream_write_timeout" Upstream Send 504 "connection_write_timeout" Idempotent "The endpoint took no byte of the request for `timeouts.write`.";
-    FirstByteTimeout "upstream_first_byte_timeout" Upstream FirstByte 504 "http_response_timeout" Idempotent "No head of a response came within `timeouts.first_byte`.";
+    UpstreamWriteTimeout "upstream_write_timeout" Upstream Send 504 "connection_write_timeout" Never "The endpoint took no byte of the request for `timeouts.write`.";
+    FirstByteTimeout "upstream_first_byte_timeout" Upstream FirstByte 504 "http_response_timeout" Idempotent "No head of a response came within `timeouts.first_byte`, or within `retry.per_try`, which alone is followed by another try.";
     UpstreamReset "upstream_reset" Upstream FirstByte 502 "connection_terminated" Idempotent "The endpoint reset the connection or the stream before its response.";
     UpstreamClosed "upstream_closed" Upstream FirstByte 502 "connection_terminated" Idempotent "The endpoint closed the connection before its response.";
     RefusedStream "upstream_refused_stream" Upstream FirstByte 502 "connection_terminated" Idempotent "The endpoint refused the HTTP/2 stream or said GOAWAY before it (RFC 9113 section 8.7).";

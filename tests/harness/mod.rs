@@ -42,6 +42,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
             return found;
         }
         assert!(Instant::now() < end, "waited {SOON:?} for {what}");
+        // tidy: waits for a condition
         tokio::time::sleep(TICK).await;
     }
 }

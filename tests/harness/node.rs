@@ -196,6 +196,7 @@ impl Node {
                 }
             }
             assert!(Instant::now() < end, "never ready:\n{}", self.errors());
+            // tidy: waits for a condition
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -215,6 +216,7 @@ impl Node {
                 return code;
             }
             assert!(Instant::now() < end, "never ended:\n{}", self.errors());
+            // tidy: waits for a condition
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

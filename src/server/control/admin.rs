@@ -1,5 +1,7 @@
 //! The admin address: read-only.
 
+use std::sync::atomic::Ordering;
+
 use hyper::body::Incoming;
 use serde_json::json;
 
@@ -44,11 +46,16 @@ pub(super) fn answer(server: &Server, request: &http::Request<Incoming>) -> Answ
 
 /// Gauges that are read off the node's state when somebody looks.
 fn refresh(server: &Server) {
-    for plan in server.node.current.load().upstreams.values() {
+    let snapshot = server.node.current.load();
+    for plan in snapshot.upstreams.values() {
         for endpoint in plan.upstream.set().endpoints() {
-            plan.endpoint_metrics(endpoint)
-                .in_flight
-                .set(i64::from(endpoint.state.in_flight()));
+            let metrics = plan.endpoint_metrics(endpoint);
+            metrics.in_flight.set(i64::from(endpoint.state.in_flight()));
+            metrics.drained.set(i64::from(endpoint.state.is_drained()));
         }
+    }
+    for instance in snapshot.plugins.values() {
+        let on = instance.on.load(Ordering::Relaxed);
+        instance.series.off.set(i64::from(!on));
     }
 }

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::explain::again;
 use super::super::reload::{Refused, Reloaded};
 use super::super::status::status;
 use super::super::{Server, drain, signals};
@@ -103,10 +104,27 @@ fn explain(server: &Server, id: &str) -> Answer {
         Some(record) => {
             let mut text = Vec::new();
             write_json(&record, &mut Rfc3339::default(), &mut text);
-            match serde_json::from_slice::<Value>(&text) {
-                Ok(record) => reply(200, &json!({ "request": record })),
-                Err(error) => refused(500, &error.to_string()),
-            }
+            let told = match serde_json::from_slice::<Value>(&text) {
+                Ok(told) => told,
+                Err(error) => return refused(500, &error.to_string()),
+            };
+            let snapshot = server.node.current.load();
+            let (decision, note) = if snapshot.generation == record.generation {
+                let decision = again(&snapshot, &record).unwrap_or_default();
+                (
+                    decision,
+                    "header fields, cookies and secrets of the query are not kept: why other routes lost is judged without them",
+                )
+            } else {
+                (
+                    Value::Null,
+                    "the configuration has changed since: only the record is left",
+                )
+            };
+            reply(
+                200,
+                &json!({ "request": told, "decision": decision, "note": note }),
+            )
         }
         None => refused(404, "no request with this id is kept"),
     }

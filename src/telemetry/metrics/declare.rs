@@ -97,9 +97,11 @@ declare! {
     UPSTREAM_REQUESTS_IN_FLIGHT Gauge "farmgate_upstream_requests_in_flight" "requests" ["upstream" "endpoint"] "Attempts an endpoint is working on.";
     UPSTREAM_RETRIES Counter "farmgate_upstream_retries_total" "requests" ["upstream"] over "reason" (Reason::TOKENS), "Further attempts, by why the one before failed.";
     UPSTREAM_ENDPOINT_ERRORS Counter "farmgate_upstream_endpoint_errors_total" "requests" ["upstream" "endpoint"] over "reason" (Reason::TOKENS), "Failed attempts of an endpoint.";
+    UPSTREAM_ENDPOINT_DRAINED Gauge "farmgate_upstream_endpoint_drained" "0 or 1" ["upstream" "endpoint"] "1 while an operator keeps new requests from the endpoint.";
     PLUGIN_SECONDS Histogram "farmgate_plugin_seconds" "seconds" ["plugin" "phase"] "Time a plugin took in a phase, its waiting included.";
     PLUGIN_ERRORS_TOTAL Counter "farmgate_plugin_errors_total" "errors" ["plugin"] over "kind" PLUGIN_ERRORS, "Errors and panics of a plugin.";
     PLUGIN_REPLIES Counter "farmgate_plugin_replies_total" "requests" ["plugin"] "Requests that a plugin answered itself.";
+    PLUGIN_OFF Gauge "farmgate_plugin_off" "0 or 1" ["plugin"] "1 while an operator has the plugin switched off.";
     CONFIG_GENERATION Gauge "farmgate_config_generation" "generation" [] "Number of the configuration in use.";
     CONFIG_GENERATIONS_ALIVE Gauge "farmgate_config_generations_alive" "generations" [] "Configurations that a request or a stream still uses.";
     CONFIG_RELOADS Counter "farmgate_config_reloads_total" "reloads" [] over "result" RESULTS, "Reloads, by result.";

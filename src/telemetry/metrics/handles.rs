@@ -66,6 +66,8 @@ pub struct UpstreamMetrics {
 pub struct EndpointMetrics {
     /// Attempts in work.
     pub in_flight: Gauge,
+    /// 1 while an operator keeps new requests away.
+    pub drained: Gauge,
     /// Failed attempts; count with `failed`.
     pub errors: Group,
 }
@@ -77,6 +79,8 @@ pub struct PluginSeries {
     pub errors: Group,
     /// Requests it answered itself.
     pub replies: Counter,
+    /// 1 while an operator has it switched off.
+    pub off: Gauge,
 }
 
 /// What the reload keeps up to date.

@@ -60,6 +60,8 @@ pub struct Metrics {
     upstream_connections_opened: Counters,
     upstream_requests: Groups,
     upstream_requests_in_flight: Gauges,
+    upstream_endpoint_drained: Gauges,
+    plugin_off: Gauges,
     upstream_retries: Groups,
     upstream_endpoint_errors: Groups,
     plugin_seconds: Histograms,
@@ -122,6 +124,8 @@ impl Metrics {
             upstream_connections_opened: counters(&declare::UPSTREAM_CONNECTIONS_OPENED)?,
             upstream_requests: groups(&declare::UPSTREAM_REQUESTS)?,
             upstream_requests_in_flight: gauges(&declare::UPSTREAM_REQUESTS_IN_FLIGHT)?,
+            upstream_endpoint_drained: gauges(&declare::UPSTREAM_ENDPOINT_DRAINED)?,
+            plugin_off: gauges(&declare::PLUGIN_OFF)?,
             upstream_retries: groups(&declare::UPSTREAM_RETRIES)?,
             upstream_endpoint_errors: groups(&declare::UPSTREAM_ENDPOINT_ERRORS)?,
             plugin_seconds: histograms(&declare::PLUGIN_SECONDS)?,
@@ -189,6 +193,7 @@ impl Metrics {
     pub fn endpoint(&self, upstream: &str, endpoint: &str) -> EndpointMetrics {
         EndpointMetrics {
             in_flight: self.upstream_requests_in_flight.get(&[upstream, endpoint]),
+            drained: self.upstream_endpoint_drained.get(&[upstream, endpoint]),
             errors: self.upstream_endpoint_errors.get(&[upstream, endpoint]),
         }
     }
@@ -198,6 +203,7 @@ impl Metrics {
         PluginSeries {
             errors: self.plugin_errors.get(&[plugin]),
             replies: self.plugin_replies.get(&[plugin]),
+            off: self.plugin_off.get(&[plugin]),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::protocol::uri::{NormalisedUri, normalise, normalise_host};
 use crate::proxy::{fields, pipeline};
 use crate::snapshot::router::{Captures, Outcome};
 use crate::snapshot::{Body, Chain, Listener, Route, Snapshot, Target};
+use crate::telemetry::access_log::{AccessRecord, Text};
 
 /// A request to be explained.
 #[derive(Clone, Debug)]
@@ -304,4 +305,60 @@ pub fn render(decision: &Value) -> String {
         );
     }
     out.trim_end().to_owned()
+}
+
+/// The decision for a request that was served, out of its record. The snapshot must be the one that
+/// served it.
+pub fn again(snapshot: &Snapshot, record: &AccessRecord) -> Result<Value, String> {
+    let text = |field| String::from_utf8_lossy(record.get(field)).into_owned();
+    let mut headers = HeaderMap::new();
+    if let Ok(host) = HeaderValue::from_bytes(record.get(Text::Host)) {
+        headers.insert(header::HOST, host);
+    }
+    let method = Method::from_bytes(record.get(Text::Method)).map_err(|error| error.to_string())?;
+    let question = Question {
+        tls: false,
+        listener: Some(text(Text::Listener)),
+        method,
+        target: text(Text::Path),
+        headers,
+        client: record.client.unwrap_or(IpAddr::from([127, 0, 0, 1])),
+    };
+    let mut decision = explain(snapshot, &question)?;
+    // What the record knows for certain stands above what is found without the header fields.
+    let route = text(Text::Route);
+    let found = decision["route"].as_str().unwrap_or_default() == route;
+    if !found {
+        let served = snapshot.routes.iter().find(|one| *one.name == *route);
+        let listener = snapshot.listeners.iter().flatten();
+        let listener = listener
+            .clone()
+            .find(|one| *one.name == *text(Text::Listener));
+        if let Some(listener) = listener {
+            decision["plugins"] = phase_names(listener, served);
+        }
+        decision["route"] = json!(route);
+    }
+    if !record.get(Text::Upstream).is_empty() {
+        decision["upstream"] = json!(text(Text::Upstream));
+    }
+    Ok(decision)
+}
+
+/// The filters of each phase by name, without judging their conditions.
+fn phase_names(listener: &Listener, route: Option<&Arc<Route>>) -> Value {
+    let mut out = serde_json::Map::new();
+    for (phase, name) in Phases::ALL {
+        let chains = [Some(&listener.chain), route.map(|route| &route.chain)];
+        let filters: Vec<Value> = chains
+            .into_iter()
+            .flatten()
+            .flat_map(|chain| chain.phase(phase))
+            .map(|link| json!({ "plugin": *link.instance.name, "kind": link.instance.kind }))
+            .collect();
+        if !filters.is_empty() {
+            out.insert(name.to_owned(), filters.into());
+        }
+    }
+    out.into()
 }

@@ -1,7 +1,5 @@
 //! `explain`: why a request gets what it gets.
 
-pub mod decision;
-
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -12,7 +10,7 @@ use serde_json::Value;
 use super::check::compile_dry;
 use super::client::{conclude, send};
 use super::{NodeArgs, exit};
-use decision::{Question, explain as decide, render};
+use crate::server::explain::{Question, explain as decide, render};
 
 /// Words of `explain`.
 #[derive(Args, Clone)]
@@ -48,6 +46,12 @@ pub(super) fn explain(args: &ExplainArgs) -> u8 {
                 for (key, value) in body["request"].as_object().into_iter().flatten() {
                     let text = value.as_str().map_or(value.to_string(), str::to_owned);
                     lines.push(format!("{key:<14} {text}"));
+                }
+                if !body["decision"].is_null() {
+                    lines.push(format!("\n{}", render(&body["decision"])));
+                }
+                if let Some(note) = body["note"].as_str() {
+                    lines.push(format!("note: {note}"));
                 }
                 lines.join("\n")
             }),
