@@ -8,10 +8,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use farmgate::server::explain::{Question, explain};
 use farmgate::compile::world::DryWorld;
 use farmgate::compile::{Compiled, compile};
 use farmgate::config::load::load;
+use farmgate::server::explain::{Question, explain};
 use farmgate_plugin_api::decode::Diagnostics;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 

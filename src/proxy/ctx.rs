@@ -85,6 +85,8 @@ pub struct Ctx {
     pub replay: Option<Bytes>,
     /// The whole body is in `replay`.
     pub replay_complete: bool,
+    /// How much of the body was read when `replay` was made: what came later cannot be sent again.
+    pub replay_read: u64,
     /// The upstream in charge.
     pub upstream: Option<Arc<UpstreamPlan>>,
     /// Times towards it: the route's, else the upstream's.
@@ -164,6 +166,7 @@ impl Ctx {
             body: None,
             replay: None,
             replay_complete: false,
+            replay_read: 0,
             upstream: None,
             upstream_timeouts: None,
             sticky_cookie: None,
@@ -238,6 +241,14 @@ impl Ctx {
             .unwrap_or(self.start.listener.timeouts.request)
     }
 
+    /// The longest pause inside a body in force.
+    pub fn body_idle(&self) -> Duration {
+        self.route
+            .as_deref()
+            .and_then(|route| route.timeouts.body_idle)
+            .unwrap_or(self.start.listener.timeouts.body_idle)
+    }
+
     /// The largest body in force.
     pub fn body_limit(&self) -> u64 {
         self.route
@@ -248,14 +259,9 @@ impl Ctx {
 
     /// Tells the client's stream the limits in force.
     pub fn set_limits(&self) {
-        let idle = self
-            .route
-            .as_deref()
-            .and_then(|route| route.timeouts.body_idle)
-            .unwrap_or(self.start.listener.timeouts.body_idle);
         self.start
             .control
-            .set_request(self.body_limit(), idle, Some(self.deadline()));
+            .set_request(self.body_limit(), self.body_idle(), Some(self.deadline()));
     }
 }
 

@@ -40,7 +40,8 @@ pub fn read_client(cx: &mut Ctx, headers: &HeaderMap) {
             .map(HeaderValue::as_bytes),
     );
     cx.client = found.ip;
-    if let Some(proto) = headers.get(X_FORWARDED_PROTO) {
+    // Proxies append: the nearest one speaks last.
+    if let Some(proto) = headers.get_all(X_FORWARDED_PROTO).iter().next_back() {
         cx.https = proto.as_bytes().eq_ignore_ascii_case(b"https");
     }
 }
@@ -70,6 +71,9 @@ pub fn forward(cx: &mut Ctx, request: &HeaderMap, upstream: &mut (dyn Headers + 
     let connection = &cx.start.connection;
     let via = if connection.h2 { VIA_H2 } else { VIA };
     upstream.append(&header::VIA, via);
+    if !cx.trusted {
+        drop_claims(upstream);
+    }
     if let Ok(id) = HeaderValue::from_str(cx.id.as_str()) {
         upstream.set(&X_REQUEST_ID, id);
     }
@@ -93,6 +97,25 @@ pub fn forward(cx: &mut Ctx, request: &HeaderMap, upstream: &mut (dyn Headers + 
     // A client's own word for the port would contradict what we know.
     if !trusted {
         upstream.remove(&X_FORWARDED_PORT);
+    }
+}
+
+/// Removes what a client that is no trusted proxy claims of hops before it: every `X-Forwarded-*`,
+/// however its dashes are written, and `X-Real-IP`.
+fn drop_claims(upstream: &mut (dyn Headers + '_)) {
+    let is_claim = |name: &&HeaderName| {
+        let text = name.as_str().as_bytes();
+        let starts = |with: &[u8]| {
+            text.get(..with.len()).is_some_and(|front| {
+                let same = |(a, b): (&u8, &u8)| a == b || (*a == b'_' && *b == b'-');
+                front.iter().zip(with).all(same)
+            })
+        };
+        starts(b"x-forwarded-") || (starts(b"x-real-ip") && text.len() == 9)
+    };
+    let claims: Vec<HeaderName> = upstream.map().keys().filter(is_claim).cloned().collect();
+    for name in &claims {
+        upstream.remove(name);
     }
 }
 

@@ -55,10 +55,23 @@ pub fn read(cx: &mut Ctx, head: &Head<'_>) -> Result<(), Reason> {
         .or_else(|| head.headers.get(header::HOST)?.to_str().ok())
         .unwrap_or_default();
     cx.host = normalise_host(host).into_owned();
-    cx.upgrade = head.headers.contains_key(header::UPGRADE);
+    cx.upgrade = !cx.start.connection.h2 && asks_for_websocket(head.headers);
     cx.expect_continue = head
         .headers
         .get(header::EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     Ok(())
+}
+
+/// A WebSocket handshake: `Upgrade: websocket`, and `Connection` names the field (RFC 6455 section
+/// 4.1). Without the latter an intermediary before us took it for plain HTTP, and so do we.
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    let upgrade = headers.get(header::UPGRADE);
+    upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|name| name.trim().eq_ignore_ascii_case("upgrade"))
 }

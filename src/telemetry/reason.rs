@@ -152,7 +152,7 @@ reasons! {
     BadRequest "bad_request" Downstream Head 400 "http_request_error" Never "The head is malformed or its framing is ambiguous.";
     UriTooLong "uri_too_long" Downstream Head 414 "http_request_error" Never "The target is longer than `uri_bytes`.";
     HeaderTooLarge "header_too_large" Downstream Head 431 "http_request_error" Never "The head is larger than `header_bytes` or has more fields than `headers`.";
-    MethodNotAllowed "method_not_allowed" Downstream Head 405 "http_request_denied" Never "This method is not served here (CONNECT, TRACE or one that the listener refuses).";
+    MethodNotAllowed "method_not_allowed" Downstream Head 405 "http_request_denied" Never "This method is not served here (CONNECT).";
     VersionNotSupported "version_not_supported" Downstream Head 505 "http_request_error" Never "The request names a protocol version that is not spoken here.";
     HeaderTimeout "header_timeout" Downstream Head 408 "http_request_error" Never "The head was not complete within `timeouts.header`.";
     BodyTooLarge "body_too_large" Downstream Body 413 "http_request_error" Never "The body is larger than `body_bytes`.";

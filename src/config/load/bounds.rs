@@ -105,9 +105,10 @@ impl Check<'_> {
         self.value("connections", &limits.connections, 1..=10_000_000);
         let per_ip = &limits.connections_per_ip;
         self.optional("connections_per_ip", per_ip, 1..=10_000_000);
-        self.value("headers", &limits.headers, 1..=1000);
+        // Pingora reads no more than 256 lines, and 64 KiB of target, from any peer.
+        self.value("headers", &limits.headers, 1..=250);
         self.value("header_bytes", &limits.header_bytes, least..=Size::mib(1));
-        self.value("uri_bytes", &limits.uri_bytes, least..=Size::mib(1));
+        self.value("uri_bytes", &limits.uri_bytes, least..=Size::kib(60));
         self.value("body_bytes", &limits.body_bytes, BODY);
         self.value("streams", &limits.streams, 1..=100_000);
         let timeouts = &listener.timeouts;

@@ -97,13 +97,13 @@ pub struct ListenerLimitsConfig {
     /// New connections per time of one client address (IPv6 by /64).
     #[schemars(with = "Option<forms::Rate>")]
     pub connection_rate_per_ip: Option<Located<Rate>>,
-    /// Header lines of a request; more is 431. Default 100.
-    #[schemars(with = "u16", range(min = 1, max = 1000))]
+    /// Header lines of a request; more is 431. At most 250. Default 100.
+    #[schemars(with = "u16", range(min = 1, max = 250))]
     pub headers: Located<u16>,
     /// Bytes of a request's head; more is 431. Default 64KiB.
     #[schemars(with = "forms::Size")]
     pub header_bytes: Located<Size>,
-    /// Bytes of the target; more is 414. Default 8KiB.
+    /// Bytes of the target; more is 414. At most 60KiB. Default 8KiB.
     #[schemars(with = "forms::Size")]
     pub uri_bytes: Located<Size>,
     /// Bytes of a request's body; more is 413. A route may say otherwise. Default 100MiB.

@@ -1,7 +1,7 @@
 //! The request's body: declared length, buffering, and limits while it streams.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use farmgate_plugin_api::exchange::BufferedBody;
@@ -42,8 +42,10 @@ pub(super) async fn read(
         return Err(Reason::ClientClosed);
     }
     let deadline = cx.deadline();
+    let idle = cx.body_idle();
     loop {
-        let read = tokio::time::timeout_at(deadline.into(), session.read_request_body()).await;
+        let until = deadline.min(Instant::now() + idle);
+        let read = tokio::time::timeout_at(until.into(), session.read_request_body()).await;
         let chunk = match read {
             Ok(Ok(Some(chunk))) => chunk,
             Ok(Ok(None)) => {
@@ -54,6 +56,7 @@ pub(super) async fn read(
                 let cut = cx.start.control.cut();
                 return Err(cut.unwrap_or(Reason::ClientClosed));
             }
+            Err(_) if until < deadline => return Err(Reason::BodyTimeout),
             Err(_) => return Err(Reason::RequestTimeout),
         };
         let len = body.len() as u64 + chunk.len() as u64;

@@ -131,6 +131,10 @@ pub(super) fn strip_hop_by_hop(response: &mut ResponseHeader) {
             .contains(name)
         })
         .collect();
+    // RFC 9110 section 8.6: a length of what cannot be there.
+    if response.status == StatusCode::NO_CONTENT {
+        response.remove_header(&header::CONTENT_LENGTH);
+    }
     for name in &nominated {
         response.remove_header(name);
     }

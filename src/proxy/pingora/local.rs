@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use farmgate_plugin_api::Reply;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
@@ -18,7 +18,7 @@ const DRAIN_BYTES: u64 = 64 * 1024;
 
 /// Writes a plugin's reply.
 pub(super) async fn reply(session: &mut Session, cx: &mut Ctx, reply: Box<Reply>) -> Result<()> {
-    if session.response_written().is_some() {
+    if written(session).is_some() {
         return Ok(());
     }
     let reply = respond::complete(cx, reply);
@@ -28,8 +28,7 @@ pub(super) async fn reply(session: &mut Session, cx: &mut Ctx, reply: Box<Reply>
 /// Writes the error of `cx.reason`, if it has an answer and none was sent. Gives the status and
 /// whether the connection may serve another request.
 pub(super) async fn error(session: &mut Session, cx: &mut Ctx) -> (u16, bool) {
-    let written = session.response_written().map(|head| head.status.as_u16());
-    if let Some(status) = written {
+    if let Some(status) = written(session) {
         // The head is out: all that is left is to end the body visibly cut, or the filter's own
         // reply stands.
         cx.status = status;
@@ -46,11 +45,29 @@ pub(super) async fn error(session: &mut Session, cx: &mut Ctx) -> (u16, bool) {
     };
     let status = answer.status.as_u16();
     let broken = cx.start.control.cut().is_some() || cx.reason == Reason::BadRequest;
-    if broken {
+    // The engine closes after a failed attempt whatever it says; so it must say so.
+    if broken || cx.asked {
         session.set_keepalive(None);
     }
     let sent = write(session, cx, answer).await.is_ok();
     (status, sent && !broken)
+}
+
+/// The status of the final head that went out, if one did. Interim ones (100, 103) are none.
+pub(super) fn written(session: &Session) -> Option<u16> {
+    let head = session.response_written()?;
+    let interim = head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS;
+    (!interim).then(|| head.status.as_u16())
+}
+
+/// HTTP/1.0 knows no chunks (RFC 9112 section 6.1): such a body ends with the connection.
+pub(super) fn suit_http10(session: &mut Session, response: &mut ResponseHeader) {
+    if session.req_header().version == Version::HTTP_10
+        && response.headers.contains_key(header::TRANSFER_ENCODING)
+    {
+        response.remove_header(&header::TRANSFER_ENCODING);
+        session.set_keepalive(None);
+    }
 }
 
 /// Closes without an answer.

@@ -95,6 +95,9 @@ impl ProxyHttp for Engine {
         if let Err(reason) = read {
             return Err(fail(cx, reason));
         }
+        if !cx.upgrade {
+            session.req_header_mut().remove_header(&header::UPGRADE);
+        }
         cx.set_limits();
         let length = body::declared_length(session);
         if cx.start.connection.h2 {
@@ -111,6 +114,7 @@ impl ProxyHttp for Engine {
                 Ok(buffered) => buffered,
                 Err(reason) => return Err(fail(cx, reason)),
             };
+            cx.replay_read = session.body_bytes_read() as u64;
             let mut fields = RequestFields(session.req_header_mut());
             next = pipeline::body(cx, &mut fields, buffered).await;
         }
@@ -256,6 +260,10 @@ impl ProxyHttp for Engine {
         {
             return Ok(());
         }
+        // Nobody asked for another protocol: its bytes would reach the client as they are.
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !cx.upgrade {
+            return Err(fail(cx, Reason::InvalidResponse));
+        }
         if let (Some(sent), None) = (cx.times.sent, cx.times.first_byte) {
             cx.clock = Instant::now();
             let took = cx.clock.saturating_duration_since(sent);
@@ -307,6 +315,7 @@ impl ProxyHttp for Engine {
             pipeline::response_head(cx, &mut request, &mut fields, &mut status).await
         };
         self.after_head(session, cx, response, status, next).await?;
+        local::suit_http10(session, response);
         if let Some((_, value)) = pipeline::closes(cx)
             && response.status != StatusCode::SWITCHING_PROTOCOLS
         {
@@ -348,9 +357,12 @@ impl ProxyHttp for Engine {
             e.set_retry(false);
             return e;
         }
-        let replayable = cx.replay_complete || !session.as_ref().retry_buffer_truncated();
+        let replayable = match cx.replay {
+            Some(_) => cx.replay_complete || session.body_bytes_read() as u64 == cx.replay_read,
+            None => !session.as_ref().retry_buffer_truncated(),
+        };
         let again = !cx.responded
-            && session.response_written().is_none()
+            && local::written(session).is_none()
             && replayable
             && attempts::decide(cx, reason, class);
         if !again && cx.reason == Reason::Ok {
@@ -394,8 +406,8 @@ impl ProxyHttp for Engine {
         }
         cx.bytes_out = session.body_bytes_sent() as u64;
         cx.bytes_in = session.body_bytes_read() as u64;
-        if let Some(written) = session.response_written() {
-            cx.status = written.status.as_u16();
+        if let Some(status) = local::written(session) {
+            cx.status = status;
         }
         let mut fields = RequestFields(session.req_header_mut());
         finish(cx, &mut fields);

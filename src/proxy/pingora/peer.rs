@@ -105,8 +105,16 @@ pub(super) fn prepare(cx: &Ctx, request: &mut RequestHeader) -> Result<(), Reaso
             .insert_header(name, value)
             .map_err(|_| Reason::Internal)
     };
+    // HTTP/1.0 may come without any; an origin of today needs one.
+    let host = host.filter(|host| !host.is_empty()).or_else(|| {
+        let picked = cx.picked.as_ref()?;
+        HeaderValue::from_str(&picked.endpoint().configured).ok()
+    });
     if let Some(host) = host {
         insert(request, header::HOST, host)?;
+    }
+    if from_h2 && plan.protocol != UpstreamProtocol::H2 {
+        join_cookies(request);
     }
     if cx.replay_complete
         && let Some(body) = &cx.replay
@@ -131,4 +139,21 @@ pub(super) fn prepare(cx: &Ctx, request: &mut RequestHeader) -> Result<(), Reaso
         )?;
     }
     Ok(())
+}
+
+/// HTTP/2 may split Cookie into crumbs; HTTP/1 takes one line (RFC 9113 section 8.2.3).
+fn join_cookies(request: &mut RequestHeader) {
+    let crumbs: Vec<&[u8]> = request
+        .headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        // The only failure is a map of 32,768 fields.
+        let _ = request.insert_header(header::COOKIE, whole);
+    }
 }

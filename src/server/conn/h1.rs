@@ -181,12 +181,22 @@ fn normal_head(head: &Head, policy: &UriPolicy, bytes: &[u8]) -> Result<Option<B
     if uri.is_verbatim() && matches!(head.form, TargetForm::Origin | TargetForm::Asterisk) {
         return Ok(None);
     }
+    // HTTP/1.0 may say whom it means in the target alone, and that is taken out here.
+    let host = match (head.host, uri.authority(target)) {
+        (None, Some(authority)) => format!("\r\nHost: {authority}"),
+        _ => String::new(),
+    };
     let normal = uri.path_and_query(target).as_bytes();
-    let mut out = BytesMut::with_capacity(bytes.len() + normal.len());
+    let mut out = BytesMut::with_capacity(bytes.len() + normal.len() + host.len());
     out.extend_from_slice(head.method.of(bytes));
     out.extend_from_slice(b" ");
     out.extend_from_slice(normal);
-    out.extend_from_slice(bytes.get(head.target.end..).unwrap_or_default());
+    let rest = bytes.get(head.target.end..).unwrap_or_default();
+    let line = memchr::memchr(b'\r', rest).unwrap_or(rest.len());
+    let (version, fields) = rest.split_at_checked(line).unwrap_or((rest, &[]));
+    out.extend_from_slice(version);
+    out.extend_from_slice(host.as_bytes());
+    out.extend_from_slice(fields);
     Ok(Some(out))
 }
 

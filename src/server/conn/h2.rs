@@ -16,6 +16,8 @@ use tokio::sync::{Notify, watch};
 use super::Serving;
 use crate::proxy::connection::{START, Start};
 use crate::proxy::control::Control;
+use crate::proxy::finish;
+use crate::proxy::id::RequestId;
 use crate::server::socket::Socket;
 use crate::server::stream::ClientStream;
 use crate::snapshot::Listener;
@@ -81,6 +83,16 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut) {
             Ok(Some(H2Accept::Session(session))) => spawn(&serving, session, &active),
             Ok(Some(H2Accept::Rejected)) => {
                 listener.metrics.request_rejected(Reason::BadRequest);
+                let client = serving.connection.peer_ip();
+                let id = RequestId::new();
+                finish::early(
+                    &serving.node,
+                    &listener,
+                    client,
+                    &id,
+                    Reason::BadRequest,
+                    b"",
+                );
                 malformed += 1;
                 if malformed >= MALFORMED {
                     return;

@@ -46,10 +46,12 @@ fn use_everything(m: &Arc<Metrics>) {
     let e = m.endpoint("app", "127.0.0.1:1");
     e.failed(Reason::UpstreamReset);
     e.in_flight.inc();
+    e.drained.set(1);
     let p = m.plugin("tag");
     p.error();
     p.panic();
     p.replies.inc();
+    p.off.set(1);
     let s = m.plugin_phase("tag", "request_head");
     s.observe(std::time::Duration::from_micros(5));
     m.config().generation.set(7);
