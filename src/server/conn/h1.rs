@@ -26,6 +26,9 @@ use crate::server::stream::{ClientStream, MinRate};
 use crate::snapshot::Listener;
 use crate::telemetry::Reason;
 
+/// How long the rest of a body may take after the response has ended: what has already arrived.
+const BODY_GRACE: Duration = Duration::from_millis(10);
+
 /// How a wait for a head ended.
 enum Waited {
     /// A head of this many bytes is at the front of the inbox.
@@ -109,6 +112,10 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
         session.set_pipelined_prefix(prefix);
         // The stream has deadlines of its own for every wait.
         session.set_read_timeout(None);
+        // A response may begin before the body ends; whether the connection can go on is known when
+        // both have ended. What is still missing then is not waited for: the stream lingers instead.
+        session.set_close_on_response_before_downstream_finish(false);
+        session.set_total_drain_timeout(Some(BODY_GRACE));
         let served = START
             .scope(
                 start,
