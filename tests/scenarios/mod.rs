@@ -5,6 +5,7 @@ mod balance;
 mod buffered;
 mod fields;
 mod grpc;
+mod hostile;
 mod keepalive;
 mod nginx;
 mod per_try;
