@@ -45,7 +45,7 @@ const CONTRACT: [(&str, &str, usize); 5] = [
 fn texts(files: &[(&str, &str)]) -> Result<Loaded, Diagnostics> {
     let text = |(name, text): &(&str, &str)| Text {
         name: (*name).to_owned(),
-        folder: PathBuf::from("/etc/farm"),
+        folder: PathBuf::from("/etc/farmgate"),
         text: (*text).to_owned(),
     };
     let files: Vec<Text> = files.iter().map(text).collect();
@@ -65,7 +65,10 @@ fn the_spine_of_the_contract_loads() {
     let config = loaded.config;
     assert_eq!(*config.server.threads, 1);
     let control = config.server.control.as_ref().expect("written");
-    assert_eq!(control.path().to_str(), Some("/etc/farm/run/control.sock"));
+    assert_eq!(
+        control.path().to_str(),
+        Some("/etc/farmgate/run/control.sock")
+    );
     assert_eq!(*config.server.drain.idle_grace, Duration::from_secs(80));
     let admin = config.admin.as_ref().expect("written");
     assert_eq!(admin.address.to_string(), "127.0.0.1:19190");

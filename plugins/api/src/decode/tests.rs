@@ -53,7 +53,7 @@ struct Inner {
 }
 
 fn read(text: &str) -> Result<Words, String> {
-    let source = SourceFile::new("a.toml", text, "/etc/farm");
+    let source = SourceFile::new("a.toml", text, "/etc/farmgate");
     let table = Table::parse(&source).map_err(|e| e.to_string())?;
     let mut diagnostics = Diagnostics::new();
     match decode(&table, &mut diagnostics) {
@@ -114,7 +114,7 @@ port = 2
     assert_eq!(words.nets[1].place.to_string(), "a.toml:7:23");
     assert_eq!(
         words.path.expect("written").path().to_str(),
-        Some("/etc/farm/run/x")
+        Some("/etc/farmgate/run/x")
     );
     assert_eq!(
         words.until.expect("written").to_string(),
