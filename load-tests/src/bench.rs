@@ -25,10 +25,10 @@ pub(crate) struct BenchOptions {
     #[arg(default_value = "proxy")]
     cases: Vec<String>,
     /// Seconds of each measured run
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
-    /// Rounds; each loads every contestant once
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// Rounds; each loads every contestant once, every other one in the opposite order
+    #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// Seconds of load before each measured run
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=60))]
@@ -154,7 +154,9 @@ fn run_case(
             Err(reason) => println!("skipped: {reason}"),
         }
     }
+    // Many short rounds: a machine that is disturbed for seconds disturbs some of them, not the median.
     for _ in 0..options.rounds {
+        started.reverse();
         for (row, running) in &mut started {
             let load = |seconds| generator.run(&case.load, running.port, seconds, folder.path());
             let warm_up = load(options.warm_up)?;
@@ -165,6 +167,9 @@ fn run_case(
             row.rounds.push(measured(row.name, run, spent, &warm_up)?);
         }
         interrupt::pause()?;
+    }
+    if options.rounds % 2 == 1 {
+        started.reverse();
     }
     Ok(started.into_iter().map(|(row, _)| row).collect())
 }

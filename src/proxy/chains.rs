@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -19,7 +20,41 @@ use http::StatusCode;
 use super::ctx::Ctx;
 use super::exchange::{RequestExchange, ResponseExchange, UpstreamExchange};
 use crate::snapshot::chain::Link;
+use crate::snapshot::{Chain, Listener, Route};
 use crate::telemetry::Reason;
+
+/// The filters of one phase: the listener's, then the route's. They are held here, so that the request can be
+/// changed while they run; where there are none nothing is touched.
+pub struct Links {
+    listener: Option<Arc<Listener>>,
+    route: Option<Arc<Route>>,
+    of_phase: fn(&Chain) -> &[Link],
+}
+
+impl Links {
+    /// The filters that `of_phase` picks out of the request's chains.
+    pub fn of(cx: &Ctx, of_phase: fn(&Chain) -> &[Link]) -> Self {
+        let listener = &cx.start.listener;
+        let route = cx.route.as_ref();
+        Self {
+            listener: (!of_phase(&listener.chain).is_empty()).then(|| Arc::clone(listener)),
+            route: route
+                .filter(|route| !of_phase(&route.chain).is_empty())
+                .cloned(),
+            of_phase,
+        }
+    }
+
+    /// Them in order, chain by chain.
+    pub fn each(&self) -> impl Iterator<Item = &[Link]> {
+        let listener = self.listener.as_deref().map(|listener| &listener.chain);
+        let route = self.route.as_deref().map(|route| &route.chain);
+        [listener, route]
+            .into_iter()
+            .flatten()
+            .map(|chain| (self.of_phase)(chain))
+    }
+}
 
 /// What a chain decided.
 pub enum Decision {

@@ -5,13 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use bytes::Bytes;
 use http::HeaderValue;
 use parking_lot::Mutex;
 
-use super::control::Control;
 use crate::protocol::proxy_protocol::Tlvs;
-use crate::snapshot::{Current, Listener, Snapshot};
+use crate::snapshot::Current;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::explain::ExplainRing;
 use crate::telemetry::metrics::Metrics;
@@ -99,29 +97,4 @@ impl Connection {
     pub fn must_close(&self) -> bool {
         self.close.load(Ordering::Relaxed)
     }
-}
-
-/// How a request starts: what its head reader knew. Handed to the engine beside the request.
-#[derive(Clone)]
-pub struct Start {
-    /// The node.
-    pub node: Arc<Node>,
-    /// The picture this request keeps to its end.
-    pub snapshot: Arc<Snapshot>,
-    /// The listener within that picture.
-    pub listener: Arc<Listener>,
-    /// The connection.
-    pub connection: Arc<Connection>,
-    /// Shared with the stream that carries this request.
-    pub control: Arc<Control>,
-    /// The target as received, when the engine is given its normalised form instead.
-    pub raw_target: Option<Bytes>,
-    /// When the head was complete.
-    pub head_at: Instant,
-}
-
-tokio::task_local! {
-    /// The start of the request that runs in this task. The engine creates its context without
-    /// arguments, so this is the way in that needs no downcast and holds for HTTP/1 and 2 alike.
-    pub static START: Start;
 }

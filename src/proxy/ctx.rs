@@ -10,8 +10,8 @@ use farmgate_plugin_api::exchange::BufferedBody;
 use farmgate_plugin_api::{Consumer, Headers};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::connection::Start;
 use super::id::RequestId;
+use super::start::Start;
 use crate::snapshot::router::Captures;
 use crate::snapshot::upstream::{UpstreamPlan, UpstreamTimeouts};
 use crate::snapshot::{Chain, Route};

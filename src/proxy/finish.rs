@@ -6,15 +6,15 @@ use std::time::Instant;
 
 use farmgate_plugin_api::Headers;
 use farmgate_plugin_api::filter::Outcome;
-use http::{StatusCode, header};
+use http::{HeaderName, StatusCode, header};
 
-use super::chains;
+use super::chains::{self, Links};
 use super::connection::Node;
 use super::ctx::Ctx;
 use super::id::RequestId;
 use crate::snapshot::Listener;
 use crate::telemetry::Reason;
-use crate::telemetry::access_log::{AccessRecord, Text, Timings};
+use crate::telemetry::access_log::{AccessRecord, Text, Timings, with_line};
 use crate::telemetry::clock;
 
 /// Counts and logs the request. Later calls do nothing.
@@ -33,19 +33,21 @@ pub fn finish(cx: &mut Ctx, headers: &mut (dyn Headers + '_)) {
     count(cx, total_ns);
     run_log_phase(cx, headers, total_ns);
 
-    let node = Arc::clone(&cx.start.node);
+    let node = &cx.start.node;
     let log = node.access_log.load();
     let ring = node.explain.load();
     if log.is_none() && ring.is_none() {
         return;
     }
-    let record = Arc::new(record(cx, headers, total_ns));
-    if let Some(ring) = &*ring {
-        ring.push(&record);
-    }
-    if let Some(log) = &*log {
-        log.submit(record);
-    }
+    let extra = node.log_headers.load();
+    with_line(&record(cx, headers, &extra, total_ns), |line| {
+        if let Some(ring) = &*ring {
+            ring.push(line);
+        }
+        if let Some(log) = &*log {
+            log.submit(line);
+        }
+    });
 }
 
 /// The attempt under way ended at `now`: its times, and what the balancer learns of it.
@@ -99,8 +101,7 @@ fn count(cx: &mut Ctx, total_ns: u64) {
 }
 
 fn run_log_phase(cx: &mut Ctx, headers: &mut (dyn Headers + '_), total_ns: u64) {
-    let listener = Arc::clone(&cx.start.listener);
-    let route = cx.route.clone();
+    let links = Links::of(cx, |chain| &chain.log);
     let outcome = Outcome {
         status: StatusCode::from_u16(cx.status).ok(),
         reason: cx.reason.as_str(),
@@ -108,11 +109,8 @@ fn run_log_phase(cx: &mut Ctx, headers: &mut (dyn Headers + '_), total_ns: u64) 
         bytes_out: cx.bytes_out,
         total_us: total_ns / 1000,
     };
-    for chain in [Some(&listener.chain), route.as_deref().map(|r| &r.chain)]
-        .into_iter()
-        .flatten()
-    {
-        chains::log(&chain.log, cx, headers, &outcome);
+    for links in links.each() {
+        chains::log(links, cx, headers, &outcome);
     }
 }
 
@@ -139,10 +137,15 @@ pub fn early(
     let mut words = line.unwrap_or_default().split(|byte| *byte == b' ');
     record.set(Text::Method, words.next().unwrap_or_default());
     record.set(Text::Path, words.next().unwrap_or_default());
-    log.submit(Arc::new(record));
+    with_line(&record, |line| log.submit(line));
 }
 
-fn record(cx: &Ctx, headers: &dyn Headers, total_ns: u64) -> AccessRecord {
+fn record<'a>(
+    cx: &'a Ctx,
+    headers: &'a dyn Headers,
+    extra: &'a [(HeaderName, Arc<str>)],
+    total_ns: u64,
+) -> AccessRecord<'a> {
     let mut record = AccessRecord::new(clock::unix_ms(), cx.reason, cx.status);
     let nanos = |d: std::time::Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
     record.generation = cx.start.snapshot.generation;
@@ -169,7 +172,7 @@ fn record(cx: &Ctx, headers: &dyn Headers, total_ns: u64) -> AccessRecord {
         record.set(Text::Endpoint, &*endpoint.configured);
     }
     record.set(Text::Method, cx.method.as_str());
-    record.set(Text::Host, &cx.host);
+    record.set(Text::Host, &*cx.host);
     record.set(Text::Path, cx.raw());
     record.set(
         Text::Protocol,
@@ -192,7 +195,7 @@ fn record(cx: &Ctx, headers: &dyn Headers, total_ns: u64) -> AccessRecord {
     if let Some(consumer) = &cx.consumer {
         record.set(Text::Consumer, &*consumer.name);
     }
-    for (name, text) in cx.start.node.log_headers.load().iter() {
+    for (name, text) in extra {
         if let Some(value) = map.get(name) {
             record.header(text, value.as_bytes());
         }

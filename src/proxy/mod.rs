@@ -17,3 +17,4 @@ pub mod pingora;
 pub mod pipeline;
 pub mod request;
 pub mod respond;
+pub mod start;

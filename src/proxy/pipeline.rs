@@ -21,7 +21,7 @@ use farmgate_plugin_api::exchange::BufferedBody;
 use farmgate_plugin_api::{Headers, Reply};
 use http::{HeaderValue, StatusCode, header};
 
-use super::chains::{self, Decision, ResponsePhase};
+use super::chains::{self, Decision, Links, ResponsePhase};
 use super::ctx::Ctx;
 use super::exchange::RequestExchange;
 use super::{fields, id, respond};
@@ -66,8 +66,7 @@ pub async fn head(
     headers: &mut (dyn Headers + '_),
     content_length: Option<u64>,
 ) -> Next {
-    let listener = Arc::clone(&cx.start.listener);
-    if listener.health_path.as_deref() == Some(cx.path()) {
+    if cx.start.listener.health_path.as_deref() == Some(cx.path()) {
         return Next::Reply(respond::health(&cx.start.node));
     }
     for name in &cx.start.snapshot.identity_headers {
@@ -76,9 +75,11 @@ pub async fn head(
     fields::read_client(cx, headers.map());
     fields::read_trace(cx, headers.map());
 
-    let decision = chains::request_head(&listener.chain.request_head, cx, headers).await;
-    if !matches!(decision, Decision::Continue) {
-        return decision.into();
+    for links in Links::of(cx, |chain| &chain.request_head).each() {
+        let decision = chains::request_head(links, cx, headers).await;
+        if !matches!(decision, Decision::Continue) {
+            return decision.into();
+        }
     }
     let Some(route) = find_route(cx, headers) else {
         return Next::Fail(Reason::NoRoute);
@@ -92,7 +93,7 @@ pub async fn head(
     if !matches!(decision, Decision::Continue) {
         return decision.into();
     }
-    match body_plan(&listener.chain, &route.chain) {
+    match body_plan(&cx.start.listener.chain, &route.chain) {
         Body::Buffer { limit, refuse } if content_length != Some(0) => {
             // What the declared length rules out need not be read.
             if refuse && content_length.is_some_and(|length| length > limit) {
@@ -114,8 +115,7 @@ pub async fn body(
     let Some(route) = cx.route.clone() else {
         return Next::Fail(Reason::Internal);
     };
-    let listener = Arc::clone(&cx.start.listener);
-    for links in [&listener.chain.request_body, &route.chain.request_body] {
+    for links in Links::of(cx, |chain| &chain.request_body).each() {
         let decision = chains::request_body(links, cx, headers, &mut buffered).await;
         if !matches!(decision, Decision::Continue) {
             return decision.into();
@@ -246,16 +246,7 @@ pub async fn forward(
     upstream: &mut (dyn Headers + '_),
 ) -> Next {
     fields::forward(cx, request.map(), upstream);
-    let listener = Arc::clone(&cx.start.listener);
-    let route = cx.route.clone();
-    let route_links = route.as_deref().map(|route| &*route.chain.upstream_request);
-    for links in [Some(&*listener.chain.upstream_request), route_links]
-        .into_iter()
-        .flatten()
-    {
-        if links.is_empty() {
-            continue;
-        }
+    for links in Links::of(cx, |chain| &chain.upstream_request).each() {
         let decision = chains::upstream_request(links, cx, request, upstream).await;
         if !matches!(decision, Decision::Continue) {
             return decision.into();
@@ -309,27 +300,15 @@ async fn each_chain(
     status: &mut StatusCode,
     phase: ResponsePhase,
 ) -> Next {
-    let nobody = |chain: &Chain| match phase {
-        ResponsePhase::Origin => chain.origin_head.is_empty(),
-        ResponsePhase::Delivery { .. } => chain.response_head.is_empty(),
-    };
-    if nobody(&cx.start.listener.chain) && cx.chain().is_none_or(nobody) {
-        return Next::Forward;
-    }
-    let listener = Arc::clone(&cx.start.listener);
-    let route = cx.route.clone();
-    for chain in [Some(&listener.chain), route.as_deref().map(|r| &r.chain)]
-        .into_iter()
-        .flatten()
-    {
-        let list = match phase {
-            ResponsePhase::Origin => &chain.origin_head,
-            ResponsePhase::Delivery { .. } => &chain.response_head,
-        };
-        if list.is_empty() {
-            continue;
-        }
-        let decision = chains::response_head(list, phase, cx, request, response, status).await;
+    let links = Links::of(
+        cx,
+        match phase {
+            ResponsePhase::Origin => |chain| &chain.origin_head,
+            ResponsePhase::Delivery { .. } => |chain| &chain.response_head,
+        },
+    );
+    for links in links.each() {
+        let decision = chains::response_head(links, phase, cx, request, response, status).await;
         if !matches!(decision, Decision::Continue) {
             return decision.into();
         }

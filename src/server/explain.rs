@@ -14,7 +14,6 @@ use crate::protocol::uri::{NormalisedUri, normalise, normalise_host};
 use crate::proxy::{fields, pipeline};
 use crate::snapshot::router::{Captures, Outcome};
 use crate::snapshot::{Body, Chain, Listener, Route, Snapshot, Target};
-use crate::telemetry::access_log::{AccessRecord, Text};
 
 /// A request to be explained.
 #[derive(Clone, Debug)]
@@ -307,40 +306,41 @@ pub fn render(decision: &Value) -> String {
     out.trim_end().to_owned()
 }
 
-/// The decision for a request that was served, out of its record. The snapshot must be the one that
-/// served it.
-pub fn again(snapshot: &Snapshot, record: &AccessRecord) -> Result<Value, String> {
-    let text = |field| String::from_utf8_lossy(record.get(field)).into_owned();
+/// The decision for a request that was served, out of its line in the access log. The snapshot must be the one
+/// that served it.
+pub fn again(snapshot: &Snapshot, line: &Value) -> Result<Value, String> {
+    let text = |field: &str| line[field].as_str().unwrap_or_default();
     let mut headers = HeaderMap::new();
-    if let Ok(host) = HeaderValue::from_bytes(record.get(Text::Host)) {
+    if let Ok(host) = HeaderValue::from_str(text("host")) {
         headers.insert(header::HOST, host);
     }
-    let method = Method::from_bytes(record.get(Text::Method)).map_err(|error| error.to_string())?;
+    let method =
+        Method::from_bytes(text("method").as_bytes()).map_err(|error| error.to_string())?;
     let question = Question {
         tls: false,
-        listener: Some(text(Text::Listener)),
+        listener: Some(text("listener").to_owned()),
         method,
-        target: text(Text::Path),
+        target: text("path").to_owned(),
         headers,
-        client: record.client.unwrap_or(IpAddr::from([127, 0, 0, 1])),
+        client: text("client")
+            .parse()
+            .unwrap_or(IpAddr::from([127, 0, 0, 1])),
     };
     let mut decision = explain(snapshot, &question)?;
-    // What the record knows for certain stands above what is found without the header fields.
-    let route = text(Text::Route);
+    // What the line knows for certain stands above what is found without the header fields.
+    let route = text("route");
     let found = decision["route"].as_str().unwrap_or_default() == route;
     if !found {
         let served = snapshot.routes.iter().find(|one| *one.name == *route);
         let listener = snapshot.listeners.iter().flatten();
-        let listener = listener
-            .clone()
-            .find(|one| *one.name == *text(Text::Listener));
+        let listener = listener.clone().find(|one| *one.name == *text("listener"));
         if let Some(listener) = listener {
             decision["plugins"] = phase_names(listener, served);
         }
         decision["route"] = json!(route);
     }
-    if !record.get(Text::Upstream).is_empty() {
-        decision["upstream"] = json!(text(Text::Upstream));
+    if !text("upstream").is_empty() {
+        decision["upstream"] = json!(text("upstream"));
     }
     Ok(decision)
 }

@@ -48,14 +48,17 @@ pub struct Rfc3339 {
 
 impl Default for Rfc3339 {
     fn default() -> Self {
-        Rfc3339 {
-            second: None,
-            text: *b"1970-01-01T00:00:00.000Z",
-        }
+        Rfc3339::START
     }
 }
 
 impl Rfc3339 {
+    /// Before the first time was formatted.
+    pub const START: Rfc3339 = Rfc3339 {
+        second: None,
+        text: *b"1970-01-01T00:00:00.000Z",
+    };
+
     /// The text of `ms` milliseconds since 1970. Times after the year 9999 show that year's last second.
     pub fn format(&mut self, ms: u64) -> &str {
         const LAST: u64 = 253_402_300_799;

@@ -1,75 +1,77 @@
 //! The last requests by their id, for `farmgate explain ID`.
 //!
-//! It keeps the very record that the access log writes (one shared allocation). A push takes the next of
-//! `keep` slots; it allocates nothing, and skips its turn rather than wait for a reader.
+//! It keeps the very line that the access log writes: secrets are hidden in it already. A push takes the next
+//! of `keep` slots and copies the line into the memory of the one that it replaces, so that a ring that has been
+//! round once allocates nothing; it skips its turn rather than wait for a reader.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
-use super::access_log::{AccessRecord, Text};
+use super::access_log::tells_of;
 
 /// Most requests that can be kept; `keep` above it is cut to it.
 pub const MAX_KEEP: usize = 1 << 20;
+/// What a slot holds on to for the next line; a longer line gives its memory back when it is replaced.
+const SLOT_BYTES: usize = 1024;
 
-/// A ring of the last `keep` records.
+/// A ring of the last `keep` lines.
 #[derive(Debug)]
 pub struct ExplainRing {
-    slots: Box<[Mutex<Option<Arc<AccessRecord>>>]>,
+    slots: Box<[Mutex<Vec<u8>>]>,
     next: AtomicUsize,
 }
 
 impl ExplainRing {
-    /// A ring of `keep` records; 0 keeps nothing and costs nothing.
+    /// A ring of `keep` lines; 0 keeps nothing and costs nothing.
     pub fn new(keep: usize) -> Self {
         ExplainRing {
-            slots: (0..keep.min(MAX_KEEP)).map(|_| Mutex::new(None)).collect(),
+            slots: (0..keep.min(MAX_KEEP)).map(|_| Mutex::default()).collect(),
             next: AtomicUsize::new(0),
         }
     }
 
-    /// How many records it can hold.
+    /// How many lines it can hold.
     pub fn keep(&self) -> usize {
         self.slots.len()
     }
 
-    /// Keeps the record in place of the oldest.
+    /// Keeps the line in place of the oldest.
     #[inline]
-    pub fn push(&self, record: &Arc<AccessRecord>) {
+    pub fn push(&self, line: &[u8]) {
         if self.slots.is_empty() {
             return;
         }
         let index = self.next.fetch_add(1, Relaxed) % self.slots.len();
         if let Some(mut slot) = self.slots.get(index).and_then(Mutex::try_lock) {
-            let oldest = slot.replace(record.clone());
-            // Freed after the lock.
-            drop(slot);
-            drop(oldest);
+            slot.clear();
+            slot.shrink_to(SLOT_BYTES);
+            slot.extend_from_slice(line);
         }
     }
 
-    /// The newest record with this request id. Looks at all of them: for people, not for requests.
-    pub fn get(&self, request_id: &str) -> Option<Arc<AccessRecord>> {
+    /// The newest line of the request with this id. Looks at all of them: for people, not for requests.
+    pub fn get(&self, request_id: &str) -> Option<Vec<u8>> {
         let newest = self.next.load(Relaxed);
         let keep = self.slots.len();
         (1..=keep).find_map(|back| {
             let index = newest.wrapping_add(keep).wrapping_sub(back) % keep;
             let slot = self.slots.get(index)?.lock();
-            slot.as_ref()
-                .filter(|record| record.get(Text::RequestId) == request_id.as_bytes())
-                .cloned()
+            tells_of(&slot, request_id).then(|| slot.clone())
         })
     }
 
-    /// A ring of another size with the newest records of this one (a reload changed `keep`).
+    /// A ring of another size with the newest lines of this one (a reload changed `keep`).
     pub fn resized(&self, keep: usize) -> ExplainRing {
         let ring = ExplainRing::new(keep);
         let (newest, old) = (self.next.load(Relaxed), self.slots.len());
         for back in (1..=old.min(ring.keep())).rev() {
             let index = newest.wrapping_add(old).wrapping_sub(back) % old;
-            if let Some(record) = self.slots.get(index).and_then(|s| s.lock().clone()) {
-                ring.push(&record);
+            if let Some(slot) = self.slots.get(index) {
+                let line = slot.lock();
+                if !line.is_empty() {
+                    ring.push(&line);
+                }
             }
         }
         ring
@@ -79,23 +81,25 @@ impl ExplainRing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::access_log::{AccessRecord, Text, with_line};
     use crate::telemetry::reason::Reason;
 
-    fn record(id: &str, status: u16) -> Arc<AccessRecord> {
+    fn push(ring: &ExplainRing, id: &str, status: u16) {
         let mut record = AccessRecord::new(0, Reason::Ok, status);
         record.set(Text::RequestId, id);
-        Arc::new(record)
+        with_line(&record, |line| ring.push(line));
     }
 
-    fn status(ring: &ExplainRing, id: &str) -> Option<u16> {
-        ring.get(id).map(|r| r.status)
+    fn status(ring: &ExplainRing, id: &str) -> Option<u64> {
+        let line: serde_json::Value = serde_json::from_slice(&ring.get(id)?).unwrap();
+        line["status"].as_u64()
     }
 
     #[test]
     fn keeps_exactly_the_last() {
         let ring = ExplainRing::new(3);
         for n in 0..10 {
-            ring.push(&record(&format!("id-{n}"), 200));
+            push(&ring, &format!("id-{n}"), 200);
         }
         for n in 0..10 {
             assert_eq!(ring.get(&format!("id-{n}")).is_some(), n >= 7, "{n}");
@@ -106,15 +110,34 @@ mod tests {
     fn the_newest_of_an_id_wins() {
         let ring = ExplainRing::new(4);
         for s in [200, 404, 500] {
-            ring.push(&record("same", s));
+            push(&ring, "same", s);
         }
         assert_eq!(status(&ring, "same"), Some(500));
     }
 
     #[test]
+    fn an_id_is_found_whole_and_nothing_like_it() {
+        let ring = ExplainRing::new(4);
+        push(&ring, "id-1", 200);
+        push(&ring, "a\"b\\", 204);
+        assert_eq!(status(&ring, "a\"b\\"), Some(204));
+        for unlike in ["id-", "id-11", "", "d-1", "\"id-1"] {
+            assert!(ring.get(unlike).is_none(), "{unlike}");
+        }
+    }
+
+    #[test]
+    fn a_long_line_leaves_no_memory_behind() {
+        let ring = ExplainRing::new(1);
+        ring.push(&[b'x'; 50_000]);
+        ring.push(b"short");
+        assert!(ring.slots[0].lock().capacity() <= SLOT_BYTES);
+    }
+
+    #[test]
     fn keep_zero_is_off() {
         let ring = ExplainRing::new(0);
-        ring.push(&record("a", 200));
+        push(&ring, "a", 200);
         assert!(ring.get("a").is_none());
         assert_eq!(ring.resized(0).keep(), 0);
     }
@@ -123,13 +146,13 @@ mod tests {
     fn resizing_keeps_the_newest() {
         let ring = ExplainRing::new(4);
         for n in 0..6 {
-            ring.push(&record(&format!("id-{n}"), 200));
+            push(&ring, &format!("id-{n}"), 200);
         }
         let smaller = ring.resized(2);
         assert!(smaller.get("id-3").is_none());
         assert!(smaller.get("id-4").is_some() && smaller.get("id-5").is_some());
         let larger = smaller.resized(8);
-        larger.push(&record("id-6", 200));
+        push(&larger, "id-6", 200);
         for n in 4..=6 {
             assert!(larger.get(&format!("id-{n}")).is_some(), "{n}");
         }
@@ -138,12 +161,12 @@ mod tests {
     #[test]
     fn a_reader_never_blocks_a_push() {
         let ring = ExplainRing::new(2);
-        ring.push(&record("a", 200));
+        push(&ring, "a", 200);
         let held = ring.slots[1].lock();
-        ring.push(&record("b", 200));
+        push(&ring, "b", 200);
         drop(held);
         assert!(ring.get("b").is_none());
-        ring.push(&record("c", 200));
+        push(&ring, "c", 200);
         assert!(ring.get("c").is_some() && ring.get("a").is_none());
     }
 }

@@ -1,6 +1,5 @@
 //! The request's body: declared length, buffering, and limits while it streams.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,10 +8,8 @@ use http::header;
 use pingora_proxy::Session;
 
 use super::headers::RequestFields;
-use crate::proxy::chains::{self, BodyPhase};
+use crate::proxy::chains::{self, BodyPhase, Links};
 use crate::proxy::ctx::Ctx;
-use crate::snapshot::Chain;
-use crate::snapshot::chain::Link;
 use crate::telemetry::Reason;
 
 /// The declared length; `Some(0)` when there is no body, `None` when only its end will tell.
@@ -92,31 +89,18 @@ pub(super) fn chunk(
     let Some(cx) = ctx.as_deref_mut() else {
         return Ok(None);
     };
-    let nobody = |chain: &Chain| links_of(chain, phase).is_empty();
-    if nobody(&cx.start.listener.chain) && cx.chain().is_none_or(nobody) {
-        return Ok(None);
-    }
-    let listener = Arc::clone(&cx.start.listener);
-    let route = cx.route.clone();
-    for chain in [Some(&listener.chain), route.as_deref().map(|r| &r.chain)]
-        .into_iter()
-        .flatten()
-    {
-        let links = links_of(chain, phase);
-        if links.is_empty() {
-            continue;
-        }
+    let links = Links::of(
+        cx,
+        match phase {
+            BodyPhase::Request => |chain| &chain.request_chunk,
+            BodyPhase::Origin => |chain| &chain.origin_body,
+            BodyPhase::Delivery => |chain| &chain.response_body,
+        },
+    );
+    for links in links.each() {
         let mut fields = RequestFields(session.req_header_mut());
         chains::body_chunk(links, phase, cx, &mut fields, body, end)
             .map_err(|reason| super::fail(cx, reason))?;
     }
     Ok(None)
-}
-
-fn links_of(chain: &Chain, phase: BodyPhase) -> &[Link] {
-    match phase {
-        BodyPhase::Request => &chain.request_chunk,
-        BodyPhase::Origin => &chain.origin_body,
-        BodyPhase::Delivery => &chain.response_body,
-    }
 }

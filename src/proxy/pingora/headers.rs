@@ -106,13 +106,30 @@ impl Headers for OpenRequest {
     }
 }
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// Fields of one connection, whether `Connection` names them or not.
+static HOP_BY_HOP: [HeaderName; 4] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::UPGRADE,
+];
 
 /// Removes what belongs to the origin's connection (RFC 9110 section 7.6.1). An upgrade keeps what
 /// its handshake needs.
 pub(super) fn strip_hop_by_hop(response: &mut ResponseHeader) {
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        return;
+    }
+    // RFC 9110 section 8.6: a length of what cannot be there.
+    if response.status == StatusCode::NO_CONTENT {
+        response.remove_header(&header::CONTENT_LENGTH);
+    }
+    // One look at the few names is cheaper than searching for each of these.
+    if !response
+        .headers
+        .keys()
+        .any(|name| HOP_BY_HOP.contains(name))
+    {
         return;
     }
     let nominated: Vec<HeaderName> = response
@@ -131,19 +148,7 @@ pub(super) fn strip_hop_by_hop(response: &mut ResponseHeader) {
             .contains(name)
         })
         .collect();
-    // RFC 9110 section 8.6: a length of what cannot be there.
-    if response.status == StatusCode::NO_CONTENT {
-        response.remove_header(&header::CONTENT_LENGTH);
-    }
-    for name in &nominated {
-        response.remove_header(name);
-    }
-    for name in [
-        &header::CONNECTION,
-        &KEEP_ALIVE,
-        &PROXY_CONNECTION,
-        &header::UPGRADE,
-    ] {
+    for name in nominated.iter().chain(&HOP_BY_HOP) {
         response.remove_header(name);
     }
 }

@@ -23,11 +23,11 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
 
 use super::chains::BodyPhase;
-use super::connection::START;
 use super::ctx::Ctx;
 use super::finish::finish;
 use super::pipeline::{self, Next};
 use super::request;
+use super::start::take_start;
 use crate::telemetry::{Reason, Source};
 use crate::upstream::retry::FailureClass;
 use dial::Carried;
@@ -68,9 +68,7 @@ impl ProxyHttp for Engine {
     type CTX = Option<Box<Ctx>>;
 
     fn new_ctx(&self) -> Self::CTX {
-        START
-            .try_with(|start| Box::new(Ctx::new(start.clone())))
-            .ok()
+        take_start().map(|start| Box::new(Ctx::new(start)))
     }
 
     /// No modules: compression and the like are plugins.

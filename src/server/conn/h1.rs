@@ -16,10 +16,10 @@ use tokio::sync::watch;
 use super::Serving;
 use crate::protocol::http1::{Head, HeadStatus, Reject, TargetForm, parse_head};
 use crate::protocol::uri::{NormalisedUri, UriPolicy, normalise};
-use crate::proxy::connection::{START, Start};
 use crate::proxy::control::Control;
 use crate::proxy::finish;
 use crate::proxy::id::RequestId;
+use crate::proxy::start::{Start, with_start};
 use crate::server::linger;
 use crate::server::socket::Socket;
 use crate::server::stream::{ClientStream, MinRate};
@@ -116,13 +116,10 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
         // both have ended. What is still missing then is not waited for: the stream lingers instead.
         session.set_close_on_response_before_downstream_finish(false);
         session.set_total_drain_timeout(Some(BODY_GRACE));
-        let served = START
-            .scope(
-                start,
-                serving.proxy.process_new_http(session, &serving.shutdown),
-            )
-            .await;
-        let Some(reused) = served else { return };
+        let request = serving.proxy.process_new_http(session, &serving.shutdown);
+        let Some(reused) = with_start(start, request).await else {
+            return;
+        };
         let (stream_back, _) = reused.consume();
         let Ok(back) = stream_back.into_any().downcast::<ClientStream>() else {
             return;

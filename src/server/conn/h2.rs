@@ -14,10 +14,10 @@ use pingora_core::protocols::http::v2::server::{
 use tokio::sync::{Notify, watch};
 
 use super::Serving;
-use crate::proxy::connection::{START, Start};
 use crate::proxy::control::Control;
 use crate::proxy::finish;
 use crate::proxy::id::RequestId;
+use crate::proxy::start::{Start, with_start};
 use crate::server::socket::Socket;
 use crate::server::stream::ClientStream;
 use crate::snapshot::Listener;
@@ -181,7 +181,7 @@ fn spawn(serving: &Serving, session: HttpSession, active: &Arc<Active>) {
     tokio::spawn(async move {
         let _guard = guard;
         let session = ServerSession::new_http2(session);
-        let serve = START.scope(start, proxy.process_new_http(session, &shutdown));
+        let serve = with_start(start, proxy.process_new_http(session, &shutdown));
         // Dropping the request resets its stream.
         tokio::select! {
             _ = serve => {}

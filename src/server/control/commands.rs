@@ -14,8 +14,6 @@ use super::super::reload::{Refused, Reloaded};
 use super::super::status::status;
 use super::super::{Server, drain, signals};
 use super::{Answer, admin, json as reply};
-use crate::telemetry::access_log::write_json;
-use crate::telemetry::clock::Rfc3339;
 use crate::upstream::Control;
 
 /// Most bytes of a command.
@@ -101,16 +99,14 @@ fn history(server: &Server) -> Answer {
 fn explain(server: &Server, id: &str) -> Answer {
     let ring = server.node.explain.load_full();
     match ring.and_then(|ring| ring.get(id)) {
-        Some(record) => {
-            let mut text = Vec::new();
-            write_json(&record, &mut Rfc3339::default(), &mut text);
-            let told = match serde_json::from_slice::<Value>(&text) {
+        Some(line) => {
+            let told = match serde_json::from_slice::<Value>(&line) {
                 Ok(told) => told,
                 Err(error) => return refused(500, &error.to_string()),
             };
             let snapshot = server.node.current.load();
-            let (decision, note) = if snapshot.generation == record.generation {
-                let decision = again(&snapshot, &record).unwrap_or_default();
+            let (decision, note) = if told["generation"] == snapshot.generation {
+                let decision = again(&snapshot, &told).unwrap_or_default();
                 (
                     decision,
                     "header fields, cookies and secrets of the query are not kept: why other routes lost is judged without them",

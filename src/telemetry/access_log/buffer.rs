@@ -1,24 +1,22 @@
 //! The bounded buffer between the threads that serve and the one that writes.
 //!
-//! A few shards, each a vector behind a lock that is held for a push or a swap: some nanoseconds. A thread has
-//! a home shard and goes on to the next one when its home is locked or full; nobody waits. Records of one
-//! thread keep their order, those of different threads may be written up to one interval apart.
+//! A few shards, each a run of lines behind a lock that is held to append one or to swap all: some ten
+//! nanoseconds. A thread has a home shard and goes on to the next one when its home is locked or full; nobody
+//! waits. Lines of one thread keep their order, those of different threads may be written up to one interval
+//! apart.
 
 use std::cell::Cell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
-use super::record::AccessRecord;
-
-/// A batch of records as they were submitted.
-pub(super) type Batch = Vec<Arc<AccessRecord>>;
+/// Bytes of a shard that are worth a write: waiting longer would only push them out of the processor's cache.
+pub(super) const WRITE_BYTES: usize = 128 * 1024;
 
 #[derive(Default)]
 struct Shard {
-    records: Batch,
-    bytes: usize,
+    /// Each ends in a line feed.
+    lines: Vec<u8>,
     sealed: bool,
 }
 
@@ -27,10 +25,9 @@ struct Shard {
 #[derive(Default)]
 struct Padded(Mutex<Shard>);
 
-/// The buffer. Its bound is `records` records or `bytes` bytes, whichever is met first, parted over the shards.
+/// The buffer. Its bound is parted over the shards.
 pub(super) struct Buffer {
     shards: Box<[Padded]>,
-    records_per_shard: usize,
     bytes_per_shard: usize,
 }
 
@@ -39,8 +36,8 @@ pub(super) struct Buffer {
 pub(super) enum Pushed {
     /// Kept.
     Kept,
-    /// Kept, and the shard is half full: the writer should not wait for its interval.
-    HalfFull,
+    /// Kept, and the shard holds enough: the writer should not wait for its interval.
+    Enough,
     /// No shard had room.
     Refused,
 }
@@ -64,18 +61,16 @@ fn home() -> usize {
 impl Buffer {
     /// For `threads` serving threads. Two shards more than threads: every other thread and the writer may be
     /// stopped with a lock in hand, and a push still finds a free one.
-    pub(super) fn new(threads: usize, records: usize, bytes: usize) -> Self {
+    pub(super) fn new(threads: usize, bytes: usize) -> Self {
         let shards = threads.clamp(1, 254) + 2;
         Buffer {
             shards: (0..shards).map(|_| Padded::default()).collect(),
-            records_per_shard: records.div_ceil(shards).max(1),
             bytes_per_shard: bytes.div_ceil(shards),
         }
     }
 
-    /// Keeps the record, or says that there is no room.
-    pub(super) fn push(&self, record: Arc<AccessRecord>) -> Pushed {
-        let weight = record.weight();
+    /// Keeps the line, or says that there is no room.
+    pub(super) fn push(&self, line: &[u8]) -> Pushed {
         let first = home() % self.shards.len();
         // A second round for the case that the only shard with room was being swapped just then.
         let all = self.shards.iter().cycle().skip(first);
@@ -84,41 +79,35 @@ impl Buffer {
                 std::hint::spin_loop();
                 continue;
             };
-            if shard.sealed
-                || shard.records.len() >= self.records_per_shard
-                || shard.bytes + weight > self.bytes_per_shard
-            {
+            if shard.sealed || shard.lines.len() + line.len() >= self.bytes_per_shard {
                 continue;
             }
-            shard.bytes += weight;
-            shard.records.push(record);
-            let half = shard.records.len() * 2 >= self.records_per_shard
-                || shard.bytes * 2 >= self.bytes_per_shard;
-            return if half { Pushed::HalfFull } else { Pushed::Kept };
+            shard.lines.extend_from_slice(line);
+            shard.lines.push(b'\n');
+            let enough = shard.lines.len() >= WRITE_BYTES.min(self.bytes_per_shard / 2);
+            return if enough { Pushed::Enough } else { Pushed::Kept };
         }
         Pushed::Refused
     }
 
-    /// Swaps the records of shard `index` with `empty`; false when there is no such shard.
-    pub(super) fn swap(&self, index: usize, empty: &mut Batch) -> bool {
+    /// Swaps the lines of shard `index` with `empty`; false when there is no such shard.
+    pub(super) fn swap(&self, index: usize, empty: &mut Vec<u8>) -> bool {
         let Some(padded) = self.shards.get(index) else {
             return false;
         };
-        let mut shard = padded.0.lock();
-        std::mem::swap(&mut shard.records, empty);
-        shard.bytes = 0;
+        std::mem::swap(&mut padded.0.lock().lines, empty);
         true
     }
 
-    /// Lets nothing more in. A record is either in a shard before this or refused: none is lost unseen.
+    /// Lets nothing more in. A line is either in a shard before this or refused: none is lost unseen.
     pub(super) fn seal(&self) {
         for padded in &self.shards {
             padded.0.lock().sealed = true;
         }
     }
 
-    /// True if no shard holds a record.
+    /// True if no shard holds a line.
     pub(super) fn is_empty(&self) -> bool {
-        self.shards.iter().all(|s| s.0.lock().records.is_empty())
+        self.shards.iter().all(|s| s.0.lock().lines.is_empty())
     }
 }

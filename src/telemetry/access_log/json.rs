@@ -1,17 +1,62 @@
-//! A record as one line of JSON. Runs on the writer's thread and for `explain`.
+//! A record as one line of JSON. Runs once per request, on the thread that served it, into that thread's own
+//! buffer: a line is smaller than what it is made of, and no memory goes from one thread to another.
 //!
 //! Strings may hold any bytes: control characters and quotes are escaped as RFC 8259 section 7 says, valid UTF-8
 //! passes, and each byte that is not part of valid UTF-8 becomes `\u00XX` with its value, so that nothing is
 //! lost for a reader who looks at bytes. A line never holds a raw line feed.
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::net::IpAddr;
 
-use super::record::{AccessRecord, Text};
-use crate::telemetry::clock::Rfc3339;
+use super::record::{AccessRecord, MAX_PATH_BYTES, MAX_TEXT_BYTES, Text};
+use crate::telemetry::clock::{RFC3339_LEN, Rfc3339};
 use crate::telemetry::redact;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
+/// What stands for the rest of a text that was cut.
+const CUT: &[u8] = b"...";
+/// A line's first member.
+const TIME: &[u8] = b"{\"time\":\"";
+/// The second one, after the time's closing quote.
+const REQUEST_ID: &[u8] = b"\",\"request_id\":";
+/// What a thread's buffer keeps from one line to the next.
+const USUAL_BYTES: usize = 4 * 1024;
+
+thread_local! {
+    static LINE: RefCell<(Vec<u8>, Rfc3339)> = const { RefCell::new((Vec::new(), Rfc3339::START)) };
+}
+
+/// Writes the record and lends the line, without its line feed, to `use_line`. Not to be called from there.
+pub fn with_line(record: &AccessRecord<'_>, use_line: impl FnOnce(&[u8])) {
+    // A thread that ends has given its buffer back already; requests it drops then are told all the same.
+    let mut use_line = Some(use_line);
+    let mut write = |line: &mut Vec<u8>, time: &mut Rfc3339| {
+        line.clear();
+        write_json(record, time, line);
+        if let Some(use_line) = use_line.take() {
+            use_line(line);
+        }
+        line.shrink_to(USUAL_BYTES);
+    };
+    let own = LINE.try_with(|own| {
+        if let Ok(mut own) = own.try_borrow_mut() {
+            let (line, time) = &mut *own;
+            write(line, time);
+        }
+    });
+    if own.is_err() {
+        write(&mut Vec::new(), &mut Rfc3339::default());
+    }
+}
+
+/// True if this line tells of the request with this id.
+pub fn tells_of(line: &[u8], request_id: &str) -> bool {
+    let mut id = REQUEST_ID.to_vec();
+    string(request_id.as_bytes(), &mut id);
+    line.get(TIME.len() + RFC3339_LEN..)
+        .is_some_and(|rest| rest.starts_with(&id))
+}
 
 fn unicode_escape(byte: u8, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\\u00");
@@ -47,16 +92,14 @@ fn escape_valid(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
-/// Appends `bytes` as a JSON string, quotes included.
-pub fn string(bytes: &[u8], out: &mut Vec<u8>) {
-    out.push(b'"');
+/// Appends `bytes` as the inside of a JSON string.
+fn escape(bytes: &[u8], out: &mut Vec<u8>) {
     // Nearly every text is plain ASCII. No early exit: the compiler turns this into vector instructions.
     let plain = bytes
         .iter()
         .fold(true, |plain, b| plain & (*b < 0x7f) & !must_escape(*b));
     if plain {
         out.extend_from_slice(bytes);
-        out.push(b'"');
         return;
     }
     for chunk in bytes.utf8_chunks() {
@@ -64,6 +107,23 @@ pub fn string(bytes: &[u8], out: &mut Vec<u8>) {
         for byte in chunk.invalid() {
             unicode_escape(*byte, out);
         }
+    }
+}
+
+/// Appends `bytes` as a JSON string, quotes included.
+pub fn string(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    escape(bytes, out);
+    out.push(b'"');
+}
+
+/// Appends a string of at most `limit` bytes.
+#[inline]
+fn bounded(bytes: &[u8], limit: usize, out: &mut Vec<u8>) {
+    out.push(b'"');
+    escape(bytes.get(..limit).unwrap_or(bytes), out);
+    if bytes.len() > limit {
+        out.extend_from_slice(CUT);
     }
     out.push(b'"');
 }
@@ -73,24 +133,21 @@ pub fn string(bytes: &[u8], out: &mut Vec<u8>) {
 fn text(key: &[u8], value: &[u8], out: &mut Vec<u8>) {
     if !value.is_empty() {
         out.extend_from_slice(key);
-        string(value, out);
+        bounded(value, MAX_TEXT_BYTES, out);
     }
 }
 
 /// A target or URL with its secrets hidden.
 fn target(key: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    match std::str::from_utf8(value) {
-        Ok(valid) => text(key, redact::redact_query(valid).as_bytes(), out),
-        // Bytes as Latin-1 keep every ASCII key and separator in its place; the escape then shows their value.
-        Err(_) => {
-            let latin: String = value.iter().map(|b| char::from(*b)).collect();
-            let hidden = redact::redact_query(&latin);
-            let bytes: Vec<u8> = hidden
-                .chars()
-                .map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?'))
-                .collect();
-            text(key, &bytes, out);
+    if !value.is_empty() {
+        out.extend_from_slice(key);
+        out.push(b'"');
+        let kept = value.get(..MAX_PATH_BYTES).unwrap_or(value);
+        escape(&redact::redact_query(kept), out);
+        if kept.len() < value.len() {
+            out.extend_from_slice(CUT);
         }
+        out.push(b'"');
     }
 }
 
@@ -126,11 +183,11 @@ fn address(address: IpAddr, out: &mut Vec<u8>) {
 
 /// Appends the record as one JSON object without a line end. What was not set is left out, except for the
 /// fields that every request has. Secrets of the query are hidden.
-pub fn write_json(record: &AccessRecord, time: &mut Rfc3339, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"time\":\"");
+pub(super) fn write_json(record: &AccessRecord<'_>, time: &mut Rfc3339, out: &mut Vec<u8>) {
+    out.extend_from_slice(TIME);
     out.extend_from_slice(time.format(record.unix_ms).as_bytes());
-    out.push(b'"');
-    text(b",\"request_id\":", record.get(Text::RequestId), out);
+    out.extend_from_slice(REQUEST_ID);
+    bounded(record.get(Text::RequestId), MAX_TEXT_BYTES, out);
     text(b",\"listener\":", record.get(Text::Listener), out);
     text(b",\"route\":", record.get(Text::Route), out);
     text(b",\"upstream\":", record.get(Text::Upstream), out);
@@ -173,7 +230,7 @@ pub fn write_json(record: &AccessRecord, time: &mut Rfc3339, out: &mut Vec<u8>) 
         out.extend_from_slice(separator);
         string(name.as_bytes(), out);
         out.push(b':');
-        string(value, out);
+        bounded(value, MAX_TEXT_BYTES, out);
         separator = b",";
     }
     if separator == b"," {

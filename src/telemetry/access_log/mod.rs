@@ -1,6 +1,6 @@
 //! The access log: one JSON line per request, written by a thread of its own.
 //!
-//! Serving threads hand over a record and go on; they never wait. The buffer is bounded, and what does not fit
+//! Serving threads hand over a line and go on; they never wait. The buffer is bounded, and what does not fit
 //! (or could not be written) is counted in `farmgate_access_log_dropped_total`: nothing else is ever lost.
 
 mod buffer;
@@ -24,7 +24,7 @@ use buffer::{Buffer, Pushed};
 use sink::Sink;
 use writer::{Command, Shared, Writer};
 
-pub use json::{string as json_string, write_json};
+pub use json::{string as json_string, tells_of, with_line};
 pub use record::{AccessRecord, MAX_HEADERS, MAX_PATH_BYTES, MAX_TEXT_BYTES, Text, Timings};
 pub use sink::Output;
 
@@ -35,21 +35,18 @@ pub struct AccessLogOptions {
     pub output: Output,
     /// Serving threads: the buffer has a shard for each.
     pub threads: usize,
-    /// Records that may wait for the writer.
-    pub buffer_records: usize,
     /// Bytes that may wait for the writer.
     pub buffer_bytes: usize,
-    /// The longest time a record waits before it is written.
+    /// The longest time a line waits before it is written.
     pub interval: Duration,
 }
 
 impl AccessLogOptions {
-    /// The usual bounds: 65,536 records, 64 MiB, 100 ms.
+    /// The usual bounds: 64 MiB, 100 ms.
     pub fn new(output: Output, threads: usize) -> Self {
         AccessLogOptions {
             output,
             threads,
-            buffer_records: 65_536,
             buffer_bytes: 64 << 20,
             interval: Duration::from_millis(100),
         }
@@ -75,11 +72,7 @@ impl AccessLog {
         metrics: AccessLogMetrics,
         sink: Sink,
     ) -> io::Result<AccessLog> {
-        let buffer = Buffer::new(
-            options.threads,
-            options.buffer_records,
-            options.buffer_bytes,
-        );
+        let buffer = Buffer::new(options.threads, options.buffer_bytes);
         let shared = Arc::new(Shared::new(buffer, metrics));
         let mut writer = Writer::new(shared.clone(), sink, options.interval);
         let handle = thread::Builder::new()
@@ -92,13 +85,13 @@ impl AccessLog {
         })
     }
 
-    /// Hands over one record. Never waits; counts the record as dropped when there is no room.
+    /// Hands over one line, without its line feed. Never waits; counts it as dropped when there is no room.
     #[inline]
-    pub fn submit(&self, record: Arc<AccessRecord>) {
+    pub fn submit(&self, line: &[u8]) {
         let shared = &self.shared;
-        match shared.buffer.push(record) {
+        match shared.buffer.push(line) {
             Pushed::Kept => {}
-            Pushed::HalfFull => {
+            Pushed::Enough => {
                 if writer::take(&shared.gathering) {
                     self.writer.unpark();
                 }

@@ -1,8 +1,8 @@
-//! The thread that formats and writes.
+//! The thread that writes.
 //!
-//! It sleeps without a timer while there is nothing to do; the first record wakes it (one system call), then it
-//! gathers for one interval, writes a batch, and goes on so until an interval brought nothing. A shard that
-//! fills to the half wakes it early.
+//! It sleeps without a timer while there is nothing to do; the first line wakes it (one system call), then it
+//! gathers for one interval, writes what came, and goes on so until an interval brought nothing. A shard that
+//! holds enough for a write wakes it early.
 
 use std::io;
 use std::sync::Arc;
@@ -16,14 +16,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::buffer::{Batch, Buffer};
-use super::json;
+use super::buffer::{Buffer, WRITE_BYTES};
 use super::sink::Sink;
-use crate::telemetry::clock::Rfc3339;
 use crate::telemetry::metrics::AccessLogMetrics;
 
-/// Bytes gathered before a write.
-const WRITE_BYTES: usize = 128 * 1024;
 /// Commands that wait for the writer at most.
 const MAX_COMMANDS: usize = 16;
 
@@ -75,9 +71,7 @@ pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) sink: Sink,
     pub(super) interval: Duration,
-    batch: Batch,
-    out: Vec<u8>,
-    time: Rfc3339,
+    lines: Vec<u8>,
     torn: bool,
 }
 
@@ -87,9 +81,7 @@ impl Writer {
             shared,
             sink,
             interval,
-            batch: Batch::new(),
-            out: Vec::with_capacity(WRITE_BYTES + 16 * 1024),
-            time: Rfc3339::default(),
+            lines: Vec::new(),
             torn: false,
         }
     }
@@ -98,7 +90,7 @@ impl Writer {
     pub(super) fn run(&mut self) {
         loop {
             let commands = std::mem::take(&mut *self.shared.commands.lock());
-            // Records submitted before a command are written before it is answered.
+            // Lines submitted before a command are written before it is answered.
             let wrote = self.drain();
             for command in commands {
                 // A caller that no longer waits is no fault.
@@ -130,7 +122,7 @@ impl Writer {
 
     fn sleep(&self) {
         self.shared.idle.store(true, Release);
-        // Looked at after the flag went up, under the same locks that producers take: either we see their record
+        // Looked at after the flag went up, under the same locks that producers take: either we see their line
         // here, or they see the flag.
         if self.shared.buffer.is_empty() && self.shared.commands.lock().is_empty() {
             thread::park();
@@ -138,33 +130,26 @@ impl Writer {
         self.shared.idle.store(false, Release);
     }
 
-    /// Formats and writes all that is buffered; true if there was anything.
+    /// Writes all that is buffered; true if there was anything.
     fn drain(&mut self) -> bool {
         let mut any = false;
         let mut index = 0;
-        while self.shared.buffer.swap(index, &mut self.batch) {
+        while self.shared.buffer.swap(index, &mut self.lines) {
             index += 1;
-            any |= !self.batch.is_empty();
-            let mut batch = std::mem::take(&mut self.batch);
-            for record in batch.drain(..) {
-                json::write_json(&record, &mut self.time, &mut self.out);
-                self.out.push(b'\n');
-                if self.out.len() >= WRITE_BYTES {
-                    self.write();
-                }
-            }
-            self.batch = batch;
+            any |= !self.lines.is_empty();
+            self.write();
+            self.lines.clear();
+            // What a burst needed is given back.
+            self.lines.shrink_to(2 * WRITE_BYTES);
         }
-        self.write();
         any
     }
 
     fn write(&mut self) {
-        if self.out.is_empty() {
+        if self.lines.is_empty() {
             return;
         }
-        let written = self.sink.write(&self.out, self.torn);
-        self.out.clear();
+        let written = self.sink.write(&self.lines, self.torn);
         self.torn = written.torn;
         let metrics = &self.shared.metrics;
         metrics.records.add(written.lines);
