@@ -20,6 +20,12 @@ pub struct Control {
     /// Milliseconds after `epoch` of the last piece of the body, plus one; 0 when none is awaited.
     body_awaited_ms: AtomicU64,
     body_idle_ms: AtomicU64,
+    /// Payload bytes so far, where [`Control::body_progress`] is told.
+    body_bytes: AtomicU64,
+    /// What the client let us wait for them, without the wait under way.
+    body_waited_ms: AtomicU64,
+    /// Payload bytes per second of waiting, at least; 0 for no bound. Held by [`Control::watch`].
+    body_rate: AtomicU64,
     /// Milliseconds after `epoch`; 0 for none.
     request_deadline_ms: AtomicU64,
     tunnel_idle_ms: AtomicU64,
@@ -37,6 +43,9 @@ impl Control {
             body_limit: AtomicU64::new(u64::MAX),
             body_awaited_ms: AtomicU64::new(0),
             body_idle_ms: AtomicU64::new(0),
+            body_bytes: AtomicU64::new(0),
+            body_waited_ms: AtomicU64::new(0),
+            body_rate: AtomicU64::new(0),
             request_deadline_ms: AtomicU64::new(0),
             tunnel_idle_ms: AtomicU64::new(0),
             tunnel_age_ms: AtomicU64::new(0),
@@ -97,14 +106,44 @@ impl Control {
             .flatten()
     }
 
-    /// A piece of the body came, or none did yet; `more` says whether another is awaited.
-    pub fn body_progress(&self, more: bool) {
-        let at = if more {
-            millis(self.epoch.elapsed()) + 1
+    /// Bounds the rate of the body, for streams without a guard of their own.
+    pub fn set_body_rate(&self, bytes_per_second: u64) {
+        self.body_rate.store(bytes_per_second, Ordering::Relaxed);
+    }
+
+    /// A piece of the body came, `bytes` in all so far; `more` says whether another is awaited.
+    pub fn body_progress(&self, bytes: u64, more: bool) {
+        let now = millis(self.epoch.elapsed()) + 1;
+        let next = if more { now } else { 0 };
+        let since = self.body_awaited_ms.swap(next, Ordering::Relaxed);
+        if since != 0 {
+            self.body_waited_ms
+                .fetch_add(now.saturating_sub(since), Ordering::Relaxed);
+        }
+        self.body_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Until when the next piece of the body must come, and what it means if it does not: the pause between
+    /// two pieces is bounded, and so is the rate over all pauses (as Apache's `mod_reqtimeout` counts).
+    fn body_end(&self, idle: Duration) -> Option<(Instant, Reason)> {
+        let since = self.at(self.body_awaited_ms.load(Ordering::Relaxed))?;
+        if idle.is_zero() {
+            return None;
+        }
+        let paused = (since + idle, Reason::BodyTimeout);
+        let rate = self.body_rate.load(Ordering::Relaxed);
+        if rate == 0 {
+            return Some(paused);
+        }
+        let earned = self.body_bytes.load(Ordering::Relaxed).saturating_mul(1000) / rate;
+        let waited = Duration::from_millis(self.body_waited_ms.load(Ordering::Relaxed));
+        let left = (idle + Duration::from_millis(earned)).saturating_sub(waited);
+        let dripped = (since + left, Reason::BodyRateTooLow);
+        Some(if dripped.0 < paused.0 {
+            dripped
         } else {
-            0
-        };
-        self.body_awaited_ms.store(at, Ordering::Relaxed);
+            paused
+        })
     }
 
     /// For streams without a guard of their own (HTTP/2): returns why the request is over as soon as
@@ -119,14 +158,10 @@ impl Control {
             let now = Instant::now();
             let idle = self.body_idle();
             let mut next = now + if idle.is_zero() { FIRST } else { idle };
-            let awaited = self.body_awaited_ms.load(Ordering::Relaxed);
-            if awaited != 0
-                && let Some(at) = self.at(awaited)
-            {
-                let end = at + idle;
-                if now >= end && !idle.is_zero() {
-                    self.set_cut(Reason::BodyTimeout);
-                    return Reason::BodyTimeout;
+            if let Some((end, reason)) = self.body_end(idle) {
+                if now >= end {
+                    self.set_cut(reason);
+                    return reason;
                 }
                 next = next.min(end);
             }

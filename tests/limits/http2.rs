@@ -45,6 +45,47 @@ async fn a_body_that_never_ends_is_a_408_or_a_reset() {
 }
 
 #[tokio::test]
+async fn a_body_that_only_drips_is_cut_and_a_quick_one_passes() {
+    let words =
+        "timeouts = { body_idle = \"300ms\" }\nmin_body_rate = { rate = \"1KiB\", per = \"1s\" }";
+    let (node, _origin) = node(words).await;
+    let stream = TcpStream::connect(node.at("web")).await.expect("connect");
+    let (sender, connection) = h2::client::handshake(stream).await.expect("handshake");
+    tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    let mut sender = sender.ready().await.expect("ready");
+    let request = http::Request::post("http://a.test/drip")
+        .body(())
+        .expect("a request");
+    let begun = Instant::now();
+    let (answer, mut body) = sender.send_request(request, false).expect("send");
+    let mut answer = std::pin::pin!(answer);
+    // Twenty bytes a second never pause for 300 ms.
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        tokio::select! {
+            _ = &mut answer => break,
+            _ = tick.tick() => {}
+        }
+        assert!(begun.elapsed() < Duration::from_secs(3), "never refused");
+        if body.send_data(Bytes::from_static(b"x"), false).is_err() {
+            break;
+        }
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    assert_eq!(node.log.of("/drip").await["reason"], "body_rate_too_low");
+    let mut client = Http2::connect(node.at("web")).await;
+    let quick = client.request("POST", "/quick");
+    let pieces = [
+        Bytes::from(vec![b'x'; 50_000]),
+        Bytes::from(vec![b'x'; 50_000]),
+    ];
+    let response = client.ask(quick, &pieces, None).await.expect("an answer");
+    assert_eq!(response.head.status(), 200);
+}
+
+#[tokio::test]
 async fn the_request_time_holds() {
     let origin = Origin::start(|mut peer: Peer| async move {
         peer.request().await;

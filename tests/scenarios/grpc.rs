@@ -52,6 +52,15 @@ async fn serve(
     request: http::Request<h2::RecvStream>,
     mut respond: h2::server::SendResponse<Bytes>,
 ) {
+    let reset = match request.uri().path() {
+        "/helloworld.Greeter/Refuse" => Some(h2::Reason::REFUSED_STREAM),
+        "/helloworld.Greeter/Break" => Some(h2::Reason::INTERNAL_ERROR),
+        _ => None,
+    };
+    if let Some(reason) = reset {
+        respond.send_reset(reason);
+        return;
+    }
     let te = request.headers().get("te").cloned();
     let mut response = Response::builder()
         .header("content-type", "application/grpc")
@@ -117,6 +126,22 @@ async fn a_call_passes_with_its_trailers() {
     );
     drop(client);
     node.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_stream_is_told_from_a_broken_one() {
+    let (node, _demo) = node().await;
+    let mut client = Http2::connect(node.at("web")).await;
+    for (method, reason) in [
+        ("Refuse", "upstream_refused_stream"),
+        ("Break", "upstream_reset"),
+    ] {
+        let path = format!("/helloworld.Greeter/{method}");
+        let request = client.request("POST", &path);
+        let response = client.ask(request, &[], None).await.expect("an answer");
+        assert_eq!(response.head.status(), 502, "{method}");
+        assert_eq!(node.log.of(&path).await["reason"], reason);
+    }
 }
 
 #[tokio::test]

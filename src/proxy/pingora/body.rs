@@ -46,7 +46,7 @@ pub(super) async fn read(
         let chunk = match read {
             Ok(Ok(Some(chunk))) => chunk,
             Ok(Ok(None)) => {
-                cx.start.control.body_progress(false);
+                cx.start.control.body_progress(body.len() as u64, false);
                 return Ok(body);
             }
             Ok(Err(_)) => {
@@ -60,7 +60,7 @@ pub(super) async fn read(
         if len > cx.body_limit() || (refuse && len > limit) {
             return Err(Reason::BodyTooLarge);
         }
-        cx.start.control.body_progress(true);
+        cx.start.control.body_progress(len, true);
         body.push(chunk);
         if len > limit {
             body.partial = !session.is_body_done();
@@ -71,8 +71,9 @@ pub(super) async fn read(
 
 /// A piece goes by: the limit holds for HTTP/2 too, whose streams have no guard of their own.
 pub(super) fn passed(session: &Session, cx: &mut Ctx, end: bool) -> Result<(), Reason> {
-    cx.start.control.body_progress(!end);
-    if session.body_bytes_read() as u64 > cx.body_limit() {
+    let bytes = session.body_bytes_read() as u64;
+    cx.start.control.body_progress(bytes, !end);
+    if bytes > cx.body_limit() {
         return Err(Reason::BodyTooLarge);
     }
     Ok(())

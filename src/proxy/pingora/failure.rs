@@ -53,12 +53,26 @@ pub(super) fn of_attempt(cx: &Ctx, e: &Error, reused: bool) -> (Reason, FailureC
         ErrorType::WriteTimedout => (Reason::UpstreamWriteTimeout, FailureClass::Final),
         ErrorType::ConnectionClosed => lost(Reason::UpstreamClosed),
         ErrorType::ReadError | ErrorType::WriteError => lost(Reason::UpstreamReset),
-        ErrorType::H2Error | ErrorType::H2Downgrade => lost(Reason::RefusedStream),
+        ErrorType::H2Error | ErrorType::H2Downgrade => lost(of_stream(e)),
         ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 | ErrorType::H1Error if !begun => {
             (Reason::InvalidResponse, FailureClass::Final)
         }
         _ if begun => (Reason::UpstreamBodyCut, FailureClass::Final),
         _ => (Reason::UpstreamReset, FailureClass::ResetBeforeResponse),
+    }
+}
+
+/// How an HTTP/2 stream to an endpoint was lost. Refused, by reset or by a GOAWAY that leaves it out, means that
+/// nothing of it was done (RFC 9113 section 8.7).
+fn of_stream(e: &Error) -> Reason {
+    let cause = e.cause.as_deref();
+    match cause.and_then(|cause| cause.downcast_ref::<h2::Error>()) {
+        Some(h2) if h2.reason() == Some(h2::Reason::REFUSED_STREAM) => Reason::RefusedStream,
+        Some(h2) if h2.is_go_away() && h2.reason() == Some(h2::Reason::NO_ERROR) => {
+            Reason::RefusedStream
+        }
+        Some(h2) if h2.is_io() => Reason::UpstreamClosed,
+        _ => Reason::UpstreamReset,
     }
 }
 

@@ -99,7 +99,7 @@ impl ProxyHttp for Engine {
         cx.set_limits();
         let length = body::declared_length(session);
         if cx.start.connection.h2 {
-            cx.start.control.body_progress(length != Some(0));
+            cx.start.control.body_progress(0, length != Some(0));
             session.set_write_timeout(Some(cx.start.listener.timeouts.body_idle));
         }
         let mut next = {

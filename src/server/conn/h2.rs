@@ -167,6 +167,9 @@ fn spawn(serving: &Serving, session: HttpSession, active: &Arc<Active>) {
     let guard = Guard(Arc::clone(active));
     let now = Instant::now();
     let control = Control::new(now);
+    if let Some(rate) = listener.min_body_rate {
+        control.set_body_rate(rate);
+    }
     let start = Start {
         node: Arc::clone(&serving.node),
         snapshot,
