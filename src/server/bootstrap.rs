@@ -53,6 +53,7 @@ pub enum Ended {
 pub fn run(paths: Vec<PathBuf>, last_good: bool) -> Ended {
     raise_open_files();
     let env = |name: &str| std::env::var(name).ok();
+    let seen = watch::look(&paths);
     let loaded = read(&paths, &env);
     let first = dry_settings(&loaded).map(|settings| (texts_of(&loaded), settings));
     let (texts, settings) = match first {
@@ -64,7 +65,7 @@ pub fn run(paths: Vec<PathBuf>, last_good: bool) -> Ended {
         Err(diagnostics) => return Ended::BadConfig(diagnostics),
     };
     match (data_runtime(&settings), control_runtime()) {
-        (Ok(data), Ok(control)) => start(paths, &texts, settings, data, &control),
+        (Ok(data), Ok(control)) => start(paths, seen, &texts, settings, data, &control),
         (Err(error), _) | (_, Err(error)) => Ended::Failed(format!("no runtime: {error}")),
     }
 }
@@ -167,6 +168,7 @@ fn control_runtime() -> std::io::Result<Runtime> {
 
 fn start(
     paths: Vec<PathBuf>,
+    seen: watch::Seen,
     texts: &[Text],
     settings: Settings,
     data: Runtime,
@@ -193,7 +195,7 @@ fn start(
         if !missing.is_empty() {
             log::warn!("no address is known yet for {missing:?}; requests to them get 503");
         }
-        tokio::spawn(watch::run(Arc::clone(&server)));
+        tokio::spawn(watch::run(Arc::clone(&server), seen));
         let open = server.listeners.lock().slots().count();
         log::info!("ready: {open} listeners, pid {}", std::process::id());
         signals.run(&server).await;

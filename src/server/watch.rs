@@ -11,11 +11,13 @@ use super::Server;
 /// and network file systems alike.
 const LOOK: Duration = Duration::from_millis(500);
 
-type Seen = BTreeMap<PathBuf, Option<(SystemTime, u64, u64)>>;
+/// What the files looked like: time of change, length and inode of each; none for what is not there.
+#[derive(PartialEq, Eq)]
+pub struct Seen(BTreeMap<PathBuf, Option<(SystemTime, u64, u64)>>);
 
-/// Watches for ever. A change is taken once nothing changed for the configured debounce.
-pub async fn run(server: Arc<Server>) {
-    let mut known = look(&server.paths);
+/// Watches for ever. A change is taken once nothing changed for the configured debounce. `known` was seen before the
+/// configuration in force was read, so that a change while the node starts is not missed.
+pub async fn run(server: Arc<Server>, mut known: Seen) {
     let mut changed_at = None;
     let mut ticks = tokio::time::interval(LOOK);
     loop {
@@ -37,9 +39,10 @@ pub async fn run(server: Arc<Server>) {
     }
 }
 
-fn look(paths: &[PathBuf]) -> Seen {
+/// Looks at the files and folders of a configuration.
+pub fn look(paths: &[PathBuf]) -> Seen {
     use std::os::unix::fs::MetadataExt;
-    let mut seen = Seen::new();
+    let mut seen = BTreeMap::new();
     let mut note = |path: PathBuf| {
         let found = std::fs::metadata(&path).ok();
         let print = found.and_then(|meta| Some((meta.modified().ok()?, meta.len(), meta.ino())));
@@ -55,5 +58,5 @@ fn look(paths: &[PathBuf]) -> Seen {
         }
         note(path.clone());
     }
-    seen
+    Seen(seen)
 }
