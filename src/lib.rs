@@ -6,7 +6,7 @@
 //! config (words) -> compile (decisions) -> snapshot (the picture) -> proxy (the request) -> telemetry (evidence)
 //!                        ^                      |                        |
 //!                        |                      v                        v
-//!                     plugins              state, upstream            protocol
+//!                     plugins           state, upstream, tls         protocol
 //! server wires them and owns the process; cli is the front.
 //! ```
 
@@ -21,6 +21,8 @@ pub mod state;
 pub mod protocol;
 
 pub mod upstream;
+
+pub mod tls;
 
 pub mod proxy;
 
