@@ -1,0 +1,123 @@
+//! What a `[[tls]]` offers: versions, ciphers, groups, protocols, and a certificate per ClientHello.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use boring::error::ErrorStack;
+use boring::hash::{MessageDigest, hash};
+use boring::ssl::{
+    AlpnError, ClientHello, ExtensionType, NameType, SniError, SslAcceptor, SslAlert,
+    SslContextBuilder, SslMethod, SslOptions, SslRef, SslSessionCacheMode, SslVersion,
+    select_next_proto,
+};
+
+use super::certificate::Certificate;
+use super::offer::Offer;
+use super::store::Store;
+
+/// Which versions and ciphers are spoken; the two that Mozilla's server side TLS recommendations, version 5, keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// TLS 1.3 alone.
+    Modern,
+    /// TLS 1.2 with forward secrecy and authenticated ciphers, and TLS 1.3.
+    Intermediate,
+}
+
+/// Key exchanges in the order of preference; the first stands against a recording that is broken later (RFC 9370,
+/// draft-ietf-tls-ecdhe-mlkem).
+const GROUPS: &str = "X25519MLKEM768:X25519:P-256:P-384";
+
+/// For TLS 1.2. What stands in brackets is equal here, so that a client without AES instructions gets ChaCha20.
+const CIPHERS: &str = "[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1305]:\
+                       [ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-POLY1305]:\
+                       ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
+
+/// Protocols for ALPN in the form of RFC 7301 section 3.1, the preferred one first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alpn {
+    /// HTTP/1.1 alone.
+    Http1,
+    /// HTTP/2 alone.
+    H2,
+    /// HTTP/2, else HTTP/1.1.
+    Both,
+}
+
+impl Alpn {
+    fn wire(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"\x08http/1.1",
+            Self::H2 => b"\x02h2",
+            Self::Both => b"\x02h2\x08http/1.1",
+        }
+    }
+}
+
+/// Builds the acceptor of the `[[tls]]` called `name`. It looks into `store` at every handshake, so certificates
+/// change by a swap there. Clients without a certificate for their name get the alert `unrecognized_name`, those
+/// without a common protocol `no_application_protocol`. Sessions are resumed by tickets alone and within `name`.
+///
+/// # Errors
+/// The library's own; there is no input that brings them about.
+pub fn acceptor(
+    name: &str,
+    policy: Policy,
+    alpn: Alpn,
+    store: Arc<ArcSwap<Store>>,
+) -> Result<SslAcceptor, ErrorStack> {
+    let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls())?;
+    let oldest = match policy {
+        Policy::Modern => SslVersion::TLS1_3,
+        Policy::Intermediate => SslVersion::TLS1_2,
+    };
+    builder.set_min_proto_version(Some(oldest))?;
+    builder.set_options(SslOptions::CIPHER_SERVER_PREFERENCE);
+    builder.set_cipher_list(CIPHERS)?;
+    builder.set_curves_list(GROUPS)?;
+    builder.set_session_cache_mode(SslSessionCacheMode::OFF);
+    builder.set_session_id_context(&hash(MessageDigest::sha256(), name.as_bytes())?)?;
+    builder.set_alpn_select_callback(move |_, offered| {
+        select_next_proto(alpn.wire(), offered).ok_or(AlpnError::ALERT_FATAL)
+    });
+    choose_certificates(&mut builder, store);
+    Ok(builder.build())
+}
+
+fn choose_certificates(builder: &mut SslContextBuilder, store: Arc<ArcSwap<Store>>) {
+    builder.set_select_certificate_callback(move |mut hello| {
+        let offer = Offer::read(
+            hello.get_extension(ExtensionType::SIGNATURE_ALGORITHMS),
+            hello.ciphers(),
+        );
+        let store = store.load();
+        if let Some(found) = store.find(server_name(&hello), offer) {
+            // Fails only for want of memory; the handshake then ends for want of a certificate.
+            let _ = install(hello.ssl_mut(), found);
+        }
+        Ok(())
+    });
+    // Comes next, with or without a name, and is the place that may choose the alert.
+    builder.set_servername_callback(|ssl, alert| {
+        if ssl.certificate().is_none() {
+            *alert = SslAlert::UNRECOGNIZED_NAME;
+            return Err(SniError::ALERT_FATAL);
+        }
+        Ok(())
+    });
+}
+
+fn server_name<'h>(hello: &'h ClientHello<'_>) -> Option<&'h str> {
+    hello.servername(NameType::HOST_NAME)
+}
+
+fn install(ssl: &mut SslRef, certificate: &Certificate) -> Result<(), ErrorStack> {
+    ssl.set_certificate(certificate.leaf())?;
+    for one in certificate.chain() {
+        ssl.add_chain_cert(one)?;
+    }
+    ssl.set_private_key(certificate.key())
+}
+
+#[cfg(test)]
+mod tests;
