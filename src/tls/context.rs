@@ -14,6 +14,7 @@ use boring::ssl::{
 use super::certificate::Certificate;
 use super::offer::Offer;
 use super::store::Store;
+use super::tickets::Tickets;
 
 /// Which versions and ciphers are spoken; the two that Mozilla's server side TLS recommendations, version 5, keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +57,8 @@ impl Alpn {
 
 /// Builds the acceptor of the `[[tls]]` called `name`. It looks into `store` at every handshake, so certificates
 /// change by a swap there. Clients without a certificate for their name get the alert `unrecognized_name`, those
-/// without a common protocol `no_application_protocol`. Sessions are resumed by tickets alone and within `name`.
+/// without a common protocol `no_application_protocol`. Sessions are resumed by tickets alone and within `name`;
+/// without `tickets` on this acceptor alone, with keys of its own.
 ///
 /// # Errors
 /// The library's own; there is no input that brings them about.
@@ -65,6 +67,7 @@ pub fn acceptor(
     policy: Policy,
     alpn: Alpn,
     store: Arc<ArcSwap<Store>>,
+    tickets: Option<&Arc<Tickets>>,
 ) -> Result<SslAcceptor, ErrorStack> {
     let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls())?;
     let oldest = match policy {
@@ -80,6 +83,9 @@ pub fn acceptor(
     builder.set_alpn_select_callback(move |_, offered| {
         select_next_proto(alpn.wire(), offered).ok_or(AlpnError::ALERT_FATAL)
     });
+    if let Some(tickets) = tickets {
+        tickets.install(&mut builder);
+    }
     choose_certificates(&mut builder, store);
     Ok(builder.build())
 }
@@ -120,4 +126,4 @@ fn install(ssl: &mut SslRef, certificate: &Certificate) -> Result<(), ErrorStack
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::tls) mod tests;

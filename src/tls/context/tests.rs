@@ -20,32 +20,32 @@ fn certificate(name: &str, key: PKey<Private>) -> Arc<Certificate> {
     Arc::new(Certificate::parse(file, &chain, file, &key).unwrap())
 }
 
-fn p256(name: &str) -> Arc<Certificate> {
+pub(in crate::tls) fn p256(name: &str) -> Arc<Certificate> {
     certificate(name, ec(Nid::X9_62_PRIME256V1))
 }
 
-fn store(all: &[Arc<Certificate>], default: Option<&str>) -> Store {
+pub(in crate::tls) fn store(all: &[Arc<Certificate>], default: Option<&str>) -> Store {
     let mut builder = StoreBuilder::default();
     all.iter().for_each(|one| builder.add(one));
     builder.build(default).unwrap().0
 }
 
-struct Served {
-    acceptor: SslAcceptor,
-    store: Arc<ArcSwap<Store>>,
+pub(in crate::tls) struct Served {
+    pub(in crate::tls) acceptor: SslAcceptor,
+    pub(in crate::tls) store: Arc<ArcSwap<Store>>,
 }
 
 fn serve(policy: Policy, alpn: Alpn, first: Store) -> Served {
     let store = Arc::new(ArcSwap::from_pointee(first));
-    let acceptor = acceptor("edge", policy, alpn, Arc::clone(&store)).unwrap();
+    let acceptor = acceptor("edge", policy, alpn, Arc::clone(&store), None).unwrap();
     Served { acceptor, store }
 }
 
-type Client = SslStream<UnixStream>;
+pub(in crate::tls) type Client = SslStream<UnixStream>;
 
 impl Served {
     /// A handshake; both sides read a byte, so that tickets have come.
-    fn meet(&self, client: Ssl) -> Result<Client, String> {
+    pub(in crate::tls) fn meet(&self, client: Ssl) -> Result<Client, String> {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let acceptor = self.acceptor.clone();
         let server = thread::spawn(move || {

@@ -24,7 +24,11 @@ const WAITS: &str = "// tidy: waits for a condition";
 const PAUSED: &str = "start_paused = true";
 
 /// The files that may hold `unsafe`, each with its reason.
-const UNSAFE: [(&str, &str); 2] = [
+const UNSAFE: [(&str, &str); 3] = [
+    (
+        "src/tls/tickets.rs",
+        "the library calls back for the keys of session tickets",
+    ),
     (
         "src/upstream/lines.rs",
         "a descriptor is duplicated by its number",
