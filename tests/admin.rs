@@ -229,16 +229,7 @@ async fn logs_are_opened_again_after_they_moved() {
 
 #[tokio::test]
 async fn a_drain_finishes_what_runs_and_stops() {
-    let (go, gone) = tokio::sync::watch::channel(false);
-    let origin = Origin::start(move |mut peer| {
-        let mut gone = gone.clone();
-        async move {
-            peer.request().await;
-            let _ = gone.wait_for(|go| *go).await;
-            peer.answer(200, "", "late").await;
-        }
-    })
-    .await;
+    let (origin, go) = Origin::held("late").await;
     let config = PLAIN.replace("name = \"web\"", "name = \"web\"\nhealth_path = \"/ready\"");
     let mut node = Node::serving(origin.address(), &config).await;
     let mut client = node.client().await;

@@ -164,16 +164,7 @@ async fn listeners_come_and_go() {
 
 #[tokio::test]
 async fn a_request_on_a_removed_listener_ends_well() {
-    let (go, gone) = tokio::sync::watch::channel(false);
-    let origin = Origin::start(move |mut peer| {
-        let mut gone = gone.clone();
-        async move {
-            peer.request().await;
-            let _ = gone.wait_for(|go| *go).await;
-            peer.answer(200, "", "late").await;
-        }
-    })
-    .await;
+    let (origin, go) = Origin::held("late").await;
     let second = "[[listener]]\nname = \"second\"\naddress = \"@second\"\n";
     let mut node = Node::serving(origin.address(), &format!("{PLAIN}\n{second}")).await;
     let mut client = Client::connect(node.at("second")).await;

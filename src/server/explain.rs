@@ -151,7 +151,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Value, String
         decision["upstream"] = target(route, &asked);
         decision["body"] = body(&listener.chain, &route.chain);
     }
-    decision["plugins"] = phases(&listener, route, &asked);
+    decision["plugins"] = phases(&listener, route, Some(&asked));
     Ok(decision)
 }
 
@@ -233,8 +233,8 @@ fn body(listener: &Chain, route: &Chain) -> Value {
     }
 }
 
-/// The filters of each phase, in order.
-fn phases(listener: &Listener, route: Option<&Arc<Route>>, asked: &Asked<'_>) -> Value {
+/// The filters of each phase, in order; with the request, their conditions and whether these hold.
+fn phases(listener: &Listener, route: Option<&Arc<Route>>, asked: Option<&Asked<'_>>) -> Value {
     let mut out = serde_json::Map::new();
     for (phase, name) in Phases::ALL {
         let chains = [Some(&listener.chain), route.map(|route| &route.chain)];
@@ -245,7 +245,7 @@ fn phases(listener: &Listener, route: Option<&Arc<Route>>, asked: &Asked<'_>) ->
             .map(|link| {
                 let mut entry =
                     json!({ "plugin": *link.instance.name, "kind": link.instance.kind });
-                if let Some(when) = &link.when {
+                if let (Some(when), Some(asked)) = (&link.when, asked) {
                     entry["when"] = json!(when.to_string());
                     entry["runs"] = json!(when.holds(asked));
                 }
@@ -335,7 +335,7 @@ pub fn again(snapshot: &Snapshot, line: &Value) -> Result<Value, String> {
         let listener = snapshot.listeners.iter().flatten();
         let listener = listener.clone().find(|one| *one.name == *text("listener"));
         if let Some(listener) = listener {
-            decision["plugins"] = phase_names(listener, served);
+            decision["plugins"] = phases(listener, served, None);
         }
         decision["route"] = json!(route);
     }
@@ -343,22 +343,4 @@ pub fn again(snapshot: &Snapshot, line: &Value) -> Result<Value, String> {
         decision["upstream"] = json!(text("upstream"));
     }
     Ok(decision)
-}
-
-/// The filters of each phase by name, without judging their conditions.
-fn phase_names(listener: &Listener, route: Option<&Arc<Route>>) -> Value {
-    let mut out = serde_json::Map::new();
-    for (phase, name) in Phases::ALL {
-        let chains = [Some(&listener.chain), route.map(|route| &route.chain)];
-        let filters: Vec<Value> = chains
-            .into_iter()
-            .flatten()
-            .flat_map(|chain| chain.phase(phase))
-            .map(|link| json!({ "plugin": *link.instance.name, "kind": link.instance.kind }))
-            .collect();
-        if !filters.is_empty() {
-            out.insert(name.to_owned(), filters.into());
-        }
-    }
-    out.into()
 }

@@ -139,7 +139,7 @@ pub enum SanRule {
     DnsBelow(String),
     /// This URI.
     Uri(String),
-    /// Every URI that begins so: `spiffe://farm/*` keeps `spiffe://farm/`.
+    /// Every URI that begins so: `spiffe://mesh/*` keeps `spiffe://mesh/`.
     UriBelow(String),
 }
 
@@ -176,7 +176,7 @@ impl fmt::Display for SanRuleError {
 impl std::error::Error for SanRuleError {}
 
 impl SanRule {
-    /// Reads `*.partner.test`, `api.partner.test`, `spiffe://farm/api` or `spiffe://farm/*`.
+    /// Reads `*.partner.test`, `api.partner.test`, `spiffe://mesh/api` or `spiffe://mesh/*`.
     ///
     /// # Errors
     /// What is wrong with the text.

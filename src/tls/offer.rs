@@ -65,12 +65,12 @@ fn numbers(list: &[u8]) -> impl Iterator<Item = u16> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::tls) mod tests {
     use super::*;
 
     const TLS13: &[u8] = &[0x13, 0x01];
 
-    fn list(schemes: &[u16]) -> Vec<u8> {
+    pub(in crate::tls) fn list(schemes: &[u16]) -> Vec<u8> {
         let mut bytes = (schemes.len() as u16 * 2).to_be_bytes().to_vec();
         bytes.extend(schemes.iter().flat_map(|scheme| scheme.to_be_bytes()));
         bytes

@@ -110,18 +110,15 @@ impl Store {
         let asked = server_name.map(lower);
         let asked = asked.as_deref();
         let exact = asked.and_then(|name| self.exact.get(name));
-        let wildcard = || asked.and_then(|name| self.wildcard.get(parent(name)?));
         if let Some(found) = exact.and_then(|kinds| kinds.for_offer(offer)) {
             return Some(found);
         }
-        let wildcard = wildcard();
-        wildcard
-            .and_then(|kinds| kinds.for_offer(offer))
-            .or_else(|| exact.or(wildcard)?.each().next())
-            .or_else(|| {
-                let default = self.default.as_ref()?;
-                default.for_offer(offer).or_else(|| default.each().next())
-            })
+        let wildcard = asked.and_then(|name| self.wildcard.get(parent(name)?));
+        if let Some(found) = wildcard.and_then(|kinds| kinds.for_offer(offer)) {
+            return Some(found);
+        }
+        let kinds = exact.or(wildcard).or(self.default.as_ref())?;
+        kinds.for_offer(offer).or_else(|| kinds.each().next())
     }
 
     /// True if a certificate here is for `host` (in lower case, without port): what a connection may be asked for.

@@ -9,6 +9,7 @@ use farmgate::cli::origin::{OriginOptions, bind};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::client::{fields, find};
@@ -120,6 +121,31 @@ impl Origin {
             }
         })
         .await
+    }
+
+    /// Answers the first request of every connection with these bytes and closes.
+    pub(crate) async fn closing(response: &'static str) -> Self {
+        Self::start(move |mut peer| async move {
+            if peer.request().await.is_some() {
+                peer.send(response).await;
+            }
+        })
+        .await
+    }
+
+    /// Takes a request on every connection and answers it with this body once the sender says true.
+    pub(crate) async fn held(body: &'static str) -> (Self, watch::Sender<bool>) {
+        let (go, gone) = watch::channel(false);
+        let origin = Self::start(move |mut peer| {
+            let mut gone = gone.clone();
+            async move {
+                peer.request().await;
+                // A test that ended has no answer to wait for.
+                let _ = gone.wait_for(|go| *go).await;
+                peer.answer(200, "", body).await;
+            }
+        });
+        (origin.await, go)
     }
 
     /// Where it listens.

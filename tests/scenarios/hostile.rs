@@ -69,13 +69,7 @@ upstream = "app"
 
 #[tokio::test]
 async fn an_interim_response_does_not_pass_for_the_response() {
-    let origin = Origin::start(|mut peer: Peer| async move {
-        if peer.request().await.is_some() {
-            peer.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n")
-                .await;
-        }
-    })
-    .await;
+    let origin = Origin::closing("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n").await;
     let node = Node::serving(origin.address(), PLAIN).await;
     let mut client = node.client().await;
     client

@@ -248,13 +248,7 @@ async fn garbage_is_a_502_and_is_not_retried() {
 
 #[tokio::test]
 async fn a_cut_response_is_cut_for_the_client_too() {
-    let origin = Origin::start(|mut peer: Peer| async move {
-        if peer.request().await.is_some() {
-            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
-                .await;
-        }
-    })
-    .await;
+    let origin = Origin::closing("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await;
     let node = Node::serving(origin.address(), super::PLAIN).await;
     let mut client = node.client().await;
     client

@@ -6,7 +6,6 @@
 use std::net::IpAddr;
 
 use crate::telemetry::reason::Reason;
-use crate::telemetry::redact;
 
 /// A text of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,9 +112,10 @@ impl<'a> AccessRecord<'a> {
         }
     }
 
-    /// Adds a configured extra header. Credential headers are refused here too; `name` is in lower case.
+    /// Adds a configured extra header; `name` is in lower case. Those that carry credentials were refused when the
+    /// configuration was compiled.
     pub fn header(&mut self, name: &'a str, value: &'a [u8]) {
-        if self.headers.len() < MAX_HEADERS && !redact::is_credential_header(name) {
+        if self.headers.len() < MAX_HEADERS {
             self.headers.push((name, value));
         }
     }

@@ -54,7 +54,6 @@ fn full() -> AccessRecord<'static> {
         r.set(text, value);
     }
     r.header("x-tenant", b"a");
-    r.header("cookie", b"geheim");
     r
 }
 

@@ -50,7 +50,7 @@ fn identity(dns: &[&str], uris: &[&str]) -> Identity {
 fn xfcc_is_written_as_envoy_does() {
     let told = identity(
         &["API.partner.test", "b.test"],
-        &["spiffe://farm/api", "urn:a;b"],
+        &["spiffe://mesh/api", "urn:a;b"],
     );
     let xfcc = told.xfcc();
     let (hash, rest) = xfcc.split_once(';').unwrap();
@@ -61,7 +61,7 @@ fn xfcc_is_written_as_envoy_does() {
     assert_eq!(
         rest,
         concat!(
-            r#"Subject="CN=anna,O=Partner\\, Ltd";URI=spiffe://farm/api;URI="urn:a;b""#,
+            r#"Subject="CN=anna,O=Partner\\, Ltd";URI=spiffe://mesh/api;URI="urn:a;b""#,
             ";DNS=api.partner.test;DNS=b.test"
         )
     );
@@ -69,7 +69,7 @@ fn xfcc_is_written_as_envoy_does() {
 
 #[test]
 fn a_subject_cannot_forge_a_field_or_a_line() {
-    let sly = client("a\";URI=\"spiffe://farm/root", &[], &[]);
+    let sly = client("a\";URI=\"spiffe://mesh/root", &[], &[]);
     let xfcc = Identity::read(&sly, []).unwrap().xfcc();
     // Every quote inside is escaped: the value ends where it should.
     let inside = xfcc.split_once(";Subject=\"").unwrap().1;
@@ -116,24 +116,24 @@ fn rules_fit_what_they_say_and_no_more() {
         ("*.partner.test", &["*.partner.test"], &[], false),
         ("*.partner.test", &["evilpartner.test"], &[], false),
         ("*.partner.test", &[], &["api.partner.test"], false),
-        ("spiffe://farm/api", &[], &["spiffe://farm/api"], true),
-        ("spiffe://farm/api", &[], &["spiffe://farm/API"], false),
-        ("spiffe://farm/*", &[], &["spiffe://farm/ns/api"], true),
-        ("spiffe://farm/*", &[], &["spiffe://farm/"], false),
-        ("spiffe://farm/*", &[], &["spiffe://farmer/api"], false),
+        ("spiffe://mesh/api", &[], &["spiffe://mesh/api"], true),
+        ("spiffe://mesh/api", &[], &["spiffe://mesh/API"], false),
+        ("spiffe://mesh/*", &[], &["spiffe://mesh/ns/api"], true),
+        ("spiffe://mesh/*", &[], &["spiffe://mesh/"], false),
+        ("spiffe://mesh/*", &[], &["spiffe://meshes/api"], false),
         (
-            "spiffe://farm/a/*",
+            "spiffe://mesh/a/*",
             &[],
-            &["spiffe://farm/a/../root"],
+            &["spiffe://mesh/a/../root"],
             false,
         ),
         (
-            "spiffe://farm/a/*",
+            "spiffe://mesh/a/*",
             &[],
-            &["spiffe://farm/a/%2E%2e/root"],
+            &["spiffe://mesh/a/%2E%2e/root"],
             false,
         ),
-        ("spiffe://farm/*", &["spiffe://farm/x"], &[], false),
+        ("spiffe://mesh/*", &["spiffe://mesh/x"], &[], false),
     ] {
         let parsed = SanRule::parse(rule).unwrap();
         assert_eq!(
@@ -154,7 +154,7 @@ fn rules_that_say_too_much_or_nothing_are_refused() {
         ("*.*.partner.test", SanRuleError::Star),
         ("*partner.test", SanRuleError::Star),
         ("spiffe://*", SanRuleError::TooWide),
-        ("spiffe://farm*", SanRuleError::Star),
+        ("spiffe://mesh*", SanRuleError::Star),
         ("spiffe:///*", SanRuleError::TooWide),
         ("spiffe://*/api", SanRuleError::Star),
         ("spiffe://f/*/x", SanRuleError::Star),

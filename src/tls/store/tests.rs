@@ -7,13 +7,12 @@ use boring::rsa::Rsa;
 
 use super::*;
 use crate::tls::certificate::tests::{ec, make};
+use crate::tls::offer::tests::list;
 
 const TLS13: &[u8] = &[0x13, 0x01];
 
 fn offer(schemes: &[u16]) -> Offer {
-    let mut bytes = (schemes.len() as u16 * 2).to_be_bytes().to_vec();
-    bytes.extend(schemes.iter().flat_map(|scheme| scheme.to_be_bytes()));
-    Offer::read(Some(&bytes), TLS13)
+    Offer::read(Some(&list(schemes)), TLS13)
 }
 
 fn all() -> Offer {
@@ -147,19 +146,14 @@ fn a_hundred_thousand_names_are_no_slower() {
     let names: Vec<String> = (0..1_000)
         .map(|n| format!("host-{}.example.test", n * 97))
         .collect();
+    let offer = all();
     let begun = Instant::now();
     for _ in 0..100 {
         for name in &names {
-            assert!(store.find(Some(name), all_once()).is_some());
+            assert!(store.find(Some(name), offer).is_some());
         }
     }
     let each = begun.elapsed() / 100_000;
     assert!(each.as_nanos() < 20_000, "{each:?}");
     println!("lookup among 100,000 names: {each:?}");
-}
-
-fn all_once() -> Offer {
-    use std::sync::OnceLock;
-    static ALL: OnceLock<Offer> = OnceLock::new();
-    *ALL.get_or_init(all)
 }
