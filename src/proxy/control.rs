@@ -123,6 +123,11 @@ impl Control {
         self.body_bytes.store(bytes, Ordering::Relaxed);
     }
 
+    /// Payload bytes so far, as [`Control::body_progress`] was told.
+    pub fn body_bytes(&self) -> u64 {
+        self.body_bytes.load(Ordering::Relaxed)
+    }
+
     /// Until when the next piece of the body must come, and what it means if it does not: the pause between
     /// two pieces is bounded, and so is the rate over all pauses (as Apache's `mod_reqtimeout` counts).
     fn body_end(&self, idle: Duration) -> Option<(Instant, Reason)> {

@@ -279,6 +279,10 @@ impl Drop for Ctx {
             };
             self.reason = self.start.control.cut().unwrap_or(otherwise);
         }
+        if self.start.connection.h2 {
+            // The engine counts them at the end, which a request that was dropped never came to.
+            self.bytes_in = self.start.control.body_bytes();
+        }
         super::finish::finish(self, &mut NoFields::default());
     }
 }
