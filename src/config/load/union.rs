@@ -27,9 +27,12 @@ const ONCE: [(&str, Decode); 4] = [
     }),
 ];
 /// Lists of tables, of all files together.
-const LISTS: [(&str, Decode); 4] = [
+const LISTS: [(&str, Decode); 5] = [
     ("listener", |table, config, d| {
         config.listeners.extend(decode(table, d))
+    }),
+    ("tls", |table, config, d| {
+        config.tls.extend(decode(table, d))
     }),
     ("upstream", |table, config, d| {
         config.upstreams.extend(decode(table, d))
@@ -58,7 +61,10 @@ pub(super) fn decode_all(files: &[Table], diagnostics: &mut Diagnostics) -> Conf
     for file in files {
         for entry in file.entries() {
             let key = entry.key.as_ref();
-            if let Some((kind, read)) = ONCE.iter().find(|(kind, _)| *kind == key) {
+            if later::TABLES.contains(&key) {
+                let place = file.place_of(entry.key_span);
+                later::report(&format!("the table \"{key}\""), &place, diagnostics);
+            } else if let Some((kind, read)) = ONCE.iter().find(|(kind, _)| *kind == key) {
                 if let Some(table) = once(kind, file, entry, &mut seen, diagnostics) {
                     read(&table, &mut config, diagnostics);
                 }
@@ -67,9 +73,6 @@ pub(super) fn decode_all(files: &[Table], diagnostics: &mut Diagnostics) -> Conf
                     check_name(kind, &table, &mut seen, diagnostics);
                     read(&table, &mut config, diagnostics);
                 }
-            } else if later::TABLES.contains(&key) {
-                let place = file.place_of(entry.key_span);
-                later::report(&format!("the table \"{key}\""), &place, diagnostics);
             } else {
                 unknown(file, entry, diagnostics);
             }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::words::{
     AdminConfig, DefaultsConfig, ListenerConfig, RouteConfig, ServerConfig, TelemetryConfig,
-    UpstreamConfig,
+    TlsConfig, UpstreamConfig,
 };
 
 /// The top of a file.
@@ -32,6 +32,9 @@ struct Document {
     /// Bound addresses.
     #[schemars(default)]
     listener: Vec<ListenerConfig>,
+    /// Certificates and rules of TLS, by name.
+    #[schemars(default)]
+    tls: Vec<TlsConfig>,
     /// Named groups of endpoints.
     #[schemars(default)]
     upstream: Vec<UpstreamConfig>,

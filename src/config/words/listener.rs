@@ -23,6 +23,10 @@ pub struct ListenerConfig {
     #[serde(default)]
     #[schemars(with = "Option<Vec<ListenerProtocol>>")]
     pub protocols: Option<Vec<Located<ListenerProtocol>>>,
+    /// The `[[tls]]` whose certificates are served here. Without it clients speak without TLS.
+    #[serde(default)]
+    #[schemars(with = "Option<forms::Name>")]
+    pub tls: Option<Located<String>>,
     /// The PROXY header (HAProxy, v1 and v2) before everything else. Default off. From anyone but
     /// `trusted_proxies` it is refused and counted.
     #[serde(default)]

@@ -13,6 +13,7 @@ pub mod plugin;
 pub mod route;
 pub mod server;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;
 
 pub use address::{EndpointAddress, ListenAddress};
@@ -30,6 +31,11 @@ pub use route::{
 pub use server::{DrainConfig, ServerConfig, WatchConfig};
 pub use telemetry::{
     AccessLogConfig, ExplainConfig, LogFormat, LogTarget, MetricsConfig, TelemetryConfig,
+};
+pub use tls::{
+    AcmeChallenge, AcmeConfig, CertificateConfig, ClientAuthConfig, ClientAuthMode,
+    ForwardIdentity, HandshakeConfig, OwnCertificateConfig, SessionTicketsConfig, TlsConfig,
+    TlsPolicy, TlsVersion, UpstreamTlsConfig,
 };
 pub use upstream::{
     BalanceConfig, DnsConfig, EndpointConfig, HashAlgorithm, HostHeader, PoolConfig,
@@ -49,6 +55,8 @@ pub struct Config {
     pub defaults: DefaultsConfig,
     /// `[[listener]]`, in written order.
     pub listeners: Vec<ListenerConfig>,
+    /// `[[tls]]`, in written order.
+    pub tls: Vec<TlsConfig>,
     /// `[[upstream]]`, in written order.
     pub upstreams: Vec<UpstreamConfig>,
     /// `[[route]]`, in written order.

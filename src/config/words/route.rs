@@ -54,6 +54,11 @@ pub struct RouteConfig {
     #[serde(default)]
     #[schemars(with = "Option<Vec<forms::Cidr>>")]
     pub sources: Option<Vec<Located<Cidr>>>,
+    /// Names of the client's verified certificate, of which it must hold one: `*.partner.test`, `spiffe://farm/*`;
+    /// without it every client.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub client_san: Option<Vec<Located<String>>>,
     /// Whether the plugins of `[defaults]` run before the route's own. Default true.
     #[serde(default = "yes")]
     pub defaults: bool,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::address::EndpointAddress;
 use super::defaults::{RetryConfig, TimeoutsConfig};
+use super::tls::UpstreamTlsConfig;
 use crate::config::schema::forms;
 
 pub mod balance;
@@ -36,6 +37,10 @@ pub struct UpstreamConfig {
     #[serde(default)]
     #[schemars(with = "UpstreamProtocol")]
     pub protocol: Located<UpstreamProtocol>,
+    /// TLS towards the endpoints. Without it none is spoken.
+    #[serde(default)]
+    #[schemars(with = "Option<UpstreamTlsConfig>")]
+    pub tls: Option<Located<UpstreamTlsConfig>>,
     /// The Host the origin sees: `keep` the client's (the default), `endpoint`, or a name.
     #[serde(default)]
     #[schemars(with = "String")]
