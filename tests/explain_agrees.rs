@@ -166,6 +166,7 @@ fn request(dice: &mut Dice, mark: &str) -> (String, Question) {
         target,
         headers,
         client: [127, 0, 0, 1].into(),
+        client_sans: Vec::new(),
     };
     (text + "\r\n", question)
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::exit;
+use crate::telemetry::handshake::handshakes_markdown;
 use crate::telemetry::metrics::metrics_markdown;
 use crate::telemetry::reason::reasons_markdown;
 
@@ -12,7 +13,7 @@ const MARK: &str = "<!-- Generated from the code by `cargo xtask gen`; edits are
 pub(super) fn write(folder: &Path) -> u8 {
     let pages = [
         ("metrics.md", page("Metrics", &metrics_markdown())),
-        ("reasons.md", page("Reasons", &reasons_markdown())),
+        ("reasons.md", page("Reasons", &reasons())),
         ("diagnostics.md", page("Diagnostics", &diagnostics())),
         ("plugins.md", page("Plugin kinds", &kinds())),
         ("configuration.md", page("Configuration", &words())),
@@ -61,6 +62,15 @@ fn kinds() -> String {
         );
     }
     out
+}
+
+/// Why requests end, and why handshakes fail.
+fn reasons() -> String {
+    format!(
+        "{}\n## TLS handshakes with clients\n\n{}",
+        reasons_markdown(),
+        handshakes_markdown()
+    )
 }
 
 /// The words with their descriptions, out of the JSON Schema.

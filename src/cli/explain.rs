@@ -30,6 +30,9 @@ pub(super) struct ExplainArgs {
     /// The client's address.
     #[arg(long, default_value = "127.0.0.1")]
     client: IpAddr,
+    /// A name of the client's verified certificate; may be given several times.
+    #[arg(long = "client-san", value_name = "NAME")]
+    client_sans: Vec<String>,
     #[command(flatten)]
     node: NodeArgs,
     /// The URL, or the id of a request.
@@ -131,5 +134,6 @@ fn question(args: &ExplainArgs) -> Result<Question, String> {
         target,
         headers,
         client: args.client,
+        client_sans: args.client_sans.clone(),
     })
 }

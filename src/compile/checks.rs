@@ -22,6 +22,7 @@ pub(super) fn run(
         diagnostics.warning(codes::PLUGIN_UNUSED, place, message);
     }
     unused_upstreams(config, diagnostics);
+    unused_tls(config, diagnostics);
     open_files(config, diagnostics);
     for listener in &config.listeners {
         listener_times(listener, settings, diagnostics);
@@ -46,6 +47,22 @@ pub(super) fn run(
             ] {
                 not_zero(word, time, diagnostics);
             }
+        }
+    }
+}
+
+fn unused_tls(config: &Config, diagnostics: &mut Diagnostics) {
+    for tls in &config.tls {
+        let name = &tls.name.value;
+        let uses = |listener: &ListenerConfig| {
+            listener
+                .tls
+                .as_ref()
+                .is_some_and(|used| used.value == *name)
+        };
+        if !config.listeners.iter().any(uses) {
+            let message = format!("no listener uses tls {name:?}");
+            diagnostics.warning(codes::TLS_UNUSED, &tls.name.place, message);
         }
     }
 }

@@ -21,14 +21,24 @@ macro_rules! codes {
 codes! {
     LISTENER_ADDRESS "E-LISTEN-001" "two listeners have the same address" "The address is a listener's identity over reloads; give each its own.";
     LISTENER_NONE "E-LISTEN-002" "there is no listener" "Without a listener nothing is served. Add [[listener]] with a name and an address.";
-    LISTENER_PROTOCOL "E-LISTEN-003" "a protocol cannot be served here" "`h2` needs TLS, which this build does not terminate; `h2c` is HTTP/2 without TLS by prior knowledge.";
+    LISTENER_PROTOCOL "E-LISTEN-003" "a protocol cannot be served here" "`h2` is agreed on within TLS and needs `tls`; `h2c` is HTTP/2 without TLS by prior knowledge.";
     LISTENER_HEALTH "E-LISTEN-004" "health_path is no path" "It must begin with `/` and be written in normalised form.";
     LISTENER_TRUST "E-LISTEN-005" "PROXY headers are read, but nobody is trusted" "Without trusted_proxies every connection that sends a PROXY header is refused.";
     LISTENER_PHASE "E-LISTEN-006" "a plugin of this place wants the accept phase" "Connections are accepted before a route is known: put the plugin on the listener.";
+    LISTENER_TLS "E-LISTEN-007" "a listener refers to a [[tls]] that is not defined" "It must be defined in one of the files loaded together.";
+    TLS_CERTIFICATE "E-TLS-001" "a certificate or its key cannot be used" "The message names the file and what is wrong with it. While a node runs, the pair that was read before stays in force.";
+    TLS_EXPIRED "E-TLS-002" "a certificate has expired" "It is served all the same, since nothing better is there, but clients refuse it.";
+    TLS_EMPTY "E-TLS-003" "a [[tls]] has no certificates" "No handshake could succeed.";
+    TLS_DEFAULT "E-TLS-004" "no certificate is for the default name" "`default` is one of the names that stand in the certificates; without it clients without a fitting name are refused.";
+    TLS_SECRETS "E-TLS-005" "the secrets of session tickets cannot be used" "One secret of at least 32 bytes a line, newest first, in a file that only its owner may read.";
+    TLS_SHADOWED "E-TLS-006" "a certificate is never served for one of its names" "Of two certificates with the same kind of key for one name, the one that lasts longer is served.";
+    TLS_FORWARD "E-TLS-007" "identities are forwarded, but no certificate is asked for" "forward_identity says how an origin is told who the client is; client_auth finds that out.";
+    TLS_UNUSED "E-TLS-008" "no listener uses this [[tls]]" "It costs nothing, but it may be a typing mistake.";
+    TLS_LIBRARY "E-TLS-009" "the TLS library gave up" "It has no memory or no randomness left.";
     ADMIN_OPEN "E-ADMIN-001" "the admin address is not on loopback and allows nobody" "Say who may ask: allow = [\"10.0.0.0/8\"].";
     UPSTREAM_EMPTY "E-UPSTREAM-001" "an upstream has no endpoint" "Every request to it would get 503.";
     UPSTREAM_ENDPOINT "E-UPSTREAM-002" "an endpoint cannot be used" "Written twice, a weight out of range, or too many of them.";
-    UPSTREAM_KEY "E-UPSTREAM-003" "the key of consistent_hash is no source" "Sources are client_ip, host, path, method, global, consumer, header:NAME, query:NAME, cookie:NAME.";
+    UPSTREAM_KEY "E-UPSTREAM-003" "the key of consistent_hash is no source" "Sources are client_ip, host, path, method, global, consumer, client_san, header:NAME, query:NAME, cookie:NAME.";
     UPSTREAM_UNUSED "E-UPSTREAM-004" "no route uses this upstream" "It costs nothing, but it may be a typing mistake.";
     UPSTREAM_WEIGHT "E-UPSTREAM-005" "all endpoints have weight 0" "None of them would get a request.";
     ROUTE_REFERENCE "E-ROUTE-001" "a route refers to a name that is not defined" "Listeners and upstreams must be defined in one of the files loaded together.";
@@ -44,6 +54,7 @@ codes! {
     ROUTE_TOO_MANY "E-ROUTE-011" "there are too many routes" "The tables hold a bounded number of hosts times paths.";
     ROUTE_CAPTURE "E-ROUTE-012" "a template names a capture that the route's paths do not make" "It would be empty for every request.";
     ROUTE_EMPTY "E-ROUTE-013" "a list of a route's match is empty" "Taking the last entry out must not turn a route into one that fits everything.";
+    ROUTE_SAN "E-ROUTE-014" "a route wants a client's certificate where none is asked for" "`client_san` looks at the certificate that a [[tls]] with client_auth verified.";
     PLUGIN_NAME "E-PLUGIN-001" "no plugin has this name" "Define it with [[plugin]], or write the kind inline: { kind = \"...\" }.";
     PLUGIN_KIND "E-PLUGIN-002" "there is no such plugin kind" "`farmgate plugins` lists the kinds of this build.";
     PLUGIN_UNUSED "E-PLUGIN-003" "a plugin is used nowhere" "It costs nothing, but it may be a typing mistake.";

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use farmgate_plugin_api::decode::Diagnostics;
+use farmgate_plugin_api::decode::{Diagnostic, Diagnostics};
 use farmgate_plugin_api::units::{Cidr, Rate};
 
 use super::plugins::{Plugins, Spot};
+use super::tls::{self, Edges};
 use super::{AdminAddress, Binding, World, codes};
 use crate::config::words::{
     self, AdminConfig, Config, EscapedSlash, ListenAddress, ListenerConfig, ListenerProtocol,
@@ -14,7 +15,7 @@ use crate::config::words::{
 use crate::protocol::client::TrustedProxies;
 use crate::protocol::http1::HeadLimits;
 use crate::protocol::uri::{self, UriPolicy};
-use crate::snapshot::listener::{BindAddress, ConnectionLimits, Timeouts};
+use crate::snapshot::listener::{BindAddress, ConnectionLimits, ListenerTls, Timeouts};
 use crate::snapshot::{Listener, ProxyProtocol};
 
 /// Connections per client address when the configuration is silent: as many as the listener takes.
@@ -23,6 +24,7 @@ const PER_IP_DEFAULT: u32 = u32::MAX;
 pub(super) fn compile(
     config: &Config,
     world: &dyn World,
+    edges: &Edges,
     plugins: &mut Plugins<'_>,
     diagnostics: &mut Diagnostics,
 ) -> (Vec<Option<Arc<Listener>>>, Vec<Binding>) {
@@ -40,7 +42,18 @@ pub(super) fn compile(
             continue;
         }
         let slot = world.slot(&address);
-        let listener = one(words, slot, address.clone(), world, plugins, diagnostics);
+        let protocols = protocols(words, diagnostics);
+        let tls = tls::listener(config, edges, words, protocols, diagnostics);
+        let place = Spoken { protocols, tls };
+        let listener = one(
+            words,
+            slot,
+            address.clone(),
+            place,
+            world,
+            plugins,
+            diagnostics,
+        );
         bindings.push(Binding {
             address,
             slot,
@@ -65,16 +78,24 @@ fn bind_address(written: &ListenAddress) -> BindAddress {
     }
 }
 
+/// What is spoken on a listener.
+struct Spoken {
+    /// HTTP/1, HTTP/2.
+    protocols: (bool, bool),
+    tls: Option<ListenerTls>,
+}
+
 fn one(
     words: &ListenerConfig,
     slot: u16,
     address: BindAddress,
+    spoken: Spoken,
     world: &dyn World,
     plugins: &mut Plugins<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Listener {
     let name: Arc<str> = words.name.value.as_str().into();
-    let (http1, h2c) = protocols(words, diagnostics);
+    let (http1, h2) = spoken.protocols;
     let proxy_protocol = match words.proxy_protocol.value {
         words::ProxyProtocol::Off => ProxyProtocol::Off,
         words::ProxyProtocol::Optional => ProxyProtocol::Optional,
@@ -104,7 +125,8 @@ fn one(
     Listener {
         slot,
         http1,
-        h2c,
+        h2,
+        tls: spoken.tls,
         proxy_protocol,
         trusted: trusted(words),
         health_path,
@@ -160,22 +182,28 @@ fn one(
     }
 }
 
+/// Whether HTTP/1 and HTTP/2 are spoken.
 fn protocols(words: &ListenerConfig, diagnostics: &mut Diagnostics) -> (bool, bool) {
+    let tls = words.tls.is_some();
     let Some(written) = &words.protocols else {
-        return (true, false);
+        return (true, tls);
     };
     let has = |protocol| written.iter().any(|word| word.value == protocol);
     for word in written {
-        if word.value == ListenerProtocol::H2 {
-            diagnostics.push(
-                farmgate_plugin_api::decode::Diagnostic::error(
-                    codes::LISTENER_PROTOCOL,
-                    &word.place,
-                    "\"h2\" needs `tls`, which is not in this build",
-                )
-                .with_help("write \"h2c\" for HTTP/2 without TLS"),
-            );
-        }
+        let (message, help) = match (word.value, tls) {
+            (ListenerProtocol::H2, false) => (
+                "\"h2\" needs `tls`",
+                "name a [[tls]], or write \"h2c\" for HTTP/2 without TLS",
+            ),
+            (ListenerProtocol::H2c, true) => (
+                "\"h2c\" is HTTP/2 without TLS, and this listener has `tls`",
+                "write \"h2\"",
+            ),
+            _ => continue,
+        };
+        diagnostics.push(
+            Diagnostic::error(codes::LISTENER_PROTOCOL, &word.place, message).with_help(help),
+        );
     }
     if written.is_empty() {
         diagnostics.error(
@@ -184,7 +212,8 @@ fn protocols(words: &ListenerConfig, diagnostics: &mut Diagnostics) -> (bool, bo
             "the list of protocols is empty",
         );
     }
-    (has(ListenerProtocol::Http1), has(ListenerProtocol::H2c))
+    let h2 = has(ListenerProtocol::H2) || has(ListenerProtocol::H2c);
+    (has(ListenerProtocol::Http1), h2)
 }
 
 fn trusted(words: &ListenerConfig) -> TrustedProxies {

@@ -14,6 +14,7 @@ mod checks;
 mod listeners;
 mod plugins;
 mod routes;
+mod tls;
 mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::listener::BindAddress;
 use crate::telemetry::access_log::Output;
 use crate::telemetry::metrics::Metrics;
+use crate::tls::Material;
 use crate::upstream::{AddressBook, EndpointStore};
 
 /// What a snapshot needs of the node it is compiled for.
@@ -40,6 +42,8 @@ pub trait World {
     fn store(&self) -> Arc<dyn EndpointStore>;
     /// What is known of names.
     fn book(&self) -> &dyn AddressBook;
+    /// Certificates and ticket secrets that outlive a reload.
+    fn tls(&self) -> &Material;
     /// Where metrics are resolved.
     fn metrics(&self) -> &Arc<Metrics>;
     /// Services of one plugin instance.
@@ -145,7 +149,9 @@ pub fn compile(
     let settings = settings(config, diagnostics);
     let upstreams = upstreams::compile(config, world, diagnostics);
     let mut plugins = plugins::Plugins::build(config, world, diagnostics);
-    let (listeners, bindings) = listeners::compile(config, world, &mut plugins, diagnostics);
+    let edges = tls::compile(config, world, diagnostics);
+    let (listeners, bindings) =
+        listeners::compile(config, world, &edges, &mut plugins, diagnostics);
     let routes = routes::compile(
         config,
         world,
@@ -170,6 +176,7 @@ pub fn compile(
         router: routes.router,
         routes: routes.routes,
         upstreams,
+        tls: edges,
         identity_headers: plugins.identity_headers(),
         plugins: plugins.into_named(),
         unrouted: world.metrics().route("none"),

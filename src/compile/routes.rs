@@ -9,7 +9,9 @@ use http::{HeaderName, Method};
 use super::plugins::Plugins;
 use super::upstreams::{Upstreams, per_try, retries, times};
 use super::{Binding, World, codes, unknown};
-use crate::config::words::{ConditionTest, Conditions, Config, RouteConfig, RouteUpstreams};
+use crate::config::words::{
+    ConditionTest, Conditions, Config, ListenerConfig, RouteConfig, RouteUpstreams,
+};
 use crate::snapshot::route::{RequestSeries, RouteTimeouts};
 use crate::snapshot::router::{
     Cidr, Condition, FieldCondition, Finding, HostPattern, PathPattern, RouteMatch, Router,
@@ -17,6 +19,7 @@ use crate::snapshot::router::{
 };
 use crate::snapshot::{Route, Sticky, Target};
 use crate::telemetry::metrics::NONE;
+use crate::tls::SanRule;
 
 /// What the routes came to.
 pub(super) struct Routes {
@@ -253,6 +256,7 @@ impl Matches<'_> {
             ("hosts", &words.hosts),
             ("paths", &words.paths),
             ("methods", &words.methods),
+            ("client_san", &words.client_san),
         ] {
             if list.as_ref().is_some_and(Vec::is_empty) {
                 let message = format!(
@@ -294,7 +298,36 @@ impl Matches<'_> {
                     prefix: cidr.value.prefix(),
                 })
                 .collect(),
+            client_sans: self.client_sans(words),
         }
+    }
+
+    fn client_sans(&mut self, words: &RouteConfig) -> Vec<SanRule> {
+        let asks = |listener: &&ListenerConfig| {
+            let named = words.listeners.as_ref();
+            named.is_none_or(|names| names.iter().any(|name| name.value == listener.name.value))
+                && listener.tls.as_ref().is_some_and(|tls| {
+                    let mut all = self.config.tls.iter();
+                    all.any(|one| one.name.value == tls.value && one.client_auth.is_some())
+                })
+        };
+        if let Some(first) = words.client_san.as_ref().and_then(|names| names.first())
+            && !self.config.listeners.iter().any(|one| asks(&one))
+        {
+            let message = format!(
+                "route {:?} wants a client's certificate, and none of its listeners asks for one",
+                words.name.value
+            );
+            self.diagnostics.push(
+                Diagnostic::warning(codes::ROUTE_SAN, &first.place, message)
+                    .with_help("add client_auth to the [[tls]] of a listener"),
+            );
+        }
+        self.all(
+            words.client_san.as_deref(),
+            codes::ROUTE_CONDITION,
+            |text| SanRule::parse(text).map_err(|error| format!("{text:?}: {error}")),
+        )
     }
 
     fn listener(&mut self, name: &Located<String>) -> Option<u16> {

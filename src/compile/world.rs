@@ -11,6 +11,7 @@ use super::{Slots, World};
 use crate::config::words::Config;
 use crate::snapshot::listener::BindAddress;
 use crate::telemetry::metrics::Metrics;
+use crate::tls::Material;
 use crate::upstream::{AddressBook, EndpointStore, NoAddresses, UnsharedStore};
 
 /// Series of the metrics nobody will read.
@@ -21,6 +22,7 @@ pub struct DryWorld {
     services: DryServices,
     metrics: Arc<Metrics>,
     slots: RefCell<Slots>,
+    tls: Material,
 }
 
 impl DryWorld {
@@ -34,6 +36,7 @@ impl DryWorld {
             services: DryServices::new(names),
             metrics: Metrics::new(SERIES, "").expect("the declared metrics register"),
             slots: RefCell::default(),
+            tls: Material::default(),
         }
     }
 }
@@ -45,6 +48,10 @@ impl World for DryWorld {
 
     fn book(&self) -> &dyn AddressBook {
         &NoAddresses
+    }
+
+    fn tls(&self) -> &Material {
+        &self.tls
     }
 
     fn metrics(&self) -> &Arc<Metrics> {

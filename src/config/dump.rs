@@ -21,7 +21,15 @@ const SECRET_KEYS: &[&str] = &[
     "apikey",
 ];
 /// What a `key` may say openly: sources of a value, which are no secrets.
-const SOURCES: &[&str] = &["client_ip", "host", "path", "method", "global", "consumer"];
+const SOURCES: &[&str] = &[
+    "client_ip",
+    "host",
+    "path",
+    "method",
+    "global",
+    "consumer",
+    "client_san",
+];
 const SOURCE_PREFIXES: &[&str] = &["header:", "query:", "cookie:"];
 
 /// The united configuration. Texts stand as they were written, so a `${NAME}` is never followed.

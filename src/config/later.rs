@@ -6,7 +6,7 @@ use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Place, Table, Value};
 use super::codes::NOT_IN_BUILD;
 
 /// Tables at the top of a file.
-pub const TABLES: &[&str] = &["cache", "cache_policy", "tls"];
+pub const TABLES: &[&str] = &["cache", "cache_policy"];
 
 /// Kinds of plugins.
 pub const PLUGIN_KINDS: &[&str] = &[
@@ -23,10 +23,8 @@ pub const PLUGIN_KINDS: &[&str] = &[
 
 /// Keys, each as the kind of table and the path below it.
 const KEYS: &[(&str, &[&str])] = &[
-    ("listener", &["tls"]),
     ("route", &["cache"]),
     ("route", &["class"]),
-    ("route", &["client_san"]),
     ("route", &["purge"]),
     ("upstream", &["breaker"]),
     ("upstream", &["discovery"]),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
 
 use crate::protocol::proxy_protocol::Tlvs;
@@ -13,6 +13,7 @@ use crate::snapshot::Current;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::explain::ExplainRing;
 use crate::telemetry::metrics::Metrics;
+use crate::tls::{Edge, Identity};
 
 /// The node: what every request may use. One per process.
 pub struct Node {
@@ -49,8 +50,8 @@ pub struct Connection {
     pub proxied: bool,
     /// What else the PROXY header says: TLS before us, ids of the load balancer.
     pub said: Option<Box<Tlvs>>,
-    /// True over TLS.
-    pub tls: bool,
+    /// What was agreed, over TLS.
+    pub tls: Option<TlsFacts>,
     /// True for HTTP/2.
     pub h2: bool,
     /// When it was accepted.
@@ -61,6 +62,34 @@ pub struct Connection {
     pub close: AtomicBool,
     /// Forwarding fields rendered once: most connections send every request for the same client.
     pub forwarded: Mutex<Option<Forwarded>>,
+}
+
+/// What a handshake came to.
+pub struct TlsFacts {
+    /// The `[[tls]]` the connection was made under; it stays under its rules.
+    pub edge: Arc<Edge>,
+    /// As `TLSv1.3`.
+    pub version: &'static str,
+    /// By IANA's name.
+    pub cipher: &'static str,
+    /// The name the client asked for.
+    pub server_name: Option<Box<str>>,
+    /// Who the client is, if it showed a certificate that was verified.
+    pub identity: Option<Identity>,
+    /// The fields by which origins are told so.
+    pub forward: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl TlsFacts {
+    /// True if the connection may carry requests for `host`: a certificate of its `[[tls]]` is for it. Else a client
+    /// could come in under the rules of one `[[tls]]` and be served under the name of another.
+    pub fn covers(&self, host: &str) -> bool {
+        let covered = self.edge.covers(host);
+        if !covered {
+            self.edge.metrics().misdirected.inc();
+        }
+        covered
+    }
 }
 
 /// Values of forwarding fields, kept per connection.
@@ -90,7 +119,13 @@ impl Connection {
     /// True when the client used TLS, to us or to the load balancer that says so.
     pub fn is_https(&self) -> bool {
         let before = self.said.as_deref().and_then(|said| said.ssl.as_ref());
-        self.tls || before.is_some_and(|ssl| ssl.tls)
+        self.tls.is_some() || before.is_some_and(|ssl| ssl.tls)
+    }
+
+    /// The names of the client's verified certificate.
+    pub fn client_sans(&self) -> &[String] {
+        let identity = self.tls.as_ref().and_then(|tls| tls.identity.as_ref());
+        identity.map_or(&[], |identity| &identity.sans)
     }
 
     /// True when the connection is not to be kept after the current request.

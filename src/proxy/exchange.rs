@@ -52,6 +52,9 @@ impl Facts for RequestExchange<'_> {
     fn capture(&self, name: &str) -> Option<&str> {
         self.cx.captures.get(name, self.cx.path())
     }
+    fn client_sans(&self) -> &[String] {
+        self.cx.start.connection.client_sans()
+    }
     fn consumer(&self) -> Option<&Consumer> {
         self.cx.consumer.as_ref()
     }

@@ -74,6 +74,11 @@ pub fn forward(cx: &mut Ctx, request: &HeaderMap, upstream: &mut (dyn Headers + 
     if !cx.trusted {
         drop_claims(upstream);
     }
+    if let Some(tls) = &connection.tls {
+        for (name, value) in &tls.forward {
+            upstream.set(name, value.clone());
+        }
+    }
     if let Ok(id) = HeaderValue::from_str(cx.id.as_str()) {
         upstream.set(&X_REQUEST_ID, id);
     }

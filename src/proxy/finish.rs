@@ -195,6 +195,12 @@ fn record<'a>(
     if let Some(consumer) = &cx.consumer {
         record.set(Text::Consumer, &*consumer.name);
     }
+    if let Some(tls) = &cx.start.connection.tls {
+        record.set(Text::Tls, tls.version);
+        if let Some(san) = cx.start.connection.client_sans().first() {
+            record.set(Text::ClientSan, san);
+        }
+    }
     for (name, text) in extra {
         if let Some(value) = map.get(name) {
             record.header(text, value.as_bytes());

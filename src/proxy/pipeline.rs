@@ -69,6 +69,11 @@ pub async fn head(
     if cx.start.listener.health_path.as_deref() == Some(cx.path()) {
         return Next::Reply(respond::health(&cx.start.node));
     }
+    if let Some(tls) = &cx.start.connection.tls
+        && !tls.covers(&cx.host)
+    {
+        return Next::Fail(Reason::Misdirected);
+    }
     for name in &cx.start.snapshot.identity_headers {
         headers.remove(name);
     }

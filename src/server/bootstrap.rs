@@ -18,7 +18,7 @@ use super::listeners::Listeners;
 use super::reload::{Refused, texts_of};
 use super::services::{FILE_POLL, Host, HostOptions};
 use super::signals::Signals;
-use super::{Server, control, drain, watch};
+use super::{Server, certificates, control, drain, watch};
 use crate::compile::world::DryWorld;
 use crate::compile::{Settings, compile};
 use crate::config::load::{Text, load_texts, read};
@@ -195,6 +195,7 @@ fn start(
         if !missing.is_empty() {
             log::warn!("no address is known yet for {missing:?}; requests to them get 503");
         }
+        tokio::spawn(certificates::run(Arc::clone(&server)));
         tokio::spawn(watch::run(Arc::clone(&server), seen));
         let open = server.listeners.lock().slots().count();
         log::info!("ready: {open} listeners, pid {}", std::process::id());

@@ -14,6 +14,7 @@ use crate::protocol::uri::{NormalisedUri, normalise, normalise_host};
 use crate::proxy::{fields, pipeline};
 use crate::snapshot::router::{Captures, Outcome};
 use crate::snapshot::{Body, Chain, Listener, Route, Snapshot, Target};
+use crate::telemetry::Reason;
 
 /// A request to be explained.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct Question {
     pub headers: HeaderMap,
     /// The peer of the connection.
     pub client: IpAddr,
+    /// Names of the client's verified certificate.
+    pub client_sans: Vec<String>,
 }
 
 /// The facts of a question.
@@ -73,6 +76,9 @@ impl Facts for Asked<'_> {
     }
     fn capture(&self, name: &str) -> Option<&str> {
         self.captures.get(name, &self.path)
+    }
+    fn client_sans(&self) -> &[String] {
+        &self.question.client_sans
     }
     fn consumer(&self) -> Option<&Consumer> {
         None
@@ -135,6 +141,12 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Value, String
         decision["reply"] = json!({ "status": 200, "reason": "health_path" });
         return Ok(decision);
     }
+    if let Some(tls) = &listener.tls
+        && !tls.edge.covers(&asked.host)
+    {
+        decision["reply"] = json!({ "status": 421, "reason": Reason::Misdirected.as_str() });
+        return Ok(decision);
+    }
     let mut captures = Captures::default();
     let found = snapshot.router.find(&asked, &mut captures);
     asked.captures = captures;
@@ -159,9 +171,20 @@ fn listener(snapshot: &Snapshot, question: &Question) -> Result<Arc<Listener>, S
     let mut all = snapshot.listeners.iter().flatten();
     let found = match &question.listener {
         Some(name) => all.find(|listener| *listener.name == **name),
-        // This build terminates no TLS, so no listener's scheme is https.
-        None if question.tls => None,
-        None => all.next(),
+        None => {
+            let fits = |one: &&Arc<Listener>| one.tls.is_some() == question.tls;
+            let host = question
+                .headers
+                .get(header::HOST)
+                .and_then(|host| host.to_str().ok());
+            let host = normalise_host(host.unwrap_or_default());
+            // A client of this host would have asked for its certificate.
+            let covers = |one: &&Arc<Listener>| {
+                fits(one) && one.tls.as_ref().is_none_or(|tls| tls.edge.covers(&host))
+            };
+            let first = all.clone().find(covers);
+            first.or_else(|| all.find(fits))
+        }
     };
     found.cloned().ok_or_else(|| match &question.listener {
         Some(name) => format!("no listener is named {name:?}"),
@@ -169,7 +192,7 @@ fn listener(snapshot: &Snapshot, question: &Question) -> Result<Arc<Listener>, S
             "no listener serves https; name one with --listener if a proxy before it ends TLS"
                 .to_owned()
         }
-        None => "there is no listener".to_owned(),
+        None => "no listener serves http; ask for an https URL".to_owned(),
     })
 }
 
@@ -316,8 +339,9 @@ pub fn again(snapshot: &Snapshot, line: &Value) -> Result<Value, String> {
     }
     let method =
         Method::from_bytes(text("method").as_bytes()).map_err(|error| error.to_string())?;
+    let mut listeners = snapshot.listeners.iter().flatten();
     let question = Question {
-        tls: false,
+        tls: listeners.any(|one| *one.name == *text("listener") && one.tls.is_some()),
         listener: Some(text("listener").to_owned()),
         method,
         target: text("path").to_owned(),
@@ -325,6 +349,11 @@ pub fn again(snapshot: &Snapshot, line: &Value) -> Result<Value, String> {
         client: text("client")
             .parse()
             .unwrap_or(IpAddr::from([127, 0, 0, 1])),
+        client_sans: line["client_san"]
+            .as_str()
+            .map(str::to_owned)
+            .into_iter()
+            .collect(),
     };
     let mut decision = explain(snapshot, &question)?;
     // What the line knows for certain stands above what is found without the header fields.

@@ -42,9 +42,13 @@ impl ClientKey {
 #[derive(Default)]
 struct Shard {
     open: HashMap<ClientKey, u32>,
-    /// When the next connection would arrive in time at the configured rate (GCRA).
-    next: HashMap<ClientKey, Instant>,
+    connections: Rated,
+    handshakes: Rated,
 }
+
+/// When the next event of an address would come in time at the configured rate (GCRA).
+#[derive(Default)]
+struct Rated(HashMap<ClientKey, Instant>);
 
 /// The counts of one bound address.
 pub struct Gate {
@@ -117,6 +121,18 @@ impl Admitted {
                 .is_ok()
     }
 
+    /// A handshake begins: false if the client makes too many. Clients that are not counted, as trusted proxies,
+    /// always may.
+    pub fn may_shake_hands(&self, rate: (u32, Duration)) -> bool {
+        let Some((key, shard)) = self.client.and_then(|key| {
+            let shard = self.gate.shards.get(key.shard())?;
+            Some((key, shard))
+        }) else {
+            return true;
+        };
+        shard.lock().handshakes.in_time(key, rate, Instant::now())
+    }
+
     fn count(&mut self, ip: IpAddr, limits: &ConnectionLimits, now: Instant) -> Result<(), Reason> {
         let key = ClientKey::of(ip);
         let Some(shard) = self.gate.shards.get(key.shard()) else {
@@ -124,7 +140,7 @@ impl Admitted {
         };
         let mut shard = shard.lock();
         if let Some(rate) = limits.rate_per_ip
-            && !shard.in_time(key, rate, now)
+            && !shard.connections.in_time(key, rate, now)
         {
             return Err(Reason::ConnectionRate);
         }
@@ -155,18 +171,19 @@ impl Drop for Admitted {
     }
 }
 
-impl Shard {
+impl Rated {
     fn in_time(&mut self, key: ClientKey, rate: (u32, Duration), now: Instant) -> bool {
-        if self.next.len() >= RATED_PER_SHARD && !self.next.contains_key(&key) {
-            self.next.retain(|_, next| *next > now);
-            if self.next.len() >= RATED_PER_SHARD {
+        let all = &mut self.0;
+        if all.len() >= RATED_PER_SHARD && !all.contains_key(&key) {
+            all.retain(|_, next| *next > now);
+            if all.len() >= RATED_PER_SHARD {
                 return true;
             }
         }
-        let mut next = self.next.get(&key).copied();
+        let mut next = all.get(&key).copied();
         let ok = in_time(&mut next, rate, now);
         if let Some(next) = next {
-            self.next.insert(key, next);
+            all.insert(key, next);
         }
         ok
     }

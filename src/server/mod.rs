@@ -1,6 +1,7 @@
 //! The process: it wires the chapters together, binds, reloads, drains and answers operators.
 
 pub mod bootstrap;
+pub mod certificates;
 pub mod conn;
 pub mod control;
 pub mod drain;
@@ -16,6 +17,7 @@ pub mod signals;
 pub mod socket;
 pub mod status;
 pub mod stream;
+pub mod transport;
 pub mod watch;
 pub mod world;
 

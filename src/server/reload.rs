@@ -210,6 +210,9 @@ impl Server {
         self.settings.store(Arc::new(settings));
         let snapshot = Arc::new(snapshot);
         let earlier = node.current.publish(Arc::clone(&snapshot));
+        for edge in snapshot.tls.values() {
+            edge.activate();
+        }
         for plan in snapshot.upstreams.values() {
             plan.upstream.activate(&*self.resolver);
         }

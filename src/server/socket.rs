@@ -1,12 +1,16 @@
-//! A connected client socket: TCP or unix.
+//! A connected client socket: TCP or unix, with or without TLS.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_boring::SslStream;
+
+use super::transport::Transport;
 
 /// A connected socket. `Closed` is what stays behind when the socket was taken out.
 #[derive(Debug)]
@@ -15,6 +19,8 @@ pub enum Socket {
     Tcp(TcpStream),
     /// A unix stream socket.
     Unix(UnixStream),
+    /// TLS over one of them.
+    Tls(Box<SslStream<Transport>>),
     /// Taken: reads end, writes fail.
     Closed,
 }
@@ -28,11 +34,21 @@ impl Socket {
         }
     }
 
+    /// Tells a client with TLS that nothing more comes, if that can be sent at once. Without it the client could
+    /// not tell the end of the connection from a cut (RFC 8446 section 6.1).
+    pub fn say_end(&mut self) {
+        if let Self::Tls(stream) = self {
+            // A client that takes nothing any more is not waited for.
+            let _ = Pin::new(stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+
     /// The file descriptor; -1 when taken.
     pub fn fd(&self) -> RawFd {
         match self {
             Self::Tcp(socket) => socket.as_raw_fd(),
             Self::Unix(socket) => socket.as_raw_fd(),
+            Self::Tls(stream) => stream.get_ref().socket().fd(),
             Self::Closed => -1,
         }
     }
@@ -47,6 +63,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Closed => Poll::Ready(Ok(())),
         }
     }
@@ -61,6 +78,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, data),
             Self::Unix(socket) => Pin::new(socket).poll_write(cx, data),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, data),
             Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -69,6 +87,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_flush(cx),
             Self::Unix(socket) => Pin::new(socket).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
             Self::Closed => Poll::Ready(Ok(())),
         }
     }
@@ -77,7 +96,20 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Closed => Poll::Ready(Ok(())),
         }
     }
+}
+
+/// Reads into the spare room of `inbox`: the number of bytes, 0 at the end of the stream.
+pub fn poll_read_buf<S: AsyncRead + Unpin>(
+    socket: &mut S,
+    cx: &mut Context<'_>,
+    inbox: &mut BytesMut,
+) -> Poll<io::Result<usize>> {
+    let future = tokio::io::AsyncReadExt::read_buf(socket, inbox);
+    let mut future = std::pin::pin!(future);
+    // A read_buf future holds no state between polls.
+    std::future::Future::poll(future.as_mut(), cx)
 }

@@ -13,6 +13,7 @@ use crate::snapshot::UpstreamPlan;
 use crate::snapshot::listener::BindAddress;
 use crate::state::State;
 use crate::telemetry::metrics::Metrics;
+use crate::tls::Material;
 use crate::upstream::discovery::Resolver;
 use crate::upstream::{AddressBook, EndpointStore};
 
@@ -40,6 +41,10 @@ impl World for LiveWorld {
 
     fn book(&self) -> &dyn AddressBook {
         &*self.resolver
+    }
+
+    fn tls(&self) -> &Material {
+        &self.state.tls
     }
 
     fn metrics(&self) -> &Arc<Metrics> {

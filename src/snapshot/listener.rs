@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use boring::ssl::SslAcceptor;
+
 use super::chain::Chain;
 use crate::protocol::client::TrustedProxies;
 use crate::protocol::http1::HeadLimits;
 use crate::protocol::uri::UriPolicy;
 use crate::telemetry::metrics::ListenerMetrics;
+use crate::tls::Edge;
 
 /// An address to bind: the identity of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +73,16 @@ pub struct Timeouts {
     pub upgrade_age: Option<Duration>,
 }
 
+/// TLS on a listener.
+pub struct ListenerTls {
+    /// The `[[tls]]`.
+    pub edge: Arc<Edge>,
+    /// Its acceptor for the listener's protocols.
+    pub acceptor: SslAcceptor,
+    /// Clients without ALPN speak HTTP/1.1; false where that is not spoken.
+    pub http1: bool,
+}
+
 /// A listener of one generation.
 pub struct Listener {
     /// Stable number of the bound address.
@@ -80,8 +93,10 @@ pub struct Listener {
     pub address: BindAddress,
     /// HTTP/1.0 and 1.1 are spoken.
     pub http1: bool,
-    /// HTTP/2 without TLS, by prior knowledge.
-    pub h2c: bool,
+    /// HTTP/2 is spoken: by ALPN with TLS, by prior knowledge without.
+    pub h2: bool,
+    /// TLS; none: clients speak without.
+    pub tls: Option<ListenerTls>,
     /// PROXY protocol.
     pub proxy_protocol: ProxyProtocol,
     /// Whom PROXY headers and X-Forwarded-For are believed from.

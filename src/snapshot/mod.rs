@@ -22,6 +22,7 @@ pub use route::{Route, Sticky, Target};
 pub use upstream::{HostMode, UpstreamPlan, UpstreamProtocol};
 
 use crate::telemetry::metrics::{GaugeGuard, RouteMetrics};
+use crate::tls::Edge;
 use router::Router;
 
 /// One compiled configuration.
@@ -36,6 +37,8 @@ pub struct Snapshot {
     pub routes: Vec<Arc<Route>>,
     /// By name.
     pub upstreams: BTreeMap<Arc<str>, Arc<UpstreamPlan>>,
+    /// `[[tls]]` by name.
+    pub tls: BTreeMap<Arc<str>, Arc<Edge>>,
     /// Named plugins by name.
     pub plugins: BTreeMap<Arc<str>, Arc<Instance>>,
     /// Request fields that plugins write as identity: removed from what clients send.
@@ -82,6 +85,7 @@ impl Snapshot {
             router: Router::default(),
             routes: Vec::new(),
             upstreams: BTreeMap::new(),
+            tls: BTreeMap::new(),
             plugins: BTreeMap::new(),
             identity_headers: Vec::new(),
             unrouted: metrics.route(crate::telemetry::metrics::NONE),

@@ -12,6 +12,7 @@ pub use registry::Registry;
 
 use std::sync::Arc;
 
+use crate::tls::Material;
 use crate::upstream::{EndpointId, EndpointState, EndpointStore, UpstreamState};
 
 /// All state of one process.
@@ -21,6 +22,8 @@ pub struct State {
     pub endpoints: Registry<EndpointId, EndpointState>,
     /// Upstreams: round robin's cursor, runtime changes.
     pub upstreams: Registry<Arc<str>, UpstreamState>,
+    /// Certificates by their files, ticket secrets by name.
+    pub tls: Material,
     /// Plugins: shared values, switches.
     pub plugins: PluginState,
 }
@@ -28,6 +31,7 @@ pub struct State {
 impl State {
     /// Frees entries nothing uses any more. Call after a reload. Returns how many.
     pub fn purge(&self) -> usize {
+        self.tls.certificates.purge();
         self.endpoints.purge() + self.upstreams.purge() + self.plugins.purge()
     }
 }

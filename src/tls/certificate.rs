@@ -1,6 +1,7 @@
 //! A certificate chain with its key, read from PEM and checked as a whole before anybody is shown it.
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use boring::hash::MessageDigest;
@@ -22,6 +23,17 @@ pub enum KeyKind {
     P256,
     /// ECDSA over P-384.
     P384,
+}
+
+impl KeyKind {
+    /// The word in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rsa => "rsa",
+            Self::P256 => "p256",
+            Self::P384 => "p384",
+        }
+    }
 }
 
 /// A chain, its key, and the names it is for.
@@ -58,16 +70,17 @@ pub enum Problem {
     KeyKind(String),
     /// RSA under 2,048 bits.
     WeakKey(u32),
+    /// The file is not there.
+    Absent,
     /// The key belongs to another certificate.
-    KeyMismatch {
-        /// The certificate's file.
-        certificate: PathBuf,
-    },
+    KeyMismatch,
     /// The key belongs to a later certificate of the file: the chain stands upside down.
     LeafNotFirst,
     /// The certificate with this number did not issue the one before it.
     BrokenChain(usize),
-    /// No DNS name in subjectAltName.
+    /// It has expired, and what was read before has not.
+    Expired,
+    /// No DNS name and no address in subjectAltName.
     NoName,
     /// A name that no client can ask for.
     BadName(String),
@@ -84,18 +97,17 @@ impl fmt::Display for Problem {
             Self::Missing(what) => write!(f, "holds no readable {what} in PEM form"),
             Self::KeyKind(kind) => write!(f, "the key is {kind}; RSA, P-256 and P-384 are served"),
             Self::WeakKey(bits) => write!(f, "the RSA key has {bits} bits, 2048 are the least"),
-            Self::KeyMismatch { certificate } => {
-                write!(
-                    f,
-                    "the key does not fit the certificate {}",
-                    certificate.display()
-                )
-            }
+            Self::Absent => write!(f, "there is no such file"),
+            Self::KeyMismatch => write!(f, "the key does not fit its certificate"),
             Self::LeafNotFirst => write!(f, "the certificate of the key does not stand first"),
             Self::BrokenChain(number) => {
                 write!(f, "certificate {number} did not issue the one before it")
             }
-            Self::NoName => write!(f, "the certificate names no DNS name (subjectAltName)"),
+            Self::Expired => write!(f, "the certificate has expired"),
+            Self::NoName => write!(
+                f,
+                "the certificate names neither a DNS name nor an address (subjectAltName)"
+            ),
             Self::BadName(name) => write!(f, "the certificate's name {name:?} cannot be asked for"),
         }
     }
@@ -109,11 +121,13 @@ impl Problem {
             Self::TooLarge => "a chain is the certificate and its intermediates, not a CA bundle",
             Self::Missing(_) => "a PEM block begins with -----BEGIN; encrypted keys are not read",
             Self::KeyKind(_) | Self::WeakKey(_) => "ask for a certificate with a P-256 key",
-            Self::KeyMismatch { .. } => "the two files must come from one order",
+            Self::Absent => "relative paths count from the folder of the configuration file",
+            Self::KeyMismatch => "the two files must come from one order",
             Self::LeafNotFirst => "put the server's own certificate first, then its intermediates",
             Self::BrokenChain(_) => {
                 "each certificate must be followed by its issuer, without the root"
             }
+            Self::Expired => "put a valid one in its place",
             Self::NoName | Self::BadName(_) => {
                 "clients look at subjectAltName only; the common name does not count"
             }
@@ -171,8 +185,7 @@ impl Certificate {
             return Err(if chain.iter().any(fits) {
                 wrong(certificate, Problem::LeafNotFirst)
             } else {
-                let certificate = certificate.to_owned();
-                wrong(key_file, Problem::KeyMismatch { certificate })
+                wrong(key_file, Problem::KeyMismatch)
             });
         }
         let mut issued = &leaf;
@@ -222,7 +235,20 @@ impl Certificate {
         self.kind
     }
 
-    /// DNS names in lower case, in the certificate's order; wildcards as `*.example.test`.
+    /// True if this is the same certificate with the same chain and key.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+            && self.key.public_eq(&other.key)
+            && self.chain.len() == other.chain.len()
+            && self
+                .chain
+                .iter()
+                .zip(&other.chain)
+                .all(|(one, other)| one.to_der().ok() == other.to_der().ok())
+    }
+
+    /// DNS names in lower case, in the certificate's order; wildcards as `*.example.test`. Addresses as they stand in
+    /// a Host: IPv6 in brackets.
     pub fn names(&self) -> &[String] {
         &self.names
     }
@@ -258,7 +284,12 @@ fn read(file: &Path) -> Result<Vec<u8>, CertificateError> {
         file: file.to_owned(),
         problem,
     };
-    let unreadable = |error: std::io::Error| wrong(Problem::Unreadable(error.to_string()));
+    let unreadable = |error: std::io::Error| {
+        wrong(match error.kind() {
+            std::io::ErrorKind::NotFound => Problem::Absent,
+            _ => Problem::Unreadable(error.to_string()),
+        })
+    };
     let length = std::fs::metadata(file).map_err(unreadable)?.len();
     if length > MAX_BYTES {
         return Err(wrong(Problem::TooLarge));
@@ -293,11 +324,20 @@ fn is_issuer(issuer: &X509, issued: &X509) -> bool {
 fn names_of(leaf: &X509) -> Result<Vec<String>, Problem> {
     let mut names: Vec<String> = Vec::new();
     for name in leaf.subject_alt_names().into_iter().flatten() {
-        let Some(name) = name.dnsname() else { continue };
-        let name = name.to_ascii_lowercase();
-        if !is_name(&name) {
-            return Err(Problem::BadName(name));
-        }
+        let name = match (name.dnsname(), name.ipaddress()) {
+            (Some(name), _) => {
+                let name = name.to_ascii_lowercase();
+                if !is_name(&name) {
+                    return Err(Problem::BadName(name));
+                }
+                name
+            }
+            (_, Some(bytes)) => match address(bytes) {
+                Some(address) => address,
+                None => continue,
+            },
+            _ => continue,
+        };
         if !names.contains(&name) {
             names.push(name);
         }
@@ -306,6 +346,14 @@ fn names_of(leaf: &X509) -> Result<Vec<String>, Problem> {
         return Err(Problem::NoName);
     }
     Ok(names)
+}
+
+fn address(bytes: &[u8]) -> Option<String> {
+    if let Ok(four) = <[u8; 4]>::try_from(bytes) {
+        return Some(Ipv4Addr::from(four).to_string());
+    }
+    let six = <[u8; 16]>::try_from(bytes).ok()?;
+    Some(format!("[{}]", Ipv6Addr::from(six)))
 }
 
 /// A DNS name, or one with `*` as its whole first label and two labels after it (RFC 9525 section 6.3).

@@ -13,6 +13,18 @@ const MAX_FORWARDED: usize = 8;
 /// `XN_FLAG_RFC2253`: the subject in one line, the most specific part first.
 const RFC2253: i32 = 0x0111_0317;
 
+/// How an origin is told who the client is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forward {
+    /// Not at all.
+    #[default]
+    Off,
+    /// `X-Forwarded-Client-Cert`, in Envoy's form.
+    Xfcc,
+    /// `Client-Cert` and `Client-Cert-Chain` (RFC 9440).
+    Rfc9440,
+}
+
 /// What a verified client certificate says.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -20,10 +32,9 @@ pub struct Identity {
     pub fingerprint: [u8; 32],
     /// The subject as RFC 4514 writes it.
     pub subject: String,
-    /// DNS names in lower case.
-    pub dns: Vec<String>,
-    /// URIs as they stand there (SPIFFE ids among them).
-    pub uris: Vec<String>,
+    /// DNS names in lower case, then URIs as they stand there (SPIFFE ids among them). A colon tells them apart: no
+    /// DNS name holds one, and every URI does.
+    pub sans: Vec<String>,
     der: Vec<u8>,
     chain: Vec<Vec<u8>>,
 }
@@ -45,9 +56,9 @@ impl Identity {
             .for_each(|(to, from)| *to = *from);
         let (mut dns, mut uris) = (Vec::new(), Vec::new());
         for name in leaf.subject_alt_names().into_iter().flatten() {
-            if let Some(name) = name.dnsname() {
+            if let Some(name) = name.dnsname().filter(|name| !is_uri(name)) {
                 dns.push(name.to_ascii_lowercase());
-            } else if let Some(uri) = name.uri() {
+            } else if let Some(uri) = name.uri().filter(|uri| is_uri(uri)) {
                 uris.push(uri.to_owned());
             }
         }
@@ -56,11 +67,11 @@ impl Identity {
             .take(MAX_FORWARDED)
             .map(X509Ref::to_der)
             .collect();
+        dns.append(&mut uris);
         Ok(Self {
             fingerprint,
             subject: leaf.subject_name().print_ex(RFC2253).unwrap_or_default(),
-            dns,
-            uris,
+            sans: dns,
             der: leaf.to_der()?,
             chain: chain?,
         })
@@ -75,16 +86,17 @@ impl Identity {
         }
         value.push_str(";Subject=");
         quoted(&self.subject, &mut value);
-        let named = |key| move |text: &String| (key, text.clone());
-        let uris = self.uris.iter().map(named("URI"));
-        for (key, text) in uris.chain(self.dns.iter().map(named("DNS"))) {
+        let uris = self.sans.iter().filter(|name| is_uri(name));
+        let dns = self.sans.iter().filter(|name| !is_uri(name));
+        let named = uris.map(|one| ("URI", one));
+        for (key, text) in named.chain(dns.map(|one| ("DNS", one))) {
             value.push(';');
             value.push_str(key);
             value.push('=');
             if text.contains([',', ';', '=', '"', '\\', ' ']) {
-                quoted(&text, &mut value);
+                quoted(text, &mut value);
             } else {
-                value.push_str(&text);
+                value.push_str(text);
             }
         }
         value
@@ -106,8 +118,7 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity")
             .field("subject", &self.subject)
-            .field("dns", &self.dns)
-            .field("uris", &self.uris)
+            .field("sans", &self.sans)
             .finish_non_exhaustive()
     }
 }
@@ -198,6 +209,9 @@ impl SanRule {
                 Some(front) => Ok(Self::UriBelow(front.to_owned())),
             };
         }
+        if text.contains(':') {
+            return Err(SanRuleError::Character(':'));
+        }
         let text = text.to_ascii_lowercase();
         match text.strip_prefix('*') {
             None if text.contains('*') => Err(SanRuleError::Star),
@@ -210,20 +224,21 @@ impl SanRule {
 
     /// True if a name of the certificate fits. DNS names are compared without case, URIs as they are. A wildcard in
     /// the certificate fits nothing but itself: it does not name the client.
-    pub fn fits(&self, identity: &Identity) -> bool {
-        match self {
-            Self::Dns(name) => identity.dns.iter().any(|one| one == name),
-            Self::DnsBelow(rest) => identity.dns.iter().any(|one| {
-                one.strip_suffix(rest.as_str())
-                    .is_some_and(|label| !label.is_empty() && !label.contains(['.', '*']))
-            }),
-            Self::Uri(uri) => identity.uris.contains(uri),
-            Self::UriBelow(front) => identity
-                .uris
-                .iter()
-                .any(|one| one.strip_prefix(front.as_str()).is_some_and(is_plain_path)),
-        }
+    /// `sans` are those of an [`Identity`].
+    pub fn fits(&self, sans: &[String]) -> bool {
+        sans.iter().any(|one| match self {
+            Self::Dns(name) | Self::Uri(name) => one == name,
+            Self::DnsBelow(rest) => {
+                let label = one.strip_suffix(rest.as_str());
+                label.is_some_and(|label| !label.is_empty() && !label.contains(['.', '*', ':']))
+            }
+            Self::UriBelow(front) => one.strip_prefix(front.as_str()).is_some_and(is_plain_path),
+        })
     }
+}
+
+fn is_uri(name: &str) -> bool {
+    name.contains(':')
 }
 
 /// Something without dot segments, which would lead out of where the rule points.

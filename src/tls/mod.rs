@@ -1,19 +1,27 @@
 //! TLS: certificates and who gets which.
 //!
+//! [`edge`] is one `[[tls]]` in force and follows its files ([`files`]); the rest is what it is made of:
 //! [`certificate`] reads a chain with its key and says what is wrong with it; [`store`] finds the one for a server
 //! name; [`offer`] reads from the ClientHello which kinds of keys the client can verify; [`context`] is what a
-//! `[[tls]]` offers: policy, protocols, and the certificate for each handshake; [`tickets`] lets nodes
-//! resume each other's sessions; [`identity`] is who a client with a certificate is.
+//! `[[tls]]` offers: policy, protocols, and the certificate for each handshake; [`tickets`] (of [`secrets`]) lets nodes
+//! resume each other's sessions; [`identity`] is who a client with a certificate is; [`failure`] says why a handshake
+//! failed.
 
 pub mod certificate;
 pub mod context;
+pub mod edge;
+pub mod failure;
+pub mod files;
 pub mod identity;
 pub mod offer;
+pub mod secrets;
 pub mod store;
 pub mod tickets;
 
 pub use certificate::{Certificate, CertificateError, KeyKind};
 pub use context::{Alpn, Policy};
+pub use edge::{Edge, EdgeError, EdgeSpec, EdgeWarning, Material};
+pub use failure::failure_of;
 pub use identity::{Identity, SanRule};
 pub use offer::Offer;
 pub use store::{Store, StoreBuilder};

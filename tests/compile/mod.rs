@@ -192,6 +192,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     (compile_codes::NEEDS_UPGRADE, "reload: needs a running node"),
     (compile_codes::DRAINING, "admin: needs a draining node"),
     (compile_codes::LOG_OPEN, "admin: needs a running node"),
+    (compile_codes::TLS_LIBRARY, "nowhere: only without memory"),
     (compile_codes::ROUTE_TOO_MANY, "several"),
     (compile_codes::ROUTE_COSTLY, "several"),
 ];

@@ -53,10 +53,6 @@ pub trait Request: Facts + Send {
     fn state(&mut self) -> Option<&mut (dyn Any + Send + Sync)>;
     /// Keeps state of this filter until the request ends.
     fn set_state(&mut self, state: Box<dyn Any + Send + Sync>);
-    /// The TLS client identity, when a certificate was verified: its SANs.
-    fn client_sans(&self) -> &[String] {
-        &[]
-    }
     /// Why the parser would have refused a lenient request; none today, as the parser is strict.
     fn parser_note(&self) -> Option<&'static str> {
         None

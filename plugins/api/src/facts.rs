@@ -28,6 +28,10 @@ pub trait Facts {
     fn client_ip(&self) -> IpAddr;
     /// What the route's path pattern captured under this name.
     fn capture(&self, name: &str) -> Option<&str>;
+    /// The names of the client's verified certificate, DNS names in lower case first, then URIs; empty without one.
+    fn client_sans(&self) -> &[String] {
+        &[]
+    }
     /// The identity an authenticating plugin found.
     fn consumer(&self) -> Option<&Consumer>;
 }

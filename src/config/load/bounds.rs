@@ -8,7 +8,8 @@ use farmgate_plugin_api::units::{Duration, Size};
 
 use crate::config::codes::OUT_OF_BOUNDS;
 use crate::config::words::{
-    BalanceConfig, Config, ListenerConfig, RetryConfig, RouteConfig, TimeoutsConfig, UpstreamConfig,
+    BalanceConfig, Config, ListenerConfig, RetryConfig, RouteConfig, TimeoutsConfig, TlsConfig,
+    UpstreamConfig,
 };
 
 /// Shortest and longest time that counts as a timeout.
@@ -38,6 +39,7 @@ pub(super) fn check(config: &Config, diagnostics: &mut Diagnostics) {
     }
     check.shared(&config.defaults.retry, &config.defaults.timeouts);
     config.listeners.iter().for_each(|l| check.listener(l));
+    config.tls.iter().for_each(|t| check.tls(t));
     config.upstreams.iter().for_each(|u| check.upstream(u));
     config.routes.iter().for_each(|r| check.route(r));
 }
@@ -118,6 +120,19 @@ impl Check<'_> {
         self.value("request", &timeouts.request, TIMEOUT);
         self.value("upgrade_idle", &timeouts.upgrade_idle, AGE);
         self.optional("upgrade_max_age", &timeouts.upgrade_max_age, AGE);
+    }
+
+    fn tls(&mut self, tls: &TlsConfig) {
+        self.count("certificates", &tls.certificates, 100_000);
+        if let Some(tickets) = &tls.session_tickets {
+            let rotate = Duration::from_secs(60)..=Duration::from_secs(7 * 86_400);
+            self.value("rotate", &tickets.rotate, rotate);
+        }
+        let timeout = Duration::from_millis(100)..=Duration::from_secs(300);
+        self.value("timeout", &tls.handshake.timeout, timeout);
+        if let Some(client_auth) = &tls.client_auth {
+            self.count("san", &client_auth.san, 1000);
+        }
     }
 
     fn upstream(&mut self, upstream: &UpstreamConfig) {

@@ -104,8 +104,11 @@ pub struct SessionTicketsConfig {
     pub rotate: Located<Duration>,
 }
 
+/// How long a key of tickets is used where nothing is written.
+pub const TICKET_ROTATION: Duration = Duration::from_secs(12 * 3600);
+
 fn twelve_hours() -> Located<Duration> {
-    Duration::from_secs(12 * 3600).into()
+    TICKET_ROTATION.into()
 }
 
 /// Bounds of handshakes.

@@ -59,7 +59,10 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
         let waited = wait(&mut stream, &listener, &mut head, idle, stopping.as_mut()).await;
         let length = match waited {
             Waited::Head(length) => length,
-            Waited::Gone => return,
+            Waited::Gone => {
+                stream.socket().say_end();
+                return;
+            }
             Waited::Refuse(reason) => {
                 listener.metrics.request_rejected(reason);
                 let id = RequestId::new();

@@ -1,11 +1,12 @@
 //! A client connection from its accept to its end.
 //!
-//! accept → PROXY header → which protocol → requests until it closes. Everything that ends before a
+//! accept → PROXY header → TLS → which protocol → requests until it closes. Everything that ends before a
 //! request reaches the engine is answered and counted here.
 
 mod h1;
 mod h2;
 mod proxy_header;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -64,7 +65,7 @@ async fn begin(accepted: Accepted, listener: &Arc<Listener>) -> Result<(), Reaso
         shutdown,
     } = accepted;
     let opened = Instant::now();
-    let deadline = opened + listener.timeouts.header;
+    let mut deadline = opened + listener.timeouts.header;
     let mut inbox = BytesMut::with_capacity(INBOX_BYTES);
     let mut source = peer;
     let mut proxied = false;
@@ -83,16 +84,26 @@ async fn begin(accepted: Accepted, listener: &Arc<Listener>) -> Result<(), Reaso
             }
         }
     }
-    let h2 = match (listener.http1, listener.h2c) {
+    let mut facts = None;
+    let mut agreed = None;
+    if let Some(tls) = &listener.tls {
+        let met = tls::accept(tls, socket, inbox, &admitted).await?;
+        (socket, facts) = (met.socket, Some(met.facts));
+        agreed = Some(met.h2);
+        inbox = BytesMut::new();
+        deadline = Instant::now() + listener.timeouts.header;
+    }
+    let h2 = match (listener.http1, listener.h2) {
+        _ if agreed.is_some() => agreed == Some(true),
         (true, true) => proxy_header::is_preface(&mut socket, &mut inbox, deadline).await,
-        (_, h2c) => h2c,
+        (_, h2) => h2,
     };
     let connection = Arc::new(Connection {
         peer,
         source,
         proxied,
         said,
-        tls: false,
+        tls: facts,
         h2,
         opened,
         requests: AtomicU64::new(0),

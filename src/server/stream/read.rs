@@ -5,12 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
+use bytes::Buf;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{ClientStream, INBOX_BYTES, Mode};
 use crate::protocol::http1::{BodyGuard, Reject};
 use crate::proxy::control::Control;
+use crate::server::socket::poll_read_buf;
 use crate::telemetry::Reason;
 
 impl AsyncRead for ClientStream {
@@ -187,18 +188,6 @@ fn reason_of(reject: Reject) -> Reason {
 fn cut(control: &Control, reason: Reason) -> io::Error {
     control.set_cut(reason);
     io::Error::other(reason.as_str())
-}
-
-/// Reads into spare room of `inbox`; the number of bytes, 0 at the end of the stream.
-fn poll_read_buf<S: AsyncRead + Unpin>(
-    socket: &mut S,
-    cx: &mut Context<'_>,
-    inbox: &mut BytesMut,
-) -> Poll<io::Result<usize>> {
-    let future = tokio::io::AsyncReadExt::read_buf(socket, inbox);
-    let mut future = std::pin::pin!(future);
-    // A read_buf future holds no state between polls.
-    std::future::Future::poll(future.as_mut(), cx)
 }
 
 impl ClientStream {

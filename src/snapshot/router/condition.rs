@@ -10,6 +10,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use super::field::{Field, Value};
 use super::host::HostPattern;
 use super::path::PathPattern;
+use crate::tls::SanRule;
 
 /// The most memory one compiled regex may take.
 const REGEX_BYTES: usize = 1 << 20;
@@ -33,6 +34,8 @@ pub struct RouteMatch {
     pub cookies: Vec<FieldCondition<String>>,
     /// One of these networks has the client's address.
     pub sources: Vec<Cidr>,
+    /// One of these fits a name of the client's certificate.
+    pub client_sans: Vec<SanRule>,
 }
 
 /// What one named field must be. A field that stands several times fits if any value does; of
@@ -137,15 +140,17 @@ pub(super) enum Miss<'r> {
     Method,
     Field(Field<'r>),
     Source,
+    ClientSan,
 }
 
 impl RouteMatch {
     /// What decides between routes of the same host and path: the more, the earlier. Listeners,
-    /// methods and sources count one each, every header, query and cookie field counts one.
+    /// methods, sources and client names count one each, every header, query and cookie field counts one.
     pub fn conditions(&self) -> usize {
         usize::from(self.listeners.is_some())
             + usize::from(!self.methods.is_empty())
             + usize::from(!self.sources.is_empty())
+            + usize::from(!self.client_sans.is_empty())
             + self.headers.len()
             + self.query.len()
             + self.cookies.len()
@@ -186,6 +191,12 @@ impl RouteMatch {
                 return Some(Miss::Source);
             }
         }
+        if !self.client_sans.is_empty() {
+            let names = facts.client_sans();
+            if !self.client_sans.iter().any(|rule| rule.fits(names)) {
+                return Some(Miss::ClientSan);
+            }
+        }
         None
     }
 
@@ -200,6 +211,9 @@ impl RouteMatch {
         listeners
             && within(&narrow.methods, &self.methods, |wide, one| wide == one)
             && within(&narrow.sources, &self.sources, Cidr::covers)
+            && within(&narrow.client_sans, &self.client_sans, |wide, one| {
+                wide == one
+            })
             && self.fields().all(|(field, wide)| {
                 narrow
                     .fields()

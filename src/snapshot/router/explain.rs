@@ -51,6 +51,8 @@ pub enum Why {
     Cookie(String),
     /// The client's address is in none of its networks.
     Source,
+    /// The client's certificate holds none of its names, or there is none.
+    ClientSan,
     /// All of it fits, but this route, the winner, comes before it.
     Outranked {
         /// The number of the winner.
@@ -95,6 +97,7 @@ impl fmt::Display for Why {
             Self::Query(name) => write!(f, "query {name}"),
             Self::Cookie(name) => write!(f, "cookie {name}"),
             Self::Source => write!(f, "source"),
+            Self::ClientSan => write!(f, "client_san"),
             Self::Outranked { by, level } => write!(f, "outranked by route {by} ({level})"),
         }
     }
@@ -109,6 +112,7 @@ impl From<Miss<'_>> for Why {
             Miss::Field(Field::Query(name)) => Self::Query(name.to_owned()),
             Miss::Field(Field::Cookie(name)) => Self::Cookie(name.to_owned()),
             Miss::Source => Self::Source,
+            Miss::ClientSan => Self::ClientSan,
         }
     }
 }

@@ -10,7 +10,7 @@ use http::HeaderName;
 use super::literal::Quoted;
 
 /// Names without a key, each with what it is.
-pub(super) const PLAIN: [(&str, Named); 9] = [
+pub(super) const PLAIN: [(&str, Named); 10] = [
     ("request.method", Named::Text(Field::Method)),
     ("request.scheme", Named::Text(Field::Scheme)),
     ("request.host", Named::Text(Field::Host)),
@@ -18,6 +18,7 @@ pub(super) const PLAIN: [(&str, Named); 9] = [
     ("listener.name", Named::Text(Field::Listener)),
     ("consumer.name", Named::Text(Field::Consumer)),
     ("consumer.plan", Named::Text(Field::Plan)),
+    ("client.san", Named::Text(Field::ClientSan)),
     ("client.ip", Named::Address),
     ("consumer.tags", Named::Tags),
 ];
@@ -46,6 +47,7 @@ pub(super) enum Field {
     Listener,
     Consumer,
     Plan,
+    ClientSan,
     Header(HeaderName),
     Query(Box<str>),
     Cookie(Box<str>),
@@ -64,6 +66,7 @@ impl Field {
             Self::Listener => lent(facts.listener_name()),
             Self::Consumer => lent(&facts.consumer()?.name),
             Self::Plan => lent(facts.consumer()?.plan.as_deref()?),
+            Self::ClientSan => lent(facts.client_sans().first()?),
             Self::Header(name) => Some(Cow::Borrowed(facts.headers().get(name)?.as_bytes())),
             Self::Query(name) => query_value(facts.query(), name),
             Self::Cookie(name) => cookie_value(facts, name).map(Cow::Borrowed),
@@ -74,7 +77,7 @@ impl Field {
     pub(super) fn is_optional(&self) -> bool {
         match self {
             Self::Method | Self::Scheme | Self::Host | Self::Path | Self::Listener => false,
-            Self::Consumer | Self::Plan => true,
+            Self::Consumer | Self::Plan | Self::ClientSan => true,
             Self::Header(_) | Self::Query(_) | Self::Cookie(_) => true,
         }
     }
@@ -90,6 +93,7 @@ impl fmt::Display for Field {
             Self::Listener => f.write_str("listener.name"),
             Self::Consumer => f.write_str("consumer.name"),
             Self::Plan => f.write_str("consumer.plan"),
+            Self::ClientSan => f.write_str("client.san"),
             Self::Header(name) => write!(f, "request.headers[{}]", Quoted(name.as_str())),
             Self::Query(name) => write!(f, "request.query[{}]", Quoted(name)),
             Self::Cookie(name) => write!(f, "request.cookies[{}]", Quoted(name)),

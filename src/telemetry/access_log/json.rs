@@ -225,6 +225,8 @@ pub(super) fn write_json(record: &AccessRecord<'_>, time: &mut Rfc3339, out: &mu
     text(b",\"trace_id\":", record.get(Text::TraceId), out);
     number(b",\"generation\":", record.generation, out);
     text(b",\"consumer\":", record.get(Text::Consumer), out);
+    text(b",\"tls\":", record.get(Text::Tls), out);
+    text(b",\"client_san\":", record.get(Text::ClientSan), out);
     let mut separator = b",\"headers\":{".as_slice();
     for (name, value) in record.headers() {
         out.extend_from_slice(separator);

@@ -37,9 +37,13 @@ pub enum Text {
     TraceId,
     /// Who the request was authenticated as.
     Consumer,
+    /// Version of TLS with the client.
+    Tls,
+    /// The first name of the client's verified certificate.
+    ClientSan,
 }
 
-const TEXTS: usize = Text::Consumer as usize + 1;
+const TEXTS: usize = Text::ClientSan as usize + 1;
 
 /// Longest path or referer that is kept, in bytes; what is longer ends in `...`.
 pub const MAX_PATH_BYTES: usize = 8 * 1024;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::telemetry::handshake::HandshakeFailure;
 use crate::telemetry::reason::Reason;
 
 /// What a metric does.
@@ -47,7 +48,7 @@ pub(super) const PLUGIN_ERRORS: &[&str] = &["error", "panic"];
 pub(super) const RESULTS: &[&str] = &["ok", "refused"];
 
 /// Labels given by the caller whose values are nevertheless from a closed set: they are kept when a series folds.
-const CLOSED: &[&str] = &["phase", "version"];
+const CLOSED: &[&str] = &["key", "phase", "version"];
 
 /// True if the values of this label come from the code, not from a configuration.
 pub(super) fn is_closed(label: &str) -> bool {
@@ -98,6 +99,16 @@ declare! {
     UPSTREAM_RETRIES Counter "farmgate_upstream_retries_total" "requests" ["upstream"] over "reason" (Reason::TOKENS), "Further attempts, by why the one before failed.";
     UPSTREAM_ENDPOINT_ERRORS Counter "farmgate_upstream_endpoint_errors_total" "requests" ["upstream" "endpoint"] over "reason" (Reason::TOKENS), "Failed attempts of an endpoint.";
     UPSTREAM_ENDPOINT_DRAINED Gauge "farmgate_upstream_endpoint_drained" "0 or 1" ["upstream" "endpoint"] "1 while an operator keeps new requests from the endpoint.";
+    TLS_HANDSHAKES Counter "farmgate_tls_handshakes_total" "handshakes" ["tls" "version"] over "resumed" REUSED, "Handshakes with clients that were completed, by version and whether a session was resumed.";
+    TLS_FAILURES Counter "farmgate_tls_handshake_failures_total" "handshakes" ["tls"] over "reason" (HandshakeFailure::TOKENS), "Handshakes with clients that failed; the words are in the reference of reasons.";
+    TLS_CIPHERS Counter "farmgate_tls_ciphers_total" "handshakes" ["tls"] over "cipher" (super::tls::CIPHERS), "Completed handshakes by cipher.";
+    TLS_GROUPS Counter "farmgate_tls_groups_total" "handshakes" ["tls"] over "group" (super::tls::GROUPS), "Completed handshakes by the group of the key exchange.";
+    TLS_SECONDS Histogram "farmgate_tls_handshake_seconds" "seconds" ["tls"] "From the accept (or the PROXY header) to the end of a completed handshake, the client's own time included.";
+    TLS_UNDER_WAY Gauge "farmgate_tls_handshakes_under_way" "handshakes" ["tls"] "Handshakes with clients that have begun and not ended.";
+    TLS_MISDIRECTED Counter "farmgate_tls_misdirected_total" "requests" ["tls"] "Requests answered 421: no certificate of the connection's [[tls]] is for their host.";
+    TLS_NOT_AFTER Gauge "farmgate_tls_certificate_not_after_seconds" "seconds" ["tls" "name" "key"] "Unix time at which the certificate served for a name ends. `name` is the first name in it, `key` rsa, p256 or p384.";
+    TLS_REFRESHES Counter "farmgate_tls_refreshes_total" "files" ["tls"] over "result" RESULTS, "Changed files (certificates, secrets, authorities, lists) that were read again, by result.";
+    TLS_STALE Gauge "farmgate_tls_stale_files" "files" ["tls"] "Files whose present content cannot be used, so that what was read before is served.";
     PLUGIN_SECONDS Histogram "farmgate_plugin_seconds" "seconds" ["plugin" "phase"] "Time a plugin took in a phase, its waiting included.";
     PLUGIN_ERRORS_TOTAL Counter "farmgate_plugin_errors_total" "errors" ["plugin"] over "kind" PLUGIN_ERRORS, "Errors and panics of a plugin.";
     PLUGIN_REPLIES Counter "farmgate_plugin_replies_total" "requests" ["plugin"] "Requests that a plugin answered itself.";

@@ -12,6 +12,7 @@ mod plugin;
 mod process;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ pub use handles::{
     RequestMetrics, RouteMetrics, UpstreamMetrics,
 };
 pub use plugin::{PluginMetricError, PluginMetrics};
+pub use tls::TlsMetrics;
 
 /// The content type of `render`.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
@@ -44,6 +46,7 @@ pub struct Metrics {
     registry: Registry,
     budget: Arc<SeriesBudget>,
     plugins: plugin::PluginFamilies,
+    tls: tls::TlsFamilies,
     requests: Groups,
     request_errors: Groups,
     requests_in_flight: Gauges,
@@ -132,6 +135,7 @@ impl Metrics {
             plugin_errors: groups(&declare::PLUGIN_ERRORS_TOTAL)?,
             plugin_replies: counters(&declare::PLUGIN_REPLIES)?,
             plugins: plugin::PluginFamilies::new(),
+            tls: tls::TlsFamilies::register(&budget, &registry)?,
             config,
             access_log,
             _build: build,

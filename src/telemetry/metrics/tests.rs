@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::cell::bucket_of;
 use super::process::{number_after, parse_stat};
 use super::*;
+use crate::telemetry::handshake::HandshakeFailure;
 use crate::telemetry::reason::Reason;
 
 fn metrics(cap: usize) -> Arc<Metrics> {
@@ -58,8 +59,19 @@ fn use_everything(m: &Arc<Metrics>) {
     m.config().generations_alive.set(1);
     m.config().reloaded(Some(8), 1_700_000_000);
     m.config().reloaded(None, 1_700_000_001);
+    let t = m.tls("edge");
+    t.completed("TLSv1.3", true, "TLS_AES_128_GCM_SHA256", Some("X25519"));
+    t.completed("TLSv1.2", false, "odd", None);
+    t.failed(HandshakeFailure::Timeout);
+    t.seconds.observe_ns(1_000_000);
+    t.refreshed(true);
+    t.misdirected.inc();
+    t.stale_files.set(0);
+    drop(t.under_way.enter());
+    let until = m.certificate_not_after("edge", "a.test", "p256");
+    until.set(1_800_000_000);
     // Held until here: a handle's series ends with it.
-    KEEP.with_borrow_mut(|k| k.push(Box::new((l, r, q, u, e, p, s))));
+    KEEP.with_borrow_mut(|k| k.push(Box::new((l, r, q, u, e, p, s, t, until))));
 }
 
 thread_local! {

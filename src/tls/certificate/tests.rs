@@ -133,9 +133,7 @@ fn every_fault_names_its_file() {
     );
     assert_eq!(
         problem(&whole, &key_pem(&other)),
-        in_key(Problem::KeyMismatch {
-            certificate: "a.pem".into()
-        })
+        in_key(Problem::KeyMismatch)
     );
     assert_eq!(
         problem(&pem(&[&root, &leaf]), &key),
@@ -190,7 +188,7 @@ fn files_are_read_within_a_bound() {
     std::fs::write(&certificate, pem(&[&made])).unwrap();
     let error = Certificate::open(&certificate, &key).unwrap_err();
     assert_eq!(error.file, key);
-    assert!(matches!(error.problem, Problem::Unreadable(_)), "{error}");
+    assert_eq!(error.problem, Problem::Absent, "{error}");
     std::fs::write(&key, key_pem(&made)).unwrap();
     assert_eq!(
         Certificate::open(&certificate, &key).unwrap().file(),

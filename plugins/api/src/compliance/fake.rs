@@ -167,6 +167,9 @@ impl FakeRequest {
 }
 
 impl Facts for FakeRequest {
+    fn client_sans(&self) -> &[String] {
+        &self.sans
+    }
     fn listener(&self) -> u16 {
         0
     }
@@ -275,10 +278,6 @@ impl Request for FakeRequest {
 
     fn set_state(&mut self, state: Box<dyn Any + Send + Sync>) {
         self.state = Some(state);
-    }
-
-    fn client_sans(&self) -> &[String] {
-        &self.sans
     }
 }
 

@@ -17,7 +17,15 @@ pub const MAX_CAPTURES: usize = 8;
 pub const MAX_SEGMENTS: usize = 64;
 
 /// Words that mean a source in templates and keys, so a capture cannot have them as its name.
-const RESERVED: [&str; 6] = ["client_ip", "consumer", "global", "host", "method", "path"];
+const RESERVED: [&str; 7] = [
+    "client_ip",
+    "client_san",
+    "consumer",
+    "global",
+    "host",
+    "method",
+    "path",
+];
 
 /// A compiled path pattern.
 ///

@@ -1,0 +1,227 @@
+//! `[[tls]]`: files are read and checked, and every mistake in them is named.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Located, Place};
+
+use super::{World, codes, unknown};
+use crate::config::words::{Config, ForwardIdentity, ListenerConfig, TlsConfig, TlsPolicy};
+use crate::snapshot::listener::ListenerTls;
+use crate::tls::files::Pair;
+use crate::tls::identity::Forward;
+use crate::tls::{Alpn, Edge, EdgeError, EdgeSpec, EdgeWarning, Policy};
+
+/// Those that can be put in force, by name.
+pub(super) type Edges = BTreeMap<Arc<str>, Arc<Edge>>;
+
+pub(super) fn compile(config: &Config, world: &dyn World, diagnostics: &mut Diagnostics) -> Edges {
+    config
+        .tls
+        .iter()
+        .filter_map(|words| one(words, world, diagnostics))
+        .map(|edge| (Arc::clone(edge.name()), Arc::new(edge)))
+        .collect()
+}
+
+fn one(words: &TlsConfig, world: &dyn World, diagnostics: &mut Diagnostics) -> Option<Edge> {
+    let name = &words.name.value;
+    if words.certificates.is_empty() {
+        let message = format!("tls {name:?} has no certificates");
+        diagnostics.error(codes::TLS_EMPTY, &words.name.place, message);
+        return None;
+    }
+    if *words.forward_identity != ForwardIdentity::Off && words.client_auth.is_none() {
+        let message = format!("tls {name:?} forwards identities but asks for no certificates");
+        let place = &words.forward_identity.place;
+        diagnostics.push(
+            Diagnostic::warning(codes::TLS_FORWARD, place, message)
+                .with_help("add client_auth, or leave forward_identity out"),
+        );
+    }
+    let opened = Edge::open(spec(words), world.tls(), world.metrics(), SystemTime::now());
+    match opened {
+        Ok((edge, warnings)) => {
+            for warning in &warnings {
+                warn(words, warning, diagnostics);
+            }
+            Some(edge)
+        }
+        Err(errors) => {
+            for error in &errors {
+                report(words, error, diagnostics);
+            }
+            None
+        }
+    }
+}
+
+fn spec(words: &TlsConfig) -> EdgeSpec {
+    let tickets = words.session_tickets.as_ref().map(|tickets| &tickets.value);
+    let pairs = words.certificates.iter().map(|pair| Pair {
+        certificate: pair.cert.path().to_owned(),
+        key: pair.key.path().to_owned(),
+    });
+    EdgeSpec {
+        name: words.name.value.as_str().into(),
+        policy: match words.policy.value {
+            TlsPolicy::Modern => Policy::Modern,
+            TlsPolicy::Intermediate => Policy::Intermediate,
+        },
+        pairs: pairs.collect(),
+        default: words.default.as_ref().map(|name| name.value.clone()),
+        secrets: tickets.map(|tickets| tickets.secrets.path().to_owned()),
+        rotate: match tickets {
+            Some(tickets) => tickets.rotate.value.get(),
+            None => crate::config::words::tls::TICKET_ROTATION.get(),
+        },
+        timeout: words.handshake.timeout.value.get(),
+        per_ip: words
+            .handshake
+            .per_ip
+            .as_ref()
+            .map(|rate| (rate.value.rate.get(), rate.value.per.get())),
+        forward: match words.forward_identity.value {
+            ForwardIdentity::Off => Forward::Off,
+            ForwardIdentity::Xfcc => Forward::Xfcc,
+            ForwardIdentity::Rfc9440 => Forward::Rfc9440,
+        },
+    }
+}
+
+fn report(words: &TlsConfig, error: &EdgeError, diagnostics: &mut Diagnostics) {
+    let diagnostic = match error {
+        EdgeError::Certificate(place, error) => Diagnostic::error(
+            codes::TLS_CERTIFICATE,
+            pair_place(words, *place, &error.file),
+            format!("{}: {}", written(words, &error.file), error.problem),
+        )
+        .with_help(error.problem.help()),
+        EdgeError::Default => {
+            let (name, place) = match &words.default {
+                Some(name) => (name.value.as_str(), &name.place),
+                None => ("", &words.name.place),
+            };
+            let message = format!("no certificate is for the default name {name:?}");
+            Diagnostic::error(codes::TLS_DEFAULT, place, message)
+                .with_help("name one that stands in a certificate, or leave `default` out to refuse such clients")
+        }
+        EdgeError::Secrets(error) => {
+            let Some(tickets) = &words.session_tickets else {
+                return;
+            };
+            let file = &tickets.secrets;
+            let message = format!("{} {error}", file.written());
+            Diagnostic::error(codes::TLS_SECRETS, &file.place, message).with_help(error.help())
+        }
+        EdgeError::Library(error) => {
+            let message = format!("tls {:?}: {error}", words.name.value);
+            Diagnostic::error(codes::TLS_LIBRARY, &words.name.place, message)
+        }
+    };
+    diagnostics.push(diagnostic);
+}
+
+fn warn(words: &TlsConfig, warning: &EdgeWarning, diagnostics: &mut Diagnostics) {
+    let file = |place: usize| {
+        let pair = words.certificates.get(place);
+        pair.map_or("", |pair| pair.cert.written())
+    };
+    let diagnostic = match warning {
+        EdgeWarning::Expired(place) => Diagnostic::warning(
+            codes::TLS_EXPIRED,
+            pair_place(words, *place, Path::new("")),
+            format!("{}: the certificate has expired", file(*place)),
+        )
+        .with_help("clients refuse it; put a valid one in its place"),
+        EdgeWarning::KeptOlder(place) => Diagnostic::warning(
+            codes::TLS_EXPIRED,
+            pair_place(words, *place, Path::new("")),
+            format!(
+                "{}: the certificate has expired; the one that was read before is served on",
+                file(*place)
+            ),
+        )
+        .with_help("put a valid one in its place"),
+        EdgeWarning::Shadowed(found) => Diagnostic::warning(
+            codes::TLS_SHADOWED,
+            &words.name.place,
+            format!(
+                "{} is never served for {:?}: {} is for it too and lasts longer",
+                written(words, found.shadowed.file()),
+                found.name,
+                written(words, found.by.file())
+            ),
+        )
+        .with_help("one certificate of each kind of key serves a name; leave one out"),
+    };
+    diagnostics.push(diagnostic);
+}
+
+/// The path as it is written.
+fn written<'w>(words: &'w TlsConfig, file: &Path) -> &'w str {
+    let all = words
+        .certificates
+        .iter()
+        .flat_map(|pair| [&pair.cert, &pair.key]);
+    all.into_iter()
+        .find(|path| path.path() == file)
+        .map_or("", |path| path.written())
+}
+
+/// Where the file at fault is written.
+fn pair_place<'w>(words: &'w TlsConfig, place: usize, file: &Path) -> &'w Place {
+    match words.certificates.get(place) {
+        Some(pair) if pair.key.path() == file => &pair.key.place,
+        Some(pair) => &pair.cert.place,
+        None => &words.name.place,
+    }
+}
+
+/// What a listener that names a `[[tls]]` gets.
+pub(super) fn listener(
+    config: &Config,
+    edges: &Edges,
+    words: &ListenerConfig,
+    (http1, h2): (bool, bool),
+    diagnostics: &mut Diagnostics,
+) -> Option<ListenerTls> {
+    let name = words.tls.as_ref()?;
+    let Some(edge) = edges.get(name.value.as_str()) else {
+        not_there(config, edges, name, diagnostics);
+        return None;
+    };
+    let alpn = match (http1, h2) {
+        (true, true) => Alpn::Both,
+        (false, true) => Alpn::H2,
+        (_, false) => Alpn::Http1,
+    };
+    match edge.acceptor(alpn) {
+        Ok(acceptor) => Some(ListenerTls {
+            edge: Arc::clone(edge),
+            acceptor,
+            http1,
+        }),
+        Err(error) => {
+            let message = format!("tls {:?}: {error}", name.value);
+            diagnostics.error(codes::TLS_LIBRARY, &name.place, message);
+            None
+        }
+    }
+}
+
+fn not_there(
+    config: &Config,
+    edges: &Edges,
+    name: &Located<String>,
+    diagnostics: &mut Diagnostics,
+) {
+    // One that is written but wrong was reported where it stands.
+    if !config.declares("tls", &name.value) {
+        let (message, help) = unknown("tls", &name.value, edges);
+        diagnostics
+            .push(Diagnostic::error(codes::LISTENER_TLS, &name.place, message).with_help(help));
+    }
+}
