@@ -9,3 +9,4 @@ mod harness;
 mod limits;
 mod reload;
 mod scenarios;
+mod tls;

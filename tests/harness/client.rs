@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use super::SOON;
 
-trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
 /// One connection.
@@ -83,7 +83,8 @@ impl Client {
         Self::on(Box::new(stream))
     }
 
-    fn on(wire: Box<dyn Wire>) -> Self {
+    /// On any connection.
+    pub(crate) fn on(wire: Box<dyn Wire>) -> Self {
         Self {
             wire,
             inbox: Vec::new(),

@@ -1,15 +1,19 @@
-//! An HTTP/2 client without TLS, by prior knowledge.
+//! An HTTP/2 client: without TLS by prior knowledge, or over a TLS connection.
 
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderMap, Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+
+use super::tls::TlsStream;
 
 /// A connection that carries many requests.
 pub(crate) struct Http2 {
     sender: SendRequest<Bytes>,
+    scheme: &'static str,
     authority: String,
 }
 
@@ -32,6 +36,19 @@ impl Http2 {
 
     /// On a connection that is there.
     pub(crate) async fn over(stream: TcpStream) -> Self {
+        Self::on(stream, "http", "a.test").await
+    }
+
+    /// Over TLS, on a connection that is there, for `authority`.
+    pub(crate) async fn secure(stream: TlsStream, authority: &str) -> Self {
+        Self::on(stream, "https", authority).await
+    }
+
+    async fn on(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        scheme: &'static str,
+        authority: &str,
+    ) -> Self {
         let (sender, connection) = h2::client::handshake(stream).await.expect("handshake");
         tokio::spawn(async move {
             // Its end is seen by the requests.
@@ -39,7 +56,8 @@ impl Http2 {
         });
         Self {
             sender,
-            authority: "a.test".to_owned(),
+            scheme,
+            authority: authority.to_owned(),
         }
     }
 
@@ -47,13 +65,14 @@ impl Http2 {
     pub(crate) fn again(&self) -> Self {
         Self {
             sender: self.sender.clone(),
+            scheme: self.scheme,
             authority: self.authority.clone(),
         }
     }
 
     /// A request for `target`, to be changed by the caller.
     pub(crate) fn request(&self, method: &str, target: &str) -> Request<()> {
-        let uri = format!("http://{}{target}", self.authority);
+        let uri = format!("{}://{}{target}", self.scheme, self.authority);
         let builder = Request::builder().method(method).uri(uri);
         builder
             .version(http::Version::HTTP_2)

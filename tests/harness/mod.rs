@@ -8,6 +8,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod address;
+pub(crate) mod authority;
 pub(crate) mod cli;
 pub(crate) mod client;
 pub(crate) mod http2;
@@ -16,6 +17,7 @@ pub(crate) mod metrics;
 pub(crate) mod node;
 pub(crate) mod origin;
 pub(crate) mod proxy_header;
+pub(crate) mod tls;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

@@ -1,0 +1,172 @@
+//! A certificate authority for tests, and what it issues.
+
+use std::path::{Path, PathBuf};
+
+use boring::asn1::Asn1Time;
+use boring::bn::{BigNum, MsbOption};
+use boring::ec::{EcGroup, EcKey};
+use boring::hash::MessageDigest;
+use boring::nid::Nid;
+use boring::pkey::{PKey, Private};
+use boring::rsa::Rsa;
+use boring::x509::extension::{BasicConstraints, KeyUsage, SubjectAlternativeName};
+use boring::x509::{X509, X509Builder, X509Name, X509NameBuilder, X509NameRef};
+
+/// A day in seconds.
+const DAY: i64 = 86_400;
+
+/// An authority.
+pub(crate) struct Authority {
+    certificate: X509,
+    key: PKey<Private>,
+}
+
+/// What a certificate is to be.
+pub(crate) struct Wanted<'w> {
+    /// DNS names; those with a colon are URIs.
+    pub(crate) names: &'w [&'w str],
+    /// RSA instead of P-256.
+    pub(crate) rsa: bool,
+    /// Days from now at which it ends; negative ones are over.
+    pub(crate) days: i64,
+}
+
+/// A certificate and its key in files.
+pub(crate) struct Issued {
+    /// The certificate.
+    pub(crate) certificate: X509,
+    /// Its key.
+    pub(crate) key: PKey<Private>,
+}
+
+fn p256() -> PKey<Private> {
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("P-256");
+    PKey::from_ec_key(EcKey::generate(&group).expect("a key")).expect("a key")
+}
+
+fn name(text: &str) -> X509Name {
+    let mut name = X509NameBuilder::new().expect("a name");
+    name.append_entry_by_text("CN", text).expect("a name");
+    name.build()
+}
+
+fn builder(
+    subject: &X509NameRef,
+    issuer: &X509NameRef,
+    key: &PKey<Private>,
+    days: i64,
+) -> X509Builder {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = i64::try_from(now.expect("a clock").as_secs()).expect("seconds");
+    let mut builder = X509Builder::new().expect("a builder");
+    builder.set_version(2).expect("version");
+    let mut serial = BigNum::new().expect("a number");
+    serial
+        .rand(120, MsbOption::MAYBE_ZERO, false)
+        .expect("random");
+    let serial = serial.to_asn1_integer().expect("a serial number");
+    builder.set_serial_number(&serial).expect("serial");
+    builder.set_subject_name(subject).expect("subject");
+    builder.set_issuer_name(issuer).expect("issuer");
+    builder.set_pubkey(key).expect("key");
+    let time = |at| Asn1Time::from_unix(at).expect("a time");
+    let end = now + days * DAY;
+    builder
+        .set_not_before(&time((now - DAY).min(end - DAY)))
+        .expect("start");
+    builder.set_not_after(&time(end)).expect("end");
+    builder
+}
+
+impl Authority {
+    /// A new root.
+    pub(crate) fn new(common_name: &str) -> Self {
+        let key = p256();
+        let name = name(common_name);
+        let mut builder = builder(&name, &name, &key, 365);
+        let basic = BasicConstraints::new()
+            .critical()
+            .ca()
+            .build()
+            .expect("basic");
+        let usage = KeyUsage::new()
+            .critical()
+            .key_cert_sign()
+            .crl_sign()
+            .build();
+        builder.append_extension(&basic).expect("extension");
+        builder
+            .append_extension(&usage.expect("usage"))
+            .expect("extension");
+        builder.sign(&key, MessageDigest::sha256()).expect("sign");
+        Self {
+            certificate: builder.build(),
+            key,
+        }
+    }
+
+    /// Its certificate.
+    pub(crate) fn certificate(&self) -> &X509 {
+        &self.certificate
+    }
+
+    /// Its certificate, written to a file of the folder.
+    pub(crate) fn write(&self, folder: &Path, name: &str) -> PathBuf {
+        let path = folder.join(name);
+        std::fs::write(&path, self.certificate.to_pem().expect("PEM")).expect("write");
+        path
+    }
+
+    /// A certificate.
+    pub(crate) fn issue(&self, wanted: &Wanted<'_>) -> Issued {
+        let key = if wanted.rsa {
+            PKey::from_rsa(Rsa::generate(2048).expect("a key")).expect("a key")
+        } else {
+            p256()
+        };
+        let subject = name(wanted.names.first().copied().unwrap_or("nobody"));
+        let mut builder = builder(&subject, self.certificate.subject_name(), &key, wanted.days);
+        let mut alternative = SubjectAlternativeName::new();
+        for one in wanted.names {
+            match (one.contains(':'), one.parse::<std::net::IpAddr>()) {
+                (_, Ok(_)) => alternative.ip(one),
+                (true, _) => alternative.uri(one),
+                (false, _) => alternative.dns(one),
+            };
+        }
+        if !wanted.names.is_empty() {
+            let context = builder.x509v3_context(Some(&self.certificate), None);
+            let alternative = alternative.build(&context).expect("names");
+            builder.append_extension(&alternative).expect("extension");
+        }
+        builder
+            .sign(&self.key, MessageDigest::sha256())
+            .expect("sign");
+        Issued {
+            certificate: builder.build(),
+            key,
+        }
+    }
+
+    /// A certificate with a P-256 key for ten days.
+    pub(crate) fn simple(&self, names: &[&str]) -> Issued {
+        self.issue(&Wanted {
+            names,
+            rsa: false,
+            days: 10,
+        })
+    }
+}
+
+impl Issued {
+    /// Writes `NAME.pem` and `NAME.key`, each renamed into its place.
+    pub(crate) fn write(&self, folder: &Path, name: &str) {
+        let put = |end: &str, bytes: Vec<u8>| {
+            let fresh = folder.join(format!("{name}.{end}.new"));
+            std::fs::write(&fresh, bytes).expect("write");
+            std::fs::rename(&fresh, folder.join(format!("{name}.{end}"))).expect("rename");
+        };
+        put("pem", self.certificate.to_pem().expect("PEM"));
+        put("key", self.key.private_key_to_pem_pkcs8().expect("PEM"));
+    }
+}
