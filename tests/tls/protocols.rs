@@ -61,17 +61,15 @@ async fn a_listener_of_http2_alone_takes_nothing_else() {
 #[tokio::test]
 async fn a_handshake_has_a_deadline() {
     let (authority, node) = serving("handshake = { timeout = \"300ms\" }").await;
+    let mut client = TlsClient::new(&authority, "www.example.test")
+        .http1(node.at("web"))
+        .await;
     let begun = Instant::now();
     let mut silent = Client::connect(node.at("web")).await;
     silent.closes_within(crate::harness::SOON).await;
     about(begun.elapsed(), Duration::from_millis(300), "the handshake");
     failed(&node, "timeout", 1.0).await;
     // It bounds the handshake, not what follows.
-    let mut client = TlsClient::new(&authority, "www.example.test")
-        .http1(node.at("web"))
-        .await;
-    // tidy: longer than the deadline
-    tokio::time::sleep(Duration::from_millis(400)).await;
     let answer = client
         .ask("GET / HTTP/1.1\r\nHost: www.example.test\r\n\r\n")
         .await;
