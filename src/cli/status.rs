@@ -72,6 +72,28 @@ fn render(status: &Value) -> String {
             listener["connections"]
         );
     }
+    for tls in status["tls"].as_array().into_iter().flatten() {
+        let _ = writeln!(
+            out,
+            "\ntls {:<16} {} certificates",
+            text(&tls["name"]),
+            tls["count"]
+        );
+        for certificate in tls["certificates"].as_array().into_iter().flatten() {
+            let names = certificate["names"].as_array().into_iter().flatten();
+            let names: Vec<String> = names.take(3).map(text).collect();
+            let _ = writeln!(
+                out,
+                "  {:<49} {:<5} {:>5} days left",
+                names.join(", "),
+                text(&certificate["key"]),
+                certificate["days_left"]
+            );
+        }
+        for problem in tls["problems"].as_array().into_iter().flatten() {
+            let _ = writeln!(out, "  PROBLEM {}", text(&problem["problem"]));
+        }
+    }
     let _ = writeln!(out, "\nupstreams");
     for upstream in status["upstreams"].as_array().into_iter().flatten() {
         let reuse = match upstream["reuse_ratio"].as_f64() {

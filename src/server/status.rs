@@ -6,6 +6,12 @@ use serde_json::{Value, json};
 
 use super::Server;
 use crate::snapshot::UpstreamPlan;
+use crate::tls::Edge;
+use crate::tls::files::seconds;
+
+/// Certificates of one `[[tls]]` that are shown, and names of one certificate.
+const MAX_CERTIFICATES: usize = 100;
+const MAX_NAMES: usize = 10;
 
 /// The node's state as JSON.
 pub fn status(server: &Server) -> Value {
@@ -19,7 +25,13 @@ pub fn status(server: &Server) -> Value {
             let name = snapshot
                 .listener(slot)
                 .map_or("", |listener| &*listener.name);
-            json!({ "name": name, "address": address.to_string(), "connections": open })
+            let tls = snapshot.listener(slot).and_then(|one| one.tls.as_ref());
+            json!({
+                "name": name,
+                "address": address.to_string(),
+                "tls": tls.map(|tls| &**tls.edge.name()),
+                "connections": open,
+            })
         })
         .collect();
     let upstreams: Vec<Value> = snapshot
@@ -51,12 +63,39 @@ pub fn status(server: &Server) -> Value {
         }),
         "routes": snapshot.routes.len(),
         "listeners": listeners,
+        "tls": snapshot.tls.values().map(|edge| tls(edge)).collect::<Vec<_>>(),
         "upstreams": upstreams,
         "plugins": plugins,
         "names": server.resolver.status().iter().map(|name| json!({
             "host": *name.host,
             "addresses": name.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "age_seconds": name.age.map(|age| age.as_secs()),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+/// The certificates of a `[[tls]]`, those that end first before the others, and what is wrong with its files.
+fn tls(edge: &Edge) -> Value {
+    let mut all = edge.certificates();
+    all.sort_by_key(|certificate| certificate.not_after());
+    let now = seconds(SystemTime::now());
+    let certificates = all.iter().take(MAX_CERTIFICATES).map(|certificate| {
+        json!({
+            "names": certificate.names().iter().take(MAX_NAMES).collect::<Vec<_>>(),
+            "key": certificate.kind().as_str(),
+            "file": certificate.file().display().to_string(),
+            "not_after": certificate.not_after(),
+            "days_left": (certificate.not_after() - now).div_euclid(86_400),
+        })
+    });
+    let problems = edge.problems();
+    json!({
+        "name": **edge.name(),
+        "count": all.len(),
+        "certificates": certificates.collect::<Vec<_>>(),
+        "problems": problems.iter().map(|(file, why)| json!({
+            "file": file.display().to_string(),
+            "problem": why,
         })).collect::<Vec<_>>(),
     })
 }

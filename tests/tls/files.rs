@@ -75,6 +75,11 @@ async fn a_bad_certificate_leaves_the_old_one_and_is_told() {
         "{told}"
     );
     assert_eq!(serial(&authority, &node).await, before);
+    let status = node.run(&["status"]).await.expect(0).out;
+    assert!(
+        status.contains("PROBLEM") && status.contains("9 days left"),
+        "{status}"
+    );
     // A key that does not fit, then both.
     std::fs::write(node.folder().join("www.pem"), &pem).expect("write");
     eventually("the other fault", || async {
