@@ -6,12 +6,13 @@ use arc_swap::ArcSwap;
 use boring::error::ErrorStack;
 use boring::hash::{MessageDigest, hash};
 use boring::ssl::{
-    AlpnError, ClientHello, ExtensionType, NameType, SniError, SslAcceptor, SslAlert,
-    SslContextBuilder, SslMethod, SslOptions, SslRef, SslSessionCacheMode, SslVersion,
+    AlpnError, ClientHello, ExtensionType, NameType, SelectCertError, SniError, SslAcceptor,
+    SslAlert, SslContextBuilder, SslMethod, SslOptions, SslRef, SslSessionCacheMode, SslVersion,
     select_next_proto,
 };
 
 use super::certificate::Certificate;
+use super::clients::ClientAuth;
 use super::offer::Offer;
 use super::store::Store;
 use super::tickets::Tickets;
@@ -58,7 +59,8 @@ impl Alpn {
 /// Builds the acceptor of the `[[tls]]` called `name`. It looks into `store` at every handshake, so certificates
 /// change by a swap there. Clients without a certificate for their name get the alert `unrecognized_name`, those
 /// without a common protocol `no_application_protocol`. Sessions are resumed by tickets alone and within `name`;
-/// without `tickets` on this acceptor alone, with keys of its own.
+/// without `tickets` on this acceptor alone, with keys of its own. With `clients` they are asked for certificates, and
+/// sessions do not outlive a change of who is believed.
 ///
 /// # Errors
 /// The library's own; there is no input that brings them about.
@@ -68,6 +70,7 @@ pub fn acceptor(
     alpn: Alpn,
     store: Arc<ArcSwap<Store>>,
     tickets: Option<&Arc<Tickets>>,
+    clients: Option<&Arc<ClientAuth>>,
 ) -> Result<SslAcceptor, ErrorStack> {
     let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls())?;
     let oldest = match policy {
@@ -79,19 +82,33 @@ pub fn acceptor(
     builder.set_cipher_list(CIPHERS)?;
     builder.set_curves_list(GROUPS)?;
     builder.set_session_cache_mode(SslSessionCacheMode::OFF);
-    builder.set_session_id_context(&hash(MessageDigest::sha256(), name.as_bytes())?)?;
+    let mut scope = name.as_bytes().to_vec();
+    if let Some(clients) = clients {
+        scope.push(0);
+        scope.extend(clients.session_context());
+        clients.install(&mut builder)?;
+    }
+    builder.set_session_id_context(&hash(MessageDigest::sha256(), &scope)?)?;
     builder.set_alpn_select_callback(move |_, offered| {
         select_next_proto(alpn.wire(), offered).ok_or(AlpnError::ALERT_FATAL)
     });
     if let Some(tickets) = tickets {
         tickets.install(&mut builder);
     }
-    choose_certificates(&mut builder, store);
+    choose_certificates(&mut builder, store, clients.map(Arc::clone));
     Ok(builder.build())
 }
 
-fn choose_certificates(builder: &mut SslContextBuilder, store: Arc<ArcSwap<Store>>) {
+fn choose_certificates(
+    builder: &mut SslContextBuilder,
+    store: Arc<ArcSwap<Store>>,
+    clients: Option<Arc<ClientAuth>>,
+) {
     builder.set_select_certificate_callback(move |mut hello| {
+        if let Some(clients) = &clients {
+            let ready = clients.prepare(hello.ssl_mut());
+            ready.map_err(|_| SelectCertError::ERROR)?;
+        }
         let offer = Offer::read(
             hello.get_extension(ExtensionType::SIGNATURE_ALGORITHMS),
             hello.ciphers(),

@@ -7,18 +7,24 @@
 //! resume each other's sessions; [`identity`] is who a client with a certificate is; [`failure`] says why a handshake
 //! failed.
 
+mod alert;
 pub mod certificate;
+pub mod clients;
 pub mod context;
+pub mod crl;
 pub mod edge;
 pub mod failure;
 pub mod files;
 pub mod identity;
 pub mod offer;
+mod parts;
 pub mod secrets;
+mod signature;
 pub mod store;
 pub mod tickets;
 
 pub use certificate::{Certificate, CertificateError, KeyKind};
+pub use clients::{Admission, ClientAuth, ClientAuthority, ClientMode, ClientRefusal};
 pub use context::{Alpn, Policy};
 pub use edge::{Edge, EdgeError, EdgeSpec, EdgeWarning, Material};
 pub use failure::failure_of;

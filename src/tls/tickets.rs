@@ -307,6 +307,7 @@ mod tests {
                 Alpn::Both,
                 Arc::clone(&store),
                 tickets.as_ref(),
+                None,
             )
             .unwrap();
             Served { acceptor, store }

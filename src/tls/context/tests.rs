@@ -37,7 +37,7 @@ pub(in crate::tls) struct Served {
 
 fn serve(policy: Policy, alpn: Alpn, first: Store) -> Served {
     let store = Arc::new(ArcSwap::from_pointee(first));
-    let acceptor = acceptor("edge", policy, alpn, Arc::clone(&store), None).unwrap();
+    let acceptor = acceptor("edge", policy, alpn, Arc::clone(&store), None, None).unwrap();
     Served { acceptor, store }
 }
 

@@ -24,7 +24,11 @@ const WAITS: &str = "// tidy: waits for a condition";
 const PAUSED: &str = "start_paused = true";
 
 /// The files that may hold `unsafe`, each with its reason.
-const UNSAFE: [(&str, &str); 3] = [
+const UNSAFE: [(&str, &str); 4] = [
+    (
+        "src/tls/alert.rs",
+        "boring has no safe call for an alert of our own",
+    ),
     (
         "src/tls/tickets.rs",
         "the library calls back for the keys of session tickets",
