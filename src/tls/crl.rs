@@ -308,4 +308,4 @@ pub fn blocks(text: &[u8]) -> Result<Vec<Vec<u8>>, CrlError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::tls) mod tests;

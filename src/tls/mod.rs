@@ -17,6 +17,8 @@ pub mod failure;
 pub mod files;
 pub mod identity;
 pub mod offer;
+#[cfg(test)]
+mod openssl;
 mod parts;
 pub mod secrets;
 mod signature;
