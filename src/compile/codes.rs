@@ -35,6 +35,10 @@ codes! {
     TLS_FORWARD "E-TLS-007" "identities are forwarded, but no certificate is asked for" "forward_identity says how an origin is told who the client is; client_auth finds that out.";
     TLS_UNUSED "E-TLS-008" "no listener uses this [[tls]]" "It costs nothing, but it may be a typing mistake.";
     TLS_LIBRARY "E-TLS-009" "the TLS library gave up" "It has no memory or no randomness left.";
+    TLS_CLIENTS "E-TLS-010" "the authorities or revocation lists of client_auth cannot be used" "The message names the file and what is wrong with it. Every list must be signed by an authority of the bundle.";
+    TLS_CLIENT_SAN "E-TLS-011" "a name of client_auth cannot be matched" "A DNS name, `*.` and a name for one label before it, a URI, or a URI that ends in `/*`.";
+    TLS_STALE_LIST "E-TLS-012" "a revocation list is over" "Whether a certificate is revoked cannot be known then, so clients of its authority are refused.";
+    TLS_OCSP "E-TLS-013" "an OCSP response is not stapled" "Only what a careful client would take is stapled: a good answer about this certificate, signed by its issuer, of now.";
     ADMIN_OPEN "E-ADMIN-001" "the admin address is not on loopback and allows nobody" "Say who may ask: allow = [\"10.0.0.0/8\"].";
     UPSTREAM_EMPTY "E-UPSTREAM-001" "an upstream has no endpoint" "Every request to it would get 503.";
     UPSTREAM_ENDPOINT "E-UPSTREAM-002" "an endpoint cannot be used" "Written twice, a weight out of range, or too many of them.";

@@ -177,7 +177,11 @@ pub fn compile(
         routes: routes.routes,
         upstreams,
         tls: edges,
-        identity_headers: plugins.identity_headers(),
+        identity_headers: {
+            let mut headers = plugins.identity_headers();
+            headers.extend(self::tls::identity_headers(config));
+            headers
+        },
         plugins: plugins.into_named(),
         unrouted: world.metrics().route("none"),
         alive: None,

@@ -7,12 +7,17 @@ use std::time::SystemTime;
 
 use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Located, Place};
 
+use http::HeaderName;
+
 use super::{World, codes, unknown};
-use crate::config::words::{Config, ForwardIdentity, ListenerConfig, TlsConfig, TlsPolicy};
+use crate::config::words::{
+    ClientAuthMode, Config, ForwardIdentity, ListenerConfig, TlsConfig, TlsPolicy,
+};
 use crate::snapshot::listener::ListenerTls;
+use crate::tls::edge::{ClientsSpec, StapleSpec};
 use crate::tls::files::Pair;
-use crate::tls::identity::Forward;
-use crate::tls::{Alpn, Edge, EdgeError, EdgeSpec, EdgeWarning, Policy};
+use crate::tls::identity::{Forward, IDENTITY_HEADERS};
+use crate::tls::{Alpn, ClientMode, Edge, EdgeError, EdgeSpec, EdgeWarning, Policy, SanRule};
 
 /// Those that can be put in force, by name.
 pub(super) type Edges = BTreeMap<Arc<str>, Arc<Edge>>;
@@ -41,7 +46,12 @@ fn one(words: &TlsConfig, world: &dyn World, diagnostics: &mut Diagnostics) -> O
                 .with_help("add client_auth, or leave forward_identity out"),
         );
     }
-    let opened = Edge::open(spec(words), world.tls(), world.metrics(), SystemTime::now());
+    let opened = Edge::open(
+        spec(words, diagnostics),
+        world.tls(),
+        world.metrics(),
+        SystemTime::now(),
+    );
     match opened {
         Ok((edge, warnings)) => {
             for warning in &warnings {
@@ -58,7 +68,63 @@ fn one(words: &TlsConfig, world: &dyn World, diagnostics: &mut Diagnostics) -> O
     }
 }
 
-fn spec(words: &TlsConfig) -> EdgeSpec {
+fn staples(words: &TlsConfig, diagnostics: &mut Diagnostics) -> Vec<(usize, StapleSpec)> {
+    let mut out = Vec::new();
+    for (place, pair) in words.certificates.iter().enumerate() {
+        match (&pair.ocsp_response, &pair.ocsp_responder) {
+            (None, None) => {}
+            (Some(file), None) => out.push((place, StapleSpec::File(file.path().to_owned()))),
+            (None, Some(url)) if url.value.starts_with("http://") => {
+                out.push((place, StapleSpec::Responder(url.value.clone())));
+            }
+            (None, Some(url)) => {
+                let message = format!("{:?} is no responder", url.value);
+                diagnostics.push(
+                    Diagnostic::error(codes::TLS_OCSP, &url.place, message)
+                        .with_help("responders are asked by http://; their answers are signed"),
+                );
+            }
+            (Some(_), Some(url)) => {
+                let message = "a response and a responder are written";
+                diagnostics.push(
+                    Diagnostic::error(codes::TLS_OCSP, &url.place, message)
+                        .with_help("leave one of them out"),
+                );
+            }
+        }
+    }
+    out
+}
+
+fn clients(words: &TlsConfig, diagnostics: &mut Diagnostics) -> Option<ClientsSpec> {
+    let written = &words.client_auth.as_ref()?.value;
+    let mut rules = Vec::with_capacity(written.san.len());
+    for text in &written.san {
+        match SanRule::parse(&text.value) {
+            Ok(rule) => rules.push(rule),
+            // An error refuses the configuration: a rule that is left out lets nobody in.
+            Err(error) => {
+                let message = format!("{:?}: {error}", text.value);
+                diagnostics.push(
+                    Diagnostic::error(codes::TLS_CLIENT_SAN, &text.place, message).with_help(
+                        "write \"*.partner.test\", \"api.partner.test\" or \"spiffe://farm/*\"",
+                    ),
+                );
+            }
+        }
+    }
+    Some(ClientsSpec {
+        mode: match written.mode.value {
+            ClientAuthMode::Require => ClientMode::Require,
+            ClientAuthMode::Optional => ClientMode::Optional,
+        },
+        ca: written.ca.path().to_owned(),
+        crl: written.crl.as_ref().map(|crl| crl.path().to_owned()),
+        rules,
+    })
+}
+
+fn spec(words: &TlsConfig, diagnostics: &mut Diagnostics) -> EdgeSpec {
     let tickets = words.session_tickets.as_ref().map(|tickets| &tickets.value);
     let pairs = words.certificates.iter().map(|pair| Pair {
         certificate: pair.cert.path().to_owned(),
@@ -71,6 +137,7 @@ fn spec(words: &TlsConfig) -> EdgeSpec {
             TlsPolicy::Intermediate => Policy::Intermediate,
         },
         pairs: pairs.collect(),
+        staples: staples(words, diagnostics),
         default: words.default.as_ref().map(|name| name.value.clone()),
         secrets: tickets.map(|tickets| tickets.secrets.path().to_owned()),
         rotate: match tickets {
@@ -83,6 +150,7 @@ fn spec(words: &TlsConfig) -> EdgeSpec {
             .per_ip
             .as_ref()
             .map(|rate| (rate.value.rate.get(), rate.value.per.get())),
+        clients: clients(words, diagnostics),
         forward: match words.forward_identity.value {
             ForwardIdentity::Off => Forward::Off,
             ForwardIdentity::Xfcc => Forward::Xfcc,
@@ -116,6 +184,18 @@ fn report(words: &TlsConfig, error: &EdgeError, diagnostics: &mut Diagnostics) {
             let message = format!("{} {error}", file.written());
             Diagnostic::error(codes::TLS_SECRETS, &file.place, message).with_help(error.help())
         }
+        EdgeError::Clients(error) => {
+            let Some(written) = words.client_auth.as_ref().map(|written| &written.value) else {
+                return;
+            };
+            let file = match &written.crl {
+                Some(crl) if crl.path() == error.file => crl,
+                _ => &written.ca,
+            };
+            let message = format!("{}: {}", file.written(), error.problem);
+            Diagnostic::error(codes::TLS_CLIENTS, &file.place, message)
+                .with_help(error.problem.help())
+        }
         EdgeError::Library(error) => {
             let message = format!("tls {:?}: {error}", words.name.value);
             Diagnostic::error(codes::TLS_LIBRARY, &words.name.place, message)
@@ -145,6 +225,24 @@ fn warn(words: &TlsConfig, warning: &EdgeWarning, diagnostics: &mut Diagnostics)
             ),
         )
         .with_help("put a valid one in its place"),
+        EdgeWarning::StaleLists(count) => {
+            let auth = words.client_auth.as_ref();
+            let crl = auth.and_then(|auth| auth.value.crl.as_ref());
+            let place = crl.map_or(&words.name.place, |crl| &crl.place);
+            let message = format!("{count} revocation lists are over");
+            Diagnostic::warning(codes::TLS_STALE_LIST, place, message)
+                .with_help("clients of their authorities are refused until newer lists are there")
+        }
+        EdgeWarning::Staple(place, error) => {
+            let pair = words.certificates.get(*place);
+            let file = pair.and_then(|pair| pair.ocsp_response.as_ref());
+            let (path, place) = match file {
+                Some(file) => (file.written(), &file.place),
+                None => ("", pair_place(words, *place, Path::new(""))),
+            };
+            let message = format!("{path} {error}: it is not stapled");
+            Diagnostic::warning(codes::TLS_OCSP, place, message).with_help(error.help())
+        }
         EdgeWarning::Shadowed(found) => Diagnostic::warning(
             codes::TLS_SHADOWED,
             &words.name.place,
@@ -177,6 +275,17 @@ fn pair_place<'w>(words: &'w TlsConfig, place: usize, file: &Path) -> &'w Place 
         Some(pair) if pair.key.path() == file => &pair.key.place,
         Some(pair) => &pair.cert.place,
         None => &words.name.place,
+    }
+}
+
+/// The fields that no client may send, on any listener, once some `[[tls]]` says who clients are.
+pub(super) fn identity_headers(config: &Config) -> Vec<HeaderName> {
+    let says = |tls: &TlsConfig| {
+        tls.client_auth.is_some() || *tls.forward_identity != ForwardIdentity::Off
+    };
+    match config.tls.iter().any(says) {
+        true => IDENTITY_HEADERS.to_vec(),
+        false => Vec::new(),
     }
 }
 

@@ -75,7 +75,7 @@ pub struct TlsFacts {
     /// The name the client asked for.
     pub server_name: Option<Box<str>>,
     /// Who the client is, if it showed a certificate that was verified.
-    pub identity: Option<Identity>,
+    pub identity: Option<Arc<Identity>>,
     /// The fields by which origins are told so.
     pub forward: Vec<(HeaderName, HeaderValue)>,
 }

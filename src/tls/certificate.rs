@@ -3,11 +3,15 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use boring::hash::MessageDigest;
 use boring::nid::Nid;
 use boring::pkey::{Id, PKey, Private};
 use boring::x509::{X509, X509Ref};
+
+use super::ocsp::Staple;
 
 /// Largest file that is read; a chain of ten RSA certificates has 20 KiB.
 const MAX_BYTES: u64 = 1 << 20;
@@ -46,6 +50,8 @@ pub struct Certificate {
     not_after: i64,
     fingerprint: [u8; 32],
     file: PathBuf,
+    /// What its authority says about it, for clients that ask.
+    staple: ArcSwapOption<Staple>,
 }
 
 /// What is wrong with a certificate or its key, and where.
@@ -212,6 +218,7 @@ impl Certificate {
             not_after,
             fingerprint,
             file: certificate.to_owned(),
+            staple: ArcSwapOption::empty(),
         })
     }
 
@@ -261,6 +268,21 @@ impl Certificate {
     /// SHA-256 of the server's certificate.
     pub fn fingerprint(&self) -> &[u8; 32] {
         &self.fingerprint
+    }
+
+    /// The authority's certificate, when the file has it: without it there is nothing to staple.
+    pub fn issuer(&self) -> Option<&X509Ref> {
+        self.chain.first().map(|issuer| &**issuer)
+    }
+
+    /// What its authority says about it, as it was found last. See [`Staple::is_fresh`].
+    pub fn staple(&self) -> Option<Arc<Staple>> {
+        self.staple.load_full()
+    }
+
+    /// Staples this from the next handshake on.
+    pub fn set_staple(&self, staple: Option<Arc<Staple>>) {
+        self.staple.store(staple);
     }
 
     /// The file it came from.

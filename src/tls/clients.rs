@@ -22,9 +22,11 @@ use super::alert::send_fatal;
 use super::identity::Identity;
 
 mod authority;
+mod bundle;
 mod refusal;
 
-pub use authority::{ClientAuthority, ClientsError, ClientsProblem};
+pub use authority::ClientAuthority;
+pub use bundle::{ClientsError, ClientsProblem};
 pub use refusal::ClientRefusal;
 
 /// Whether a client without a certificate is let in.

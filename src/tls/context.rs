@@ -1,6 +1,7 @@
 //! What a `[[tls]]` offers: versions, ciphers, groups, protocols, and a certificate per ClientHello.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use boring::error::ErrorStack;
@@ -115,8 +116,9 @@ fn choose_certificates(
         );
         let store = store.load();
         if let Some(found) = store.find(server_name(&hello), offer) {
+            let asks = hello.get_extension(ExtensionType::STATUS_REQUEST).is_some();
             // Fails only for want of memory; the handshake then ends for want of a certificate.
-            let _ = install(hello.ssl_mut(), found);
+            let _ = install(hello.ssl_mut(), found, asks);
         }
         Ok(())
     });
@@ -134,12 +136,26 @@ fn server_name<'h>(hello: &'h ClientHello<'_>) -> Option<&'h str> {
     hello.servername(NameType::HOST_NAME)
 }
 
-fn install(ssl: &mut SslRef, certificate: &Certificate) -> Result<(), ErrorStack> {
+/// `asks`: the client wants to hear what the authority says about the certificate (RFC 6066 section 8).
+fn install(ssl: &mut SslRef, certificate: &Certificate, asks: bool) -> Result<(), ErrorStack> {
+    if asks
+        && let Some(staple) = certificate.staple()
+        && staple.is_fresh(now_s())
+    {
+        ssl.set_ocsp_status(staple.der())?;
+    }
     ssl.set_certificate(certificate.leaf())?;
     for one in certificate.chain() {
         ssl.add_chain_cert(one)?;
     }
     ssl.set_private_key(certificate.key())
+}
+
+fn now_s() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
 }
 
 #[cfg(test)]

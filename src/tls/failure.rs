@@ -5,6 +5,7 @@ use std::ffi::c_int;
 use boring::error::ErrorStack;
 use boring::ssl::{Error, ErrorCode, NameType, SslRef};
 
+use super::clients::{ClientRefusal, refusal_of};
 use crate::telemetry::HandshakeFailure;
 
 /// Reasons of the library's SSL part (`SSL_R_*` in BoringSSL's ssl.h).
@@ -24,10 +25,29 @@ const LAST_ALERT: c_int = ALERT + 255;
 
 /// Why the handshake of `ssl` failed with `error`.
 pub fn failure_of(ssl: Option<&SslRef>, error: &Error) -> HandshakeFailure {
+    if let Some(refusal) = ssl.and_then(refusal_of) {
+        return refusal.into();
+    }
     match (error.code(), error.ssl_error()) {
         (_, Some(stack)) => of_stack(ssl, stack),
         (ErrorCode::SYSCALL | ErrorCode::ZERO_RETURN, None) => HandshakeFailure::Closed,
         _ => HandshakeFailure::Protocol,
+    }
+}
+
+impl From<ClientRefusal> for HandshakeFailure {
+    fn from(refusal: ClientRefusal) -> Self {
+        match refusal {
+            ClientRefusal::NoCertificate => Self::CertificateMissing,
+            ClientRefusal::UnknownCa => Self::CertificateUnknownCa,
+            ClientRefusal::Expired => Self::CertificateExpired,
+            ClientRefusal::NotYetValid => Self::CertificateNotYetValid,
+            ClientRefusal::Revoked => Self::CertificateRevoked,
+            ClientRefusal::StaleCrl | ClientRefusal::NoCrl => Self::CertificateCrl,
+            ClientRefusal::Purpose => Self::CertificatePurpose,
+            ClientRefusal::Name => Self::CertificateName,
+            ClientRefusal::Bad => Self::CertificateInvalid,
+        }
     }
 }
 

@@ -7,11 +7,19 @@ use base64::engine::general_purpose::STANDARD;
 use boring::error::ErrorStack;
 use boring::hash::MessageDigest;
 use boring::x509::X509Ref;
+use http::HeaderName;
 
 /// Longest chain that is forwarded, in certificates.
 const MAX_FORWARDED: usize = 8;
 /// `XN_FLAG_RFC2253`: the subject in one line, the most specific part first.
 const RFC2253: i32 = 0x0111_0317;
+
+/// The fields by which origins are told: what clients send under these names is removed.
+pub const IDENTITY_HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("x-forwarded-client-cert"),
+    HeaderName::from_static("client-cert"),
+    HeaderName::from_static("client-cert-chain"),
+];
 
 /// How an origin is told who the client is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,8 +4,9 @@
 //! [`certificate`] reads a chain with its key and says what is wrong with it; [`store`] finds the one for a server
 //! name; [`offer`] reads from the ClientHello which kinds of keys the client can verify; [`context`] is what a
 //! `[[tls]]` offers: policy, protocols, and the certificate for each handshake; [`tickets`] (of [`secrets`]) lets nodes
-//! resume each other's sessions; [`identity`] is who a client with a certificate is; [`failure`] says why a handshake
-//! failed.
+//! resume each other's sessions; [`identity`] is who a client with a certificate is; [`clients`] is whom to believe
+//! among them, with the revocation lists that [`crl`] reads; [`ocsp`] is the answer about our own certificates;
+//! [`failure`] says why a handshake failed.
 
 mod alert;
 pub mod certificate;
@@ -16,6 +17,7 @@ pub mod edge;
 pub mod failure;
 pub mod files;
 pub mod identity;
+pub mod ocsp;
 pub mod offer;
 #[cfg(test)]
 mod openssl;
@@ -31,5 +33,6 @@ pub use context::{Alpn, Policy};
 pub use edge::{Edge, EdgeError, EdgeSpec, EdgeWarning, Material};
 pub use failure::failure_of;
 pub use identity::{Identity, SanRule};
+pub use ocsp::{OcspError, Staple};
 pub use offer::Offer;
 pub use store::{Store, StoreBuilder};

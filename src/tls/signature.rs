@@ -34,7 +34,10 @@ const PSS_HASHES: [(Hash, u8, u8); 3] = [
     (MessageDigest::sha512, 3, 64),
 ];
 
-const SCHEMES: [(ObjectIdentifier, fn(MessageDigest) -> Scheme, Hash); 6] = [
+/// A scheme's number, how it is made of a hash, and the hash.
+type Known = (ObjectIdentifier, fn(MessageDigest) -> Scheme, Hash);
+
+const SCHEMES: [Known; 6] = [
     (
         oid("1.2.840.113549.1.1.11"),
         Scheme::Rsa,

@@ -1,6 +1,7 @@
 //! A certificate authority for tests, and what it issues.
 
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use boring::asn1::Asn1Time;
 use boring::bn::{BigNum, MsbOption};
@@ -11,6 +12,7 @@ use boring::pkey::{PKey, Private};
 use boring::rsa::Rsa;
 use boring::x509::extension::{BasicConstraints, KeyUsage, SubjectAlternativeName};
 use boring::x509::{X509, X509Builder, X509Name, X509NameBuilder, X509NameRef};
+use tempfile::TempDir;
 
 /// A day in seconds.
 const DAY: i64 = 86_400;
@@ -148,6 +150,95 @@ impl Authority {
         }
     }
 
+    /// Its files as `openssl` wants them, with what it issued (`V`) and revoked (`R`).
+    fn files(&self, entries: &[(char, &Issued)]) -> TempDir {
+        let work = tempfile::tempdir().expect("a folder");
+        let put = |name: &str, bytes: &[u8]| {
+            std::fs::write(work.path().join(name), bytes).expect("write");
+        };
+        let mut index = String::new();
+        for (state, one) in entries {
+            let serial = one.certificate.serial_number().to_bn().expect("a number");
+            let serial = serial.to_hex_str().expect("hex").to_uppercase();
+            let when = if *state == 'R' { "200101000000Z" } else { "" };
+            index.push_str(&format!(
+                "{state}\t400101000000Z\t{when}\t{serial}\tunknown\t/CN=x\n"
+            ));
+        }
+        put("index", index.as_bytes());
+        put("number", b"01\n");
+        put("ca.pem", &self.certificate.to_pem().expect("PEM"));
+        put("ca.key", &self.key.private_key_to_pem_pkcs8().expect("PEM"));
+        let place = work.path().display();
+        let config = format!(
+            "[ca]\ndefault_ca=d\n[d]\ndatabase={place}/index\ncrlnumber={place}/number\ndefault_md=sha256\n"
+        );
+        put("ca.cnf", config.as_bytes());
+        work
+    }
+
+    /// A revocation list, valid for a day, in a file of the folder.
+    pub(crate) fn revoke(&self, folder: &Path, name: &str, revoked: &[&Issued]) -> PathBuf {
+        let entries: Vec<_> = revoked.iter().map(|one| ('R', *one)).collect();
+        let work = self.files(&entries);
+        let (path, fresh) = (folder.join(name), folder.join(format!("{name}.new")));
+        let fresh_text = fresh.to_str().expect("a UTF-8 path");
+        let list = [
+            "ca", "-gencrl", "-crldays", "1", "-config", "ca.cnf", "-cert", "ca.pem",
+        ];
+        let list = [&list[..], &["-keyfile", "ca.key", "-out", fresh_text]].concat();
+        openssl(work.path(), &list);
+        std::fs::rename(fresh, &path).expect("rename");
+        path
+    }
+
+    /// An OCSP response about `issued`, valid for a day, in a file of the folder.
+    pub(crate) fn vouch(&self, folder: &Path, name: &str, issued: &Issued) -> PathBuf {
+        let work = self.files(&[('V', issued)]);
+        let pem = issued.certificate.to_pem().expect("PEM");
+        std::fs::write(work.path().join("leaf.pem"), pem).expect("write");
+        let (path, fresh) = (folder.join(name), folder.join(format!("{name}.new")));
+        let fresh_text = fresh.to_str().expect("a UTF-8 path");
+        let ask = [
+            "ocsp",
+            "-issuer",
+            "ca.pem",
+            "-cert",
+            "leaf.pem",
+            "-no_nonce",
+            "-reqout",
+            "q",
+        ];
+        openssl(work.path(), &ask);
+        let answer = [
+            "ocsp", "-index", "index", "-rsigner", "ca.pem", "-rkey", "ca.key", "-CA",
+        ];
+        let rest = [
+            "ca.pem", "-reqin", "q", "-ndays", "1", "-respout", fresh_text,
+        ];
+        openssl(work.path(), &[&answer[..], &rest].concat());
+        std::fs::rename(fresh, &path).expect("rename");
+        path
+    }
+
+    /// An OCSP responder that knows `issued`, at this port of the loopback address, until it is dropped.
+    pub(crate) fn responder(&self, port: u16, issued: &Issued) -> Responder {
+        let work = self.files(&[('V', issued)]);
+        let child = Command::new("openssl")
+            .args([
+                "ocsp", "-index", "index", "-rsigner", "ca.pem", "-rkey", "ca.key", "-CA",
+            ])
+            .args(["ca.pem", "-ndays", "1", "-port", &port.to_string()])
+            .current_dir(work.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Responder {
+            child: child.expect("openssl"),
+            _work: work,
+        }
+    }
+
     /// A certificate with a P-256 key for ten days.
     pub(crate) fn simple(&self, names: &[&str]) -> Issued {
         self.issue(&Wanted {
@@ -161,12 +252,48 @@ impl Authority {
 impl Issued {
     /// Writes `NAME.pem` and `NAME.key`, each renamed into its place.
     pub(crate) fn write(&self, folder: &Path, name: &str) {
+        self.write_with(folder, name, None);
+    }
+
+    /// The same, with the authority's certificate behind its own.
+    pub(crate) fn write_chain(&self, folder: &Path, name: &str, authority: &Authority) {
+        self.write_with(folder, name, Some(authority));
+    }
+
+    fn write_with(&self, folder: &Path, name: &str, authority: Option<&Authority>) {
         let put = |end: &str, bytes: Vec<u8>| {
             let fresh = folder.join(format!("{name}.{end}.new"));
             std::fs::write(&fresh, bytes).expect("write");
             std::fs::rename(&fresh, folder.join(format!("{name}.{end}"))).expect("rename");
         };
-        put("pem", self.certificate.to_pem().expect("PEM"));
+        let mut chain = self.certificate.to_pem().expect("PEM");
+        if let Some(authority) = authority {
+            chain.extend(authority.certificate.to_pem().expect("PEM"));
+        }
+        put("pem", chain);
         put("key", self.key.private_key_to_pem_pkcs8().expect("PEM"));
     }
+}
+
+/// A running OCSP responder.
+pub(crate) struct Responder {
+    child: Child,
+    _work: TempDir,
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn openssl(folder: &Path, arguments: &[&str]) {
+    let output = Command::new("openssl")
+        .args(arguments)
+        .current_dir(folder)
+        .output();
+    let output = output.expect("openssl");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {err}");
 }

@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 
 use boring::ssl::{
-    SslConnector, SslConnectorBuilder, SslMethod, SslSession, SslSessionCacheMode, SslVerifyMode,
-    SslVersion,
+    SslConnector, SslConnectorBuilder, SslMethod, SslSessionCacheMode, SslVerifyMode, SslVersion,
 };
 use boring::x509::X509;
 use tokio::net::TcpStream;
@@ -128,17 +127,4 @@ impl TlsClient {
 /// The certificate a server showed.
 pub(crate) fn shown(stream: &TlsStream) -> X509 {
     stream.ssl().peer_certificate().expect("a certificate")
-}
-
-/// Keeps the sessions a client is given.
-pub(crate) fn keep_sessions(
-    builder: &mut SslConnectorBuilder,
-) -> std::sync::mpsc::Receiver<SslSession> {
-    let (give, take) = std::sync::mpsc::channel();
-    builder.set_session_cache_mode(SslSessionCacheMode::CLIENT);
-    builder.set_new_session_callback(move |_, session| {
-        // A test that has ended wants none.
-        let _ = give.send(session);
-    });
-    take
 }

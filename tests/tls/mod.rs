@@ -1,14 +1,20 @@
 //! TLS with clients, by real handshakes.
 
+mod clients;
 mod files;
 mod names;
 mod peers;
 mod policy;
 mod protocols;
+mod staples;
 mod tickets;
 
+use std::process::Stdio;
+
+use tokio::io::AsyncWriteExt;
+
 use crate::harness::authority::Authority;
-use crate::harness::{Node, Setup};
+use crate::harness::{Node, Setup, soon};
 
 /// A listener `web` with the `[[tls]]` called `edge`, whose certificates stand in the folder, and a route that answers.
 pub(crate) fn config(words: &str) -> String {
@@ -48,4 +54,28 @@ pub(crate) async fn serving(words: &str) -> (Authority, Node) {
 pub(crate) async fn failed(node: &Node, reason: &str, times: f64) {
     let name = "farmgate_tls_handshake_failures_total";
     node.metric_is(name, &[("reason", reason)], times).await;
+}
+
+/// A request by `openssl s_client` with these arguments; what it says.
+pub(crate) async fn s_client(node: &Node, arguments: &[&str]) -> String {
+    let mut command = tokio::process::Command::new("openssl");
+    command.args(["s_client", "-connect", &node.at("web").to_string()]);
+    command
+        .args(["-servername", "www.example.test", "-ign_eof"])
+        .args(arguments);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.kill_on_drop(true).spawn().expect("openssl");
+    // The answer comes behind the server's tickets.
+    let request = b"GET / HTTP/1.1\r\nHost: www.example.test\r\nConnection: close\r\n\r\n";
+    let mut stdin = child.stdin.take().expect("stdin");
+    // It may have ended already.
+    let _ = stdin.write_all(request).await;
+    let output = soon("openssl", child.wait_with_output())
+        .await
+        .expect("openssl");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    text(&output.stdout) + &text(&output.stderr)
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::{WWW, config, serving};
+use super::{WWW, config, s_client, serving};
 use crate::harness::authority::Authority;
 use crate::harness::cli::Ran;
 use crate::harness::{Node, Setup};
@@ -19,27 +19,9 @@ fn secrets(folder: &Path, text: &str) {
 
 /// A handshake by `openssl s_client`: true if it resumed the session of the file.
 async fn resumes(node: &Node, version: &str, session: &Path, keep: bool) -> bool {
-    let mut command = tokio::process::Command::new("openssl");
-    command.args(["s_client", "-connect", &node.at("web").to_string()]);
-    command.args(["-servername", "www.example.test", version, "-ign_eof"]);
-    command
-        .arg(if keep { "-sess_out" } else { "-sess_in" })
-        .arg(session);
-    // The request gives the server's tickets the time to come.
-    command
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped());
-    command
-        .stderr(std::process::Stdio::null())
-        .kill_on_drop(true);
-    let mut child = command.spawn().expect("openssl");
-    let request = b"GET / HTTP/1.1\r\nHost: www.example.test\r\nConnection: close\r\n\r\n";
-    let mut stdin = child.stdin.take().expect("stdin");
-    tokio::io::AsyncWriteExt::write_all(&mut stdin, request)
-        .await
-        .expect("send");
-    let out = crate::harness::soon("openssl", child.wait_with_output()).await;
-    let out = String::from_utf8_lossy(&out.expect("openssl").stdout).into_owned();
+    let what = if keep { "-sess_out" } else { "-sess_in" };
+    let session = session.to_str().expect("a UTF-8 path");
+    let out = s_client(node, &[version, what, session]).await;
     assert!(out.contains("hello"), "{out}");
     let reused = out.contains("Reused, ");
     assert!(reused || out.contains("New, "), "{out}");

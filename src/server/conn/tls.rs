@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use boring::ssl::{Error as SslError, NameType, SslRef};
 use bytes::BytesMut;
+use http::{HeaderName, HeaderValue};
 use tokio::io::AsyncWrite;
 use tokio::time::timeout;
 use tokio_boring::HandshakeError;
@@ -19,6 +20,7 @@ use crate::server::transport::Transport;
 use crate::snapshot::listener::ListenerTls;
 use crate::telemetry::{HandshakeFailure, Reason};
 use crate::tls::failure_of;
+use crate::tls::identity::{Forward, IDENTITY_HEADERS, Identity};
 
 /// For who speaks HTTP where TLS is spoken. Whoever speaks something else cannot be told.
 const PLAIN: &[u8] =
@@ -84,7 +86,15 @@ async fn shake(
             return Err(HandshakeFailure::Alpn);
         }
     };
-    let facts = facts(tls, ssl);
+    // Also for a resumed session, whose certificate was verified anew within the handshake.
+    let identity = match edge.client_auth().map(|auth| auth.admit(ssl)).transpose() {
+        Ok(identity) => identity.flatten(),
+        Err(refusal) => {
+            linger::spawn(Socket::Tls(Box::new(stream)));
+            return Err(refusal.into());
+        }
+    };
+    let facts = facts(tls, ssl, identity);
     completed(tls, ssl, &facts, began.elapsed());
     Ok(Met {
         socket: Socket::Tls(Box::new(stream)),
@@ -93,16 +103,37 @@ async fn shake(
     })
 }
 
-fn facts(tls: &ListenerTls, ssl: &SslRef) -> TlsFacts {
+fn facts(tls: &ListenerTls, ssl: &SslRef, identity: Option<Arc<Identity>>) -> TlsFacts {
     let cipher = ssl.current_cipher().and_then(|one| one.standard_name());
     TlsFacts {
         edge: Arc::clone(&tls.edge),
         version: ssl.version_str(),
         cipher: cipher.unwrap_or("other"),
         server_name: ssl.servername(NameType::HOST_NAME).map(Box::from),
-        identity: None,
-        forward: Vec::new(),
+        forward: match &identity {
+            Some(identity) => forwarded(tls.edge.forward(), identity),
+            None => Vec::new(),
+        },
+        identity,
     }
+}
+
+/// The fields by which origins are told who the client is, made once per connection.
+fn forwarded(how: Forward, identity: &Identity) -> Vec<(HeaderName, HeaderValue)> {
+    let value = |text: String| HeaderValue::try_from(text).ok();
+    let [xfcc, certificate, chain] = IDENTITY_HEADERS;
+    let fields = match how {
+        Forward::Off => [None, None],
+        Forward::Xfcc => [value(identity.xfcc()).map(|value| (xfcc, value)), None],
+        Forward::Rfc9440 => [
+            value(identity.client_cert()).map(|value| (certificate, value)),
+            identity
+                .client_cert_chain()
+                .and_then(value)
+                .map(|value| (chain, value)),
+        ],
+    };
+    fields.into_iter().flatten().collect()
 }
 
 fn completed(tls: &ListenerTls, ssl: &SslRef, facts: &TlsFacts, took: Duration) {

@@ -76,6 +76,11 @@ pub struct Host {
 }
 
 impl Host {
+    /// A client for `http` URLs, for the node's own questions.
+    pub fn http_client(&self) -> Arc<dyn farmgate_plugin_api::services::HttpClient> {
+        self.outgoing.url_client()
+    }
+
     /// Spawns nothing yet.
     pub fn new(options: HostOptions) -> Arc<Self> {
         let HostOptions {

@@ -109,6 +109,8 @@ declare! {
     TLS_NOT_AFTER Gauge "farmgate_tls_certificate_not_after_seconds" "seconds" ["tls" "name" "key"] "Unix time at which the certificate served for a name ends. `name` is the first name in it, `key` rsa, p256 or p384.";
     TLS_REFRESHES Counter "farmgate_tls_refreshes_total" "files" ["tls"] over "result" RESULTS, "Changed files (certificates, secrets, authorities, lists) that were read again, by result.";
     TLS_STALE Gauge "farmgate_tls_stale_files" "files" ["tls"] "Files whose present content cannot be used, so that what was read before is served.";
+    TLS_STAPLED Gauge "farmgate_tls_stapled_certificates" "certificates" ["tls"] "Certificates with an OCSP response that is fresh and stapled.";
+    TLS_STALE_LISTS Gauge "farmgate_tls_stale_revocation_lists" "lists" ["tls"] "Revocation lists that are over: client certificates of their authorities are refused.";
     PLUGIN_SECONDS Histogram "farmgate_plugin_seconds" "seconds" ["plugin" "phase"] "Time a plugin took in a phase, its waiting included.";
     PLUGIN_ERRORS_TOTAL Counter "farmgate_plugin_errors_total" "errors" ["plugin"] over "kind" PLUGIN_ERRORS, "Errors and panics of a plugin.";
     PLUGIN_REPLIES Counter "farmgate_plugin_replies_total" "requests" ["plugin"] "Requests that a plugin answered itself.";

@@ -67,6 +67,8 @@ fn use_everything(m: &Arc<Metrics>) {
     t.refreshed(true);
     t.misdirected.inc();
     t.stale_files.set(0);
+    t.stale_lists.set(0);
+    t.stapled.set(0);
     drop(t.under_way.enter());
     let until = m.certificate_not_after("edge", "a.test", "p256");
     until.set(1_800_000_000);

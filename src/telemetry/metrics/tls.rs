@@ -38,6 +38,8 @@ pub(super) struct TlsFamilies {
     not_after: Gauges,
     refreshes: Groups,
     stale: Gauges,
+    stapled: Gauges,
+    stale_lists: Gauges,
     misdirected: Counters,
 }
 
@@ -56,6 +58,10 @@ pub struct TlsMetrics {
     refreshes: Group,
     /// Files whose present content cannot be used, so that an earlier one is served.
     pub stale_files: Gauge,
+    /// Certificates with a fresh OCSP response.
+    pub stapled: Gauge,
+    /// Revocation lists that are over.
+    pub stale_lists: Gauge,
     /// Requests that asked for a host the certificates here are not for.
     pub misdirected: Counter,
 }
@@ -79,6 +85,8 @@ impl TlsFamilies {
             not_after: gauges(&declare::TLS_NOT_AFTER)?,
             refreshes: groups(&declare::TLS_REFRESHES)?,
             stale: gauges(&declare::TLS_STALE)?,
+            stapled: gauges(&declare::TLS_STAPLED)?,
+            stale_lists: gauges(&declare::TLS_STALE_LISTS)?,
             misdirected: counters(&declare::TLS_MISDIRECTED)?,
         })
     }
@@ -98,6 +106,8 @@ impl Metrics {
             under_way: of.under_way.get(&[name]),
             refreshes: of.refreshes.get(&[name]),
             stale_files: of.stale.get(&[name]),
+            stapled: of.stapled.get(&[name]),
+            stale_lists: of.stale_lists.get(&[name]),
             misdirected: of.misdirected.get(&[name]),
         }
     }

@@ -1,112 +1,27 @@
 //! The authorities whose client certificates are believed, what they revoked, and the names that are let in.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use boring::error::ErrorStack;
 use boring::stack::{Stack, StackRef};
-use boring::x509::store::{X509Store, X509StoreBuilder};
+use boring::x509::store::X509Store;
 use boring::x509::verify::X509VerifyFlags;
 use boring::x509::{X509, X509Name, X509Ref, X509StoreContext, X509StoreContextRef};
-use sha2::{Digest as _, Sha256};
 
+use super::bundle::{
+    Bundle, ClientsError, ClientsProblem, IssuerId, Lists, read_bundle, read_lists,
+};
 use super::refusal::ClientRefusal;
-use crate::tls::crl::{self, Crl, CrlError, name};
+use crate::tls::crl::Crl;
 use crate::tls::identity::{Identity, SanRule};
 use crate::tls::parts::{ANY_USAGE, CLIENT_AUTH, Parts, Usage};
-use crate::tls::signature::{SignatureError, is_weak};
+use crate::tls::signature::is_weak;
 
-/// Most bytes of a bundle.
-const MAX_BYTES: u64 = 1 << 20;
-/// Most certificates of a bundle.
-const MAX_AUTHORITIES: usize = 256;
 /// Most authorities between a client's certificate and the one that is believed.
 const MAX_DEPTH: i32 = 8;
 /// A list may come from a clock that is this much ahead.
 const SKEW_S: i64 = 300;
-
-/// What is wrong with the files of client authentication, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientsError {
-    /// The file to look at.
-    pub file: PathBuf,
-    /// What is wrong.
-    pub problem: ClientsProblem,
-}
-
-/// What is wrong with a file of client authentication.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClientsProblem {
-    /// The bundle cannot be read; the system's reason.
-    Unreadable(String),
-    /// The bundle is over 1 MiB, or over 256 certificates.
-    TooLarge,
-    /// The bundle holds no certificate, or one that is broken.
-    Missing,
-    /// The certificate with this number in the bundle is no authority's.
-    NotAnAuthority(usize, String),
-    /// The revocation lists.
-    Crl(CrlError),
-}
-
-impl fmt::Display for ClientsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.file.display())?;
-        match &self.problem {
-            ClientsProblem::Unreadable(why) => write!(f, "cannot be read: {why}"),
-            ClientsProblem::TooLarge => write!(
-                f,
-                "is over 1 MiB or holds more than {MAX_AUTHORITIES} certificates"
-            ),
-            ClientsProblem::Missing => write!(f, "holds no readable certificate in PEM form"),
-            ClientsProblem::NotAnAuthority(number, subject) => write!(
-                f,
-                "certificate {number}, {subject}, is no authority's (basicConstraints)"
-            ),
-            ClientsProblem::Crl(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for ClientsError {}
-
-impl ClientsProblem {
-    /// What to do about it.
-    pub fn help(&self) -> &'static str {
-        match self {
-            Self::Unreadable(_) => "give the service's user leave to read it",
-            Self::TooLarge => "keep the authorities that sign client certificates only",
-            Self::Missing => "a PEM block begins with -----BEGIN CERTIFICATE-----",
-            Self::NotAnAuthority(..) => {
-                "the file is for certificates of authorities (CA:TRUE), not of clients or servers"
-            }
-            Self::Crl(error) => error.help(),
-        }
-    }
-}
-
-/// A certificate of the bundle.
-struct Authority {
-    certificate: X509,
-    /// `Name`, as it stands there.
-    subject: Vec<u8>,
-    id: IssuerId,
-    signs_lists: bool,
-}
-
-/// SHA-256 over an authority's name and key: a cross certificate has the same, and so the same list.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct IssuerId([u8; 32]);
-
-impl IssuerId {
-    fn of(parts: &Parts<'_>) -> Self {
-        let digest = Sha256::new().chain_update(parts.subject);
-        Self(digest.chain_update(parts.key_info).finalize().into())
-    }
-}
 
 /// Whom to believe. Built as a whole and never changed.
 pub struct ClientAuthority {
@@ -114,7 +29,7 @@ pub struct ClientAuthority {
     /// The subjects, which clients are told.
     names: Vec<Vec<u8>>,
     /// By issuer; `None` where no lists are configured.
-    lists: Option<HashMap<IssuerId, Crl>>,
+    lists: Option<Lists>,
     rules: Vec<SanRule>,
     digest: [u8; 32],
 }
@@ -126,19 +41,12 @@ impl ClientAuthority {
     /// # Errors
     /// The file at fault and what is wrong with it.
     pub fn open(ca: &Path, crl: Option<&Path>, rules: Vec<SanRule>) -> Result<Self, ClientsError> {
-        let ca_text = read(ca, MAX_BYTES, ClientsProblem::Unreadable, || {
-            ClientsProblem::TooLarge
-        })?;
-        let lists = match crl {
-            Some(file) => {
-                let unreadable = |why| ClientsProblem::Crl(CrlError::Unreadable(why));
-                let too_large = || ClientsProblem::Crl(CrlError::TooLarge);
-                Some((file, read(file, crl::MAX_BYTES, unreadable, too_large)?))
-            }
-            None => None,
+        let ca_text = read_bundle(ca).map_err(|problem| at(ca, problem))?;
+        let Some(file) = crl else {
+            return Self::parse((ca, &ca_text), None, rules);
         };
-        let lists = lists.as_ref().map(|(file, text)| (*file, text.as_slice()));
-        Self::parse((ca, &ca_text), lists, rules)
+        let text = read_lists(file).map_err(|problem| at(file, problem))?;
+        Self::parse((ca, &ca_text), Some((file, &text)), rules)
     }
 
     /// The same for texts that were read already; the paths are for messages.
@@ -150,34 +58,21 @@ impl ClientAuthority {
         lists: Option<(&Path, &[u8])>,
         rules: Vec<SanRule>,
     ) -> Result<Self, ClientsError> {
-        let authorities = authorities(ca_text).map_err(|problem| ClientsError {
-            file: ca_file.to_owned(),
-            problem,
-        })?;
+        let bundle = Bundle::parse(ca_text).map_err(|problem| at(ca_file, problem))?;
         let lists = match lists {
             Some((file, text)) => {
-                let read = read_lists(text, &authorities).map_err(|error| ClientsError {
-                    file: file.to_owned(),
-                    problem: ClientsProblem::Crl(error),
-                })?;
-                Some(read)
+                let read = bundle.lists(text);
+                Some(read.map_err(|error| at(file, ClientsProblem::Crl(error)))?)
             }
             None => None,
         };
-        let store = store(&authorities).map_err(|_| ClientsError {
-            file: ca_file.to_owned(),
-            problem: ClientsProblem::Missing,
-        })?;
-        let digest = digest(&authorities, &rules);
-        let mut names: Vec<Vec<u8>> = authorities.into_iter().map(|one| one.subject).collect();
-        names.sort_unstable();
-        names.dedup();
+        let store = bundle.store();
         Ok(Self {
-            store,
-            names,
+            store: store.map_err(|_| at(ca_file, ClientsProblem::Missing))?,
+            digest: bundle.digest(&rules),
+            names: bundle.names(),
             lists,
             rules,
-            digest,
         })
     }
 
@@ -207,7 +102,7 @@ impl ClientAuthority {
         // What failed is left in a queue that the next call of anything else on this thread would read.
         drop(ErrorStack::get());
         let identity = verdict.map_err(broken)??;
-        if self.rules.is_empty() || self.rules.iter().any(|rule| rule.fits(&identity)) {
+        if self.rules.is_empty() || self.rules.iter().any(|rule| rule.fits(&identity.sans)) {
             Ok(identity)
         } else {
             Err(ClientRefusal::Name)
@@ -269,19 +164,19 @@ impl ClientAuthority {
 
     /// How many revocation lists are over at `now_s`: certificates of their issuers are refused.
     pub fn stale(&self, now_s: i64) -> usize {
-        let lists = self.lists.iter().flat_map(HashMap::values);
+        let lists = self.lists.iter().flat_map(Lists::values);
         lists.filter(|list| is_stale(list, now_s)).count()
     }
 
     /// Seconds since 1970 at which the first revocation list is over.
     pub fn lists_end_s(&self) -> Option<i64> {
-        let lists = self.lists.iter().flat_map(HashMap::values);
+        let lists = self.lists.iter().flat_map(Lists::values);
         lists.map(Crl::next_update_s).min()
     }
 
     /// How many authorities are named to clients, and how many certificates are revoked.
     pub fn counts(&self) -> (usize, usize) {
-        let lists = self.lists.iter().flat_map(HashMap::values);
+        let lists = self.lists.iter().flat_map(Lists::values);
         (self.names.len(), lists.map(Crl::len).sum())
     }
 
@@ -309,9 +204,16 @@ impl fmt::Debug for ClientAuthority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientAuthority")
             .field("names", &self.names.len())
-            .field("lists", &self.lists.as_ref().map(HashMap::len))
+            .field("lists", &self.lists.as_ref().map(Lists::len))
             .field("rules", &self.rules)
             .finish_non_exhaustive()
+    }
+}
+
+fn at(file: &Path, problem: ClientsProblem) -> ClientsError {
+    ClientsError {
+        file: file.to_owned(),
+        problem,
     }
 }
 
@@ -350,96 +252,4 @@ fn check_usage(chain: &[Parts<'_>]) -> Result<(), ClientRefusal> {
         }
     }
     Ok(())
-}
-
-fn read(
-    file: &Path,
-    most: u64,
-    unreadable: impl FnOnce(String) -> ClientsProblem,
-    too_large: impl FnOnce() -> ClientsProblem,
-) -> Result<Vec<u8>, ClientsError> {
-    let wrong = |problem| ClientsError {
-        file: file.to_owned(),
-        problem,
-    };
-    let mut text = Vec::new();
-    let done = File::open(file).and_then(|open| open.take(most + 1).read_to_end(&mut text));
-    match done {
-        Err(error) => Err(wrong(unreadable(error.to_string()))),
-        Ok(_) if text.len() as u64 > most => Err(wrong(too_large())),
-        Ok(_) => Ok(text),
-    }
-}
-
-fn authorities(text: &[u8]) -> Result<Vec<Authority>, ClientsProblem> {
-    let all = X509::stack_from_pem(text).map_err(|_| ClientsProblem::Missing)?;
-    if all.is_empty() {
-        return Err(ClientsProblem::Missing);
-    }
-    if all.len() > MAX_AUTHORITIES {
-        return Err(ClientsProblem::TooLarge);
-    }
-    let take = |(place, certificate): (usize, X509)| {
-        let der = certificate.to_der().map_err(|_| ClientsProblem::Missing)?;
-        let parts = Parts::read(&der).map_err(|_| ClientsProblem::Missing)?;
-        if !parts.is_authority().unwrap_or(false) {
-            let subject = name(parts.subject);
-            return Err(ClientsProblem::NotAnAuthority(place + 1, subject));
-        }
-        Ok(Authority {
-            subject: parts.subject.to_vec(),
-            id: IssuerId::of(&parts),
-            signs_lists: parts.allows(Usage::CrlSign).unwrap_or(false),
-            certificate,
-        })
-    };
-    all.into_iter().enumerate().map(take).collect()
-}
-
-fn store(authorities: &[Authority]) -> Result<X509Store, ErrorStack> {
-    let mut builder = X509StoreBuilder::new()?;
-    for one in authorities {
-        builder.add_cert(&one.certificate)?;
-    }
-    Ok(builder.build())
-}
-
-fn digest(authorities: &[Authority], rules: &[SanRule]) -> [u8; 32] {
-    let mut ids: Vec<&[u8; 32]> = authorities.iter().map(|one| &one.id.0).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let mut digest = Sha256::new();
-    digest.update((ids.len() as u64).to_be_bytes());
-    ids.iter().for_each(|id| digest.update(id));
-    let mut rules: Vec<String> = rules.iter().map(|rule| format!("{rule:?}\n")).collect();
-    rules.sort_unstable();
-    rules.iter().for_each(|rule| digest.update(rule));
-    digest.finalize().into()
-}
-
-/// Reads and verifies all lists. Of two by one issuer the newer one counts.
-fn read_lists(text: &[u8], authorities: &[Authority]) -> Result<HashMap<IssuerId, Crl>, CrlError> {
-    let mut lists: HashMap<IssuerId, Crl> = HashMap::new();
-    for (place, der) in crl::blocks(text)?.iter().enumerate() {
-        let read = crl::parse(der, place + 1)?;
-        let mut problem = CrlError::UnknownIssuer as fn(String) -> CrlError;
-        let mut found = None;
-        let named = authorities.iter().filter(|one| one.subject == read.issuer);
-        for one in named.filter(|one| one.signs_lists) {
-            let Ok(key) = one.certificate.public_key() else {
-                continue;
-            };
-            match read.signed.verify(&key) {
-                Ok(()) => found = Some(one.id),
-                Err(SignatureError::Algorithm) => problem = CrlError::Algorithm,
-                Err(SignatureError::Wrong) => problem = CrlError::Signature,
-            }
-        }
-        let id = found.ok_or_else(|| problem(name(read.issuer)))?;
-        let is_newer = |other: &Crl| other.this_update_s() < read.crl.this_update_s();
-        if lists.get(&id).is_none_or(is_newer) {
-            lists.insert(id, read.crl);
-        }
-    }
-    Ok(lists)
 }

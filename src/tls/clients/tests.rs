@@ -61,7 +61,7 @@ fn a_chain_ends_at_an_authority_of_the_bundle() {
     let stranger = Authority::root(folder.path(), "stranger").client("b.partner.test");
     let only_root = believe(&[&root.own], None, &[]).unwrap();
     let found = verify(&only_root, &leaf, &[&middle.own]).unwrap();
-    assert_eq!(found.dns, ["a.partner.test"]);
+    assert_eq!(found.sans, ["a.partner.test"]);
     // The chain that was verified is forwarded, without the root and whatever else the client sent.
     let junk = [&stranger, &middle.own, &root.own];
     assert_eq!(verify(&only_root, &leaf, &junk).unwrap(), found);
@@ -107,7 +107,7 @@ fn times_purposes_and_names_are_checked() {
     );
     let issue = |name: &str, extensions: &str| {
         let leaf = root.issue(name, extensions, &[]);
-        verify(&authority, &leaf, &[]).map(|found| found.uris)
+        verify(&authority, &leaf, &[]).map(|found| found.sans)
     };
     let spiffe = "subjectAltName=URI:spiffe://farm/api\n";
     assert_eq!(
@@ -333,7 +333,7 @@ fn every_kind_of_key_signs_lists() {
     for (name, key, how) in kinds {
         let root = Authority::root_with(folder.path(), name, key);
         let list = root.list(how);
-        let read = believe(&[&root.own], Some(&[list.clone()]), &[]);
+        let read = believe(&[&root.own], Some(std::slice::from_ref(&list)), &[]);
         assert!(read.is_ok(), "{name}: {read:?}");
         // One bit further back, and the signature is wrong.
         let mut der = crate::tls::crl::blocks(&list).unwrap().remove(0);

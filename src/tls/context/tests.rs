@@ -82,6 +82,19 @@ fn client(name: &str, set: impl FnOnce(&mut SslContextBuilder)) -> Ssl {
         .unwrap()
 }
 
+/// A handshake with an edge that has this certificate, by a client that asks for its status, or does not.
+pub(in crate::tls) fn serve_one(certificate: &Arc<Certificate>, asks: bool) -> Client {
+    let all = store(&[Arc::clone(certificate)], None);
+    let served = serve(Policy::Modern, Alpn::Both, all);
+    let name = certificate.names()[0].clone();
+    let asking = client(&name, |builder| {
+        if asks {
+            builder.enable_ocsp_stapling();
+        }
+    });
+    served.meet(asking).unwrap()
+}
+
 fn shown(client: &Client) -> Vec<u8> {
     client.ssl().peer_certificate().unwrap().to_der().unwrap()
 }

@@ -29,6 +29,12 @@ leaf wild subjectAltName=DNS:*.example.test 20200101000000Z 21200101000000Z
 leaf again subjectAltName=DNS:www.example.test 20200101000000Z 21100101000000Z
 leaf expired subjectAltName=DNS:old.example.test 20200101000000Z 20200201000000Z
 leaf nameless keyUsage=digitalSignature 20200101000000Z 21200101000000Z
+# A revocation list that was over long ago.
+printf '[ca]\ndefault_ca=d\n[d]\ndatabase=%s\ncrlnumber=%s\ndefault_md=sha256\n' "$work/index" "$work/number" > "$work/crl.cnf"
+: > "$work/index"
+echo 01 > "$work/number"
+openssl ca -gencrl -config "$work/crl.cnf" -cert ca.pem -keyfile ca.key \
+    -crl_lastupdate 20200101000000Z -crl_nextupdate 20200201000000Z -out over.crl 2> "$work/log" || cat "$work/log"
 cat www.pem ca.pem > chain.pem
 cat ca.pem www.pem > reversed.pem
 head -c 300 www.pem > half.pem

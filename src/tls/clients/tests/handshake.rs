@@ -141,7 +141,7 @@ fn a_refusal_ends_the_handshake_with_its_alert() {
         let edge = Edge::new(ClientMode::Require, authority());
         let shows = |leaf: &Issued| Client::new(version, Some((leaf, &[])));
         let (found, met) = edge.meet(&shows(&good));
-        assert_eq!(found.unwrap().unwrap().dns, ["a.partner.test"]);
+        assert_eq!(found.unwrap().unwrap().sans, ["a.partner.test"]);
         assert_eq!(met, Ok(false));
         for (leaf, why, alert) in [
             (&stranger, ClientRefusal::UnknownCa, "UNKNOWN_CA"),

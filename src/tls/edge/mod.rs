@@ -1,6 +1,12 @@
-//! One `[[tls]]` in force: what its listeners share, and how it follows its files.
+//! One `[[tls]]` in force: what its listeners share. [`follow`] is how it follows its files, [`staples`] what it
+//! staples to handshakes.
 
-use std::path::{Path, PathBuf};
+mod clients;
+mod follow;
+mod material;
+mod staples;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,13 +16,21 @@ use boring::ssl::SslAcceptor;
 use parking_lot::Mutex;
 
 use super::certificate::{Certificate, CertificateError, Problem};
+use super::clients::{ClientAuth, ClientsError};
 use super::context::{self, Alpn, Policy};
-use super::files::{Certificates, Pair, Problems, Stamp, seconds};
+use super::files::{Pair, Problems, Stamp, seconds};
 use super::identity::Forward;
+use super::ocsp::OcspError;
 use super::secrets::{Secrets, SecretsError};
 use super::store::{Shadowed, Store, StoreBuilder};
 use super::tickets::Tickets;
 use crate::telemetry::metrics::{Gauge, Metrics, TlsMetrics};
+use clients::Clients;
+use staples::Stapled;
+
+pub use clients::ClientsSpec;
+pub use material::Material;
+pub use staples::{Due, StapleSpec};
 
 /// What a `[[tls]]` is to be.
 #[derive(Clone, Debug)]
@@ -27,6 +41,8 @@ pub struct EdgeSpec {
     pub policy: Policy,
     /// Its certificates.
     pub pairs: Vec<Pair>,
+    /// What their authorities say about them: the place of the pair, and where to find it.
+    pub staples: Vec<(usize, StapleSpec)>,
     /// The name served to clients whose name no certificate has, and to those without one.
     pub default: Option<String>,
     /// File of the shared secrets of tickets, if any.
@@ -37,35 +53,10 @@ pub struct EdgeSpec {
     pub timeout: Duration,
     /// Handshakes of one client address, as (count, period).
     pub per_ip: Option<(u32, Duration)>,
+    /// Certificates of clients, if they are asked for.
+    pub clients: Option<ClientsSpec>,
     /// How origins are told who the client is.
     pub forward: Forward,
-}
-
-/// What the `[[tls]]` of one process share over reloads.
-#[derive(Debug, Default)]
-pub struct Material {
-    /// Certificates by their files.
-    pub certificates: Certificates,
-    /// Secrets of those that are configured without, by name: their sessions outlive a reload, not the process.
-    local: Mutex<Vec<(Arc<str>, Secrets)>>,
-}
-
-/// Most names whose secrets are remembered; the oldest go.
-const MAX_LOCAL: usize = 1024;
-
-impl Material {
-    fn local_secrets(&self, name: &Arc<str>) -> Result<Secrets, ErrorStack> {
-        let mut local = self.local.lock();
-        if let Some((_, secrets)) = local.iter().find(|(known, _)| known == name) {
-            return Ok(secrets.clone());
-        }
-        let secrets = Secrets::random()?;
-        if local.len() >= MAX_LOCAL {
-            local.remove(0);
-        }
-        local.push((Arc::clone(name), secrets.clone()));
-        Ok(secrets)
-    }
 }
 
 /// Why a `[[tls]]` cannot be put in force.
@@ -77,6 +68,8 @@ pub enum EdgeError {
     Default,
     /// The secrets of tickets.
     Secrets(SecretsError),
+    /// The authorities of clients, or what they revoked.
+    Clients(ClientsError),
     /// The library's own.
     Library(ErrorStack),
 }
@@ -90,6 +83,10 @@ pub enum EdgeWarning {
     KeptOlder(usize),
     /// Two certificates of one kind for one name.
     Shadowed(Shadowed),
+    /// So many revocation lists are over: certificates of their authorities are refused.
+    StaleLists(usize),
+    /// What is said about the certificate at this place of `pairs` is not stapled.
+    Staple(usize, OcspError),
 }
 
 /// A `[[tls]]` in force.
@@ -100,6 +97,8 @@ pub struct Edge {
     served: Mutex<Vec<Arc<Certificate>>>,
     tickets: Arc<Tickets>,
     secrets_stamp: Mutex<Option<Stamp>>,
+    clients: Option<Clients>,
+    staples: Vec<Stapled>,
     problems: Mutex<Problems>,
     expiry: Mutex<Vec<Gauge>>,
     metrics: TlsMetrics,
@@ -158,11 +157,42 @@ impl Edge {
                 .local_secrets(&spec.name)
                 .map_err(EdgeError::Library),
         };
+        let clients = match spec.clients.as_ref().map(ClientsSpec::open).transpose() {
+            Ok(clients) => clients,
+            Err(error) => {
+                errors.push(EdgeError::Clients(error));
+                None
+            }
+        };
+        let stale = clients
+            .as_ref()
+            .map_or(0, |(authority, _)| authority.stale(seconds(now)));
+        if stale > 0 {
+            warnings.push(EdgeWarning::StaleLists(stale));
+        }
         let secrets = secrets.map_err(|error| errors.push(error)).ok();
         let Some(secrets) = secrets.filter(|_| errors.is_empty()) else {
             return Err(errors);
         };
+        let clients = clients
+            .zip(spec.clients.as_ref())
+            .map(|((authority, stamps), spec)| Clients {
+                auth: ClientAuth::new(spec.mode, authority),
+                stamps: Mutex::new(stamps),
+            });
+        let staples = spec.staples.iter().cloned();
+        let staples: Vec<_> = staples
+            .map(|(place, one)| Stapled::new(place, one))
+            .collect();
+        for one in &staples {
+            let read = served.get(one.place).and_then(|of| one.read(of, now));
+            if let Some(Err((_, error))) = read {
+                warnings.push(EdgeWarning::Staple(one.place, error));
+            }
+        }
         let edge = Self {
+            staples,
+            clients,
             tickets: Tickets::new(&spec.name, secrets, spec.rotate),
             store: Arc::new(ArcSwap::from_pointee(store)),
             served: Mutex::new(served),
@@ -188,7 +218,13 @@ impl Edge {
             alpn,
             store,
             Some(&self.tickets),
+            self.client_auth(),
         )
+    }
+
+    /// Who is let in by certificate; none: nobody is asked for one.
+    pub fn client_auth(&self) -> Option<&Arc<ClientAuth>> {
+        self.clients.as_ref().map(|clients| &clients.auth)
     }
 
     /// Its name.
@@ -238,104 +274,6 @@ impl Edge {
     /// It is in force: its certificates are counted.
     pub fn activate(&self) {
         self.count_expiry();
-    }
-
-    /// Looks at its files and takes what changed. What cannot be used leaves in force what was read before, is
-    /// told once and counted. Blocks.
-    pub fn refresh(&self, material: &Material, now: SystemTime) {
-        self.refresh_certificates(material, now);
-        if let Some(file) = &self.spec.secrets {
-            self.refresh_secrets(file, now);
-        }
-    }
-
-    fn refresh_certificates(&self, material: &Material, now: SystemTime) {
-        let mut served = self.served.lock();
-        let mut next = Vec::with_capacity(served.len());
-        for (pair, present) in self.spec.pairs.iter().zip(served.iter()) {
-            next.push(match material.certificates.open(pair, now) {
-                Ok(certificate) => {
-                    self.fine(&pair.certificate);
-                    certificate
-                }
-                Err(error) => {
-                    let text = format!("{error}; {}", error.problem.help());
-                    self.wrong(&pair.certificate, text);
-                    Arc::clone(present)
-                }
-            });
-        }
-        let changed = served.iter().zip(&next).filter(|(a, b)| !Arc::ptr_eq(a, b));
-        let changed: Vec<_> = changed.map(|(_, new)| new.file()).collect();
-        let Some(first) = changed.first() else {
-            return;
-        };
-        let mut builder = StoreBuilder::default();
-        next.iter().for_each(|one| builder.add(one));
-        let Some((store, _)) = builder.build(self.spec.default.as_deref()) else {
-            let name = self.spec.default.as_deref().unwrap_or_default();
-            let text = format!("no certificate is for the default name {name:?} any more");
-            return self.wrong(first, text);
-        };
-        self.store.store(Arc::new(store));
-        self.metrics.refreshed(true);
-        log::info!(
-            "tls {:?}: {} certificates were read again, {} among them",
-            self.name(),
-            changed.len(),
-            first.display()
-        );
-        *served = next;
-        drop(served);
-        self.count_expiry();
-    }
-
-    fn refresh_secrets(&self, file: &Path, now: SystemTime) {
-        let stamp = Stamp::of(file);
-        let mut known = self.secrets_stamp.lock();
-        if stamp.is_some() && *known == stamp {
-            return;
-        }
-        match Secrets::open(file) {
-            Ok(secrets) => {
-                *known = stamp.filter(|stamp| stamp.is_settled(now));
-                if self.tickets.replace(secrets) {
-                    self.metrics.refreshed(true);
-                    log::info!("tls {:?}: secrets of tickets were read again", self.name());
-                }
-                self.fine(file);
-            }
-            Err(error) => {
-                let text = format!("{} {error}; {}", file.display(), error.help());
-                self.wrong(file, text);
-            }
-        }
-    }
-
-    fn wrong(&self, file: &Path, text: String) {
-        let mut problems = self.problems.lock();
-        let message = text.clone();
-        if problems.seen(file, text) {
-            self.metrics.refreshed(false);
-            log::error!(
-                "tls {:?}: {message}; what was read before stays in force",
-                self.name()
-            );
-        }
-        self.count_problems(&problems);
-    }
-
-    fn fine(&self, file: &Path) {
-        let mut problems = self.problems.lock();
-        if problems.cleared(file) {
-            log::info!("tls {:?}: {} is fine again", self.name(), file.display());
-            self.count_problems(&problems);
-        }
-    }
-
-    fn count_problems(&self, problems: &Problems) {
-        let told = i64::try_from(problems.told().count()).unwrap_or(i64::MAX);
-        self.metrics.stale_files.set(told);
     }
 
     fn count_expiry(&self) {
