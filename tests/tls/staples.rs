@@ -56,8 +56,11 @@ async fn a_file_is_stapled_and_followed() {
 #[tokio::test]
 async fn a_responder_is_asked() {
     let (authority, issued, setup) = prepared();
-    // It listens on every address of the port.
-    let address = free_address();
+    // It listens on every address of the port, so the port must be one that no other test counts to.
+    let address = std::net::TcpListener::bind("0.0.0.0:0").expect("a port");
+    let port = address.local_addr().expect("an address").port();
+    drop(address);
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let responder = authority.responder(address.port(), &issued);
     // It ends when a connection brings no question, so nobody connects to see whether it is there.
     let port = format!(":{:04X} ", address.port());

@@ -12,8 +12,10 @@ use crate::tls::files::{Stamp, seconds};
 use crate::tls::ocsp::{OcspError, Staple, request};
 
 /// The first pause after a responder failed, in seconds, and the longest; it doubles each time.
-const RETRY_S: i64 = 60;
+const RETRY_S: i64 = 5;
 const MAX_RETRY_S: i64 = 3_600;
+/// While a question is under way nobody asks again for this long, in seconds.
+const ASKED_S: i64 = 30;
 
 /// Where the answer about a certificate comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +117,7 @@ impl Stapled {
                     return None;
                 }
                 // Until the answer comes nobody asks again.
-                *next = Some((now_s + RETRY_S, fingerprint));
+                *next = Some((now_s + ASKED_S, fingerprint));
             }
         }
         Some(Due {
@@ -147,7 +149,7 @@ impl Stapled {
                 Ok(())
             }
             Err(why) => {
-                let pause = (RETRY_S << state.failures.min(6)).min(MAX_RETRY_S);
+                let pause = (RETRY_S << state.failures.min(10)).min(MAX_RETRY_S);
                 state.failures = state.failures.saturating_add(1);
                 state.next = Some((now_s + pause, fingerprint));
                 Err(why)
@@ -191,7 +193,7 @@ impl Edge {
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// Questions to responders that are due, `most` of them. Each is given out once until its answer comes or a minute has passed.
+    /// Questions to responders that are due, `most` of them. Each is given out once until its answer comes.
     pub fn staples_due(&self, now: SystemTime, most: usize) -> Vec<Due> {
         let served = self.served.lock().clone();
         let due = |(number, one): (usize, &Stapled)| {
