@@ -1,5 +1,6 @@
 //! Tests of the whole: the real binary, real sockets. One binary, so that the project links once.
 
+mod acme;
 mod admin;
 mod compile;
 mod conformance;

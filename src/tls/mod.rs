@@ -8,6 +8,7 @@
 //! among them, with the revocation lists that [`crl`] reads; [`ocsp`] is the answer about our own certificates;
 //! [`failure`] says why a handshake failed.
 
+pub mod acme;
 mod alert;
 pub mod certificate;
 pub mod clients;

@@ -1,0 +1,9 @@
+//! Certificates ordered from a real authority: pebble, started by the tests with a DNS server of its own.
+
+mod failures;
+mod front;
+mod leases;
+mod node;
+mod orders;
+mod pebble;
+mod responder;
