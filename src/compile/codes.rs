@@ -39,6 +39,7 @@ codes! {
     TLS_CLIENT_SAN "E-TLS-011" "a name of client_auth cannot be matched" "A DNS name, `*.` and a name for one label before it, a URI, or a URI that ends in `/*`.";
     TLS_STALE_LIST "E-TLS-012" "a revocation list is over" "Whether a certificate is revoked cannot be known then, so clients of its authority are refused.";
     TLS_OCSP "E-TLS-013" "an OCSP response is not stapled" "Only what a careful client would take is stapled: a good answer about this certificate, signed by its issuer, of now.";
+    TLS_ACME "E-TLS-014" "certificates cannot be ordered like this" "The message names the word and what is wrong with it. Nothing is asked of the authority before the node runs.";
     ADMIN_OPEN "E-ADMIN-001" "the admin address is not on loopback and allows nobody" "Say who may ask: allow = [\"10.0.0.0/8\"].";
     UPSTREAM_EMPTY "E-UPSTREAM-001" "an upstream has no endpoint" "Every request to it would get 503.";
     UPSTREAM_ENDPOINT "E-UPSTREAM-002" "an endpoint cannot be used" "Written twice, a weight out of range, or too many of them.";

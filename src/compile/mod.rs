@@ -176,6 +176,7 @@ pub fn compile(
         router: routes.router,
         routes: routes.routes,
         upstreams,
+        validated: self::tls::validated(&edges),
         tls: edges,
         identity_headers: {
             let mut headers = plugins.identity_headers();

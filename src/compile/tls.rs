@@ -11,9 +11,10 @@ use http::HeaderName;
 
 use super::{World, codes, unknown};
 use crate::config::words::{
-    ClientAuthMode, Config, ForwardIdentity, ListenerConfig, TlsConfig, TlsPolicy,
+    AcmeChallenge, ClientAuthMode, Config, ForwardIdentity, ListenerConfig, TlsConfig, TlsPolicy,
 };
 use crate::snapshot::listener::ListenerTls;
+use crate::tls::acme;
 use crate::tls::edge::{ClientsSpec, StapleSpec};
 use crate::tls::files::Pair;
 use crate::tls::identity::{Forward, IDENTITY_HEADERS};
@@ -33,7 +34,7 @@ pub(super) fn compile(config: &Config, world: &dyn World, diagnostics: &mut Diag
 
 fn one(words: &TlsConfig, world: &dyn World, diagnostics: &mut Diagnostics) -> Option<Edge> {
     let name = &words.name.value;
-    if words.certificates.is_empty() {
+    if words.certificates.is_empty() && words.acme.is_none() {
         let message = format!("tls {name:?} has no certificates");
         diagnostics.error(codes::TLS_EMPTY, &words.name.place, message);
         return None;
@@ -96,6 +97,55 @@ fn staples(words: &TlsConfig, diagnostics: &mut Diagnostics) -> Vec<(usize, Stap
     out
 }
 
+fn acme(words: &TlsConfig, diagnostics: &mut Diagnostics) -> Option<acme::Settings> {
+    let written = &words.acme.as_ref()?.value;
+    let asked = acme::Asked {
+        directory: &written.directory.value,
+        ca: written.ca.as_ref().map(|ca| ca.path()),
+        email: written.email.as_deref(),
+        terms_agreed: written.terms_agreed.value,
+        domains: written
+            .domains
+            .iter()
+            .map(|name| name.value.as_str())
+            .collect(),
+        challenge: match written.challenge.value {
+            AcmeChallenge::Http01 => acme::Challenge::Http01,
+            AcmeChallenge::TlsAlpn01 => acme::Challenge::TlsAlpn01,
+        },
+        storage: written.storage.path(),
+    };
+    let faults = match acme::settings::check(&asked) {
+        Ok(settings) => return Some(settings),
+        Err(faults) => faults,
+    };
+    for fault in faults {
+        let domain = fault.index.and_then(|index| written.domains.get(index));
+        let place = match (fault.word, domain) {
+            (_, Some(domain)) => &domain.place,
+            ("directory", _) => &written.directory.place,
+            ("terms_agreed", _) => &written.terms_agreed.place,
+            ("storage", _) => &written.storage.place,
+            ("ca", _) => written
+                .ca
+                .as_ref()
+                .map_or(&words.name.place, |ca| &ca.place),
+            _ => words
+                .acme
+                .as_ref()
+                .map_or(&words.name.place, |acme| &acme.place),
+        };
+        let mut problem = fault.problem;
+        if let Some(ca) = &written.ca {
+            // As it is written, wherever the configuration stands.
+            problem = problem.replace(&ca.path().display().to_string(), ca.written());
+        }
+        let message = format!("`{}`: {problem}", fault.word);
+        diagnostics.push(Diagnostic::error(codes::TLS_ACME, place, message).with_help(fault.help));
+    }
+    None
+}
+
 fn clients(words: &TlsConfig, diagnostics: &mut Diagnostics) -> Option<ClientsSpec> {
     let written = &words.client_auth.as_ref()?.value;
     let mut rules = Vec::with_capacity(written.san.len());
@@ -150,6 +200,7 @@ fn spec(words: &TlsConfig, diagnostics: &mut Diagnostics) -> EdgeSpec {
             .per_ip
             .as_ref()
             .map(|rate| (rate.value.rate.get(), rate.value.per.get())),
+        acme: acme(words, diagnostics),
         clients: clients(words, diagnostics),
         forward: match words.forward_identity.value {
             ForwardIdentity::Off => Forward::Off,
@@ -276,6 +327,15 @@ fn pair_place<'w>(words: &'w TlsConfig, place: usize, file: &Path) -> &'w Place 
         Some(pair) => &pair.cert.place,
         None => &words.name.place,
     }
+}
+
+/// Those for which an authority asks listeners without TLS.
+pub(super) fn validated(edges: &Edges) -> Vec<Arc<Edge>> {
+    let asks = |edge: &&Arc<Edge>| {
+        let challenge = edge.acme().map(acme::Settings::challenge);
+        challenge == Some(acme::Challenge::Http01)
+    };
+    edges.values().filter(asks).cloned().collect()
 }
 
 /// The fields that no client may send, on any listener, once some `[[tls]]` says who clients are.

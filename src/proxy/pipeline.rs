@@ -69,6 +69,9 @@ pub async fn head(
     if cx.start.listener.health_path.as_deref() == Some(cx.path()) {
         return Next::Reply(respond::health(&cx.start.node));
     }
+    if let Some(reply) = respond::validation(cx).await {
+        return Next::Reply(reply);
+    }
     if let Some(tls) = &cx.start.connection.tls
         && !tls.covers(&cx.host)
     {

@@ -27,6 +27,30 @@ pub fn health(node: &Node) -> Box<Reply> {
     )
 }
 
+/// Where an authority looks for the answer to its question (RFC 8555 section 8.3).
+const VALIDATION: &str = "/.well-known/acme-challenge/";
+
+/// The answer to an authority's question about a name that a certificate is ordered for; on listeners without TLS
+/// only. A question that is none of ours goes on to the routes.
+pub async fn validation(cx: &Ctx) -> Option<Box<Reply>> {
+    let asked = &cx.start.snapshot.validated;
+    if asked.is_empty() || cx.start.connection.tls.is_some() {
+        return None;
+    }
+    let token = cx.path().strip_prefix(VALIDATION)?;
+    for edge in asked {
+        let Some(challenges) = edge.challenges() else {
+            continue;
+        };
+        if let Some(answer) = challenges.answer_http01(token).await {
+            let reply = Reply::new(StatusCode::OK, "acme").body(answer);
+            let octets = HeaderValue::from_static("application/octet-stream");
+            return Some(Box::new(reply.header(header::CONTENT_TYPE, octets)));
+        }
+    }
+    None
+}
+
 /// Our own error: the status of the reason, Proxy-Status (RFC 9209) and a problem+json body
 /// (RFC 9457) that carries the request's id. None if the reason is answered by silence.
 pub fn error(cx: &Ctx, reason: Reason) -> Option<Reply> {

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::history::History;
 use super::listeners::Listeners;
+use super::orders::OrderDesk;
 use super::reload::{Refused, texts_of};
 use super::services::{FILE_POLL, Host, HostOptions};
 use super::signals::Signals;
@@ -280,6 +281,7 @@ fn assemble(
         upstreams: Arc::new(super::world::LiveUpstreams(Arc::clone(&node))),
         file_poll: FILE_POLL,
     });
+    let orders = OrderDesk::new(&node, tokio::runtime::Handle::current(), &paths);
     let proxy = pingora::build(settings.threads, POOL_PER_THREAD);
     let listeners = Listeners::new(Arc::clone(&node), proxy, data.clone());
     Arc::new(Server {
@@ -287,6 +289,7 @@ fn assemble(
         state,
         resolver,
         host,
+        orders,
         listeners: Mutex::new(listeners),
         paths,
         history: Mutex::new(History::open(settings.state.as_deref())),

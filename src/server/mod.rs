@@ -11,6 +11,7 @@ pub mod history;
 pub mod limits;
 pub mod linger;
 pub mod listeners;
+pub mod orders;
 pub mod reload;
 pub mod services;
 pub mod signals;
@@ -35,6 +36,7 @@ use crate::state::State;
 use crate::upstream::discovery::Resolver;
 use history::History;
 use listeners::Listeners;
+use orders::OrderDesk;
 use services::Host;
 
 /// A running node. One per process.
@@ -47,6 +49,8 @@ pub struct Server {
     pub resolver: Arc<Resolver>,
     /// Plugin services.
     pub host: Arc<Host>,
+    /// Certificates that are ordered.
+    pub orders: OrderDesk,
     /// Bound addresses.
     pub listeners: Mutex<Listeners>,
     /// Where the configuration comes from.

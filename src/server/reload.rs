@@ -209,7 +209,9 @@ impl Server {
         };
         self.settings.store(Arc::new(settings));
         let snapshot = Arc::new(snapshot);
+        self.orders.prepare(&snapshot);
         let earlier = node.current.publish(Arc::clone(&snapshot));
+        self.orders.published(&snapshot);
         for edge in snapshot.tls.values() {
             edge.activate();
         }

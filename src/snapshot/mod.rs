@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub upstreams: BTreeMap<Arc<str>, Arc<UpstreamPlan>>,
     /// `[[tls]]` by name.
     pub tls: BTreeMap<Arc<str>, Arc<Edge>>,
+    /// Those for which an authority asks listeners without TLS (ACME's http-01).
+    pub validated: Vec<Arc<Edge>>,
     /// Named plugins by name.
     pub plugins: BTreeMap<Arc<str>, Arc<Instance>>,
     /// Request fields that plugins write as identity: removed from what clients send.
@@ -86,6 +88,7 @@ impl Snapshot {
             routes: Vec::new(),
             upstreams: BTreeMap::new(),
             tls: BTreeMap::new(),
+            validated: Vec::new(),
             plugins: BTreeMap::new(),
             identity_headers: Vec::new(),
             unrouted: metrics.route(crate::telemetry::metrics::NONE),

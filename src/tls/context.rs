@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use boring::error::ErrorStack;
 use boring::hash::{MessageDigest, hash};
 use boring::ssl::{
     AlpnError, ClientHello, ExtensionType, NameType, SelectCertError, SniError, SslAcceptor,
-    SslAlert, SslContextBuilder, SslMethod, SslOptions, SslRef, SslSessionCacheMode, SslVersion,
-    select_next_proto,
+    SslAlert, SslContextBuilder, SslMethod, SslOptions, SslRef, SslSessionCacheMode, SslVerifyMode,
+    SslVersion, select_next_proto,
 };
 
+use super::acme::{Challenges, PROTOCOL, is_validation};
 use super::certificate::Certificate;
 use super::clients::ClientAuth;
 use super::offer::Offer;
@@ -36,6 +37,9 @@ const CIPHERS: &str = "[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1
                        [ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-POLY1305]:\
                        ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
 
+/// The protocol of an authority's validation.
+pub const ACME_TLS: &[u8] = b"acme-tls/1";
+
 /// Protocols for ALPN in the form of RFC 7301 section 3.1, the preferred one first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alpn {
@@ -57,22 +61,39 @@ impl Alpn {
     }
 }
 
-/// Builds the acceptor of the `[[tls]]` called `name`. It looks into `store` at every handshake, so certificates
-/// change by a swap there. Clients without a certificate for their name get the alert `unrecognized_name`, those
-/// without a common protocol `no_application_protocol`. Sessions are resumed by tickets alone and within `name`;
-/// without `tickets` on this acceptor alone, with keys of its own. With `clients` they are asked for certificates, and
-/// sessions do not outlive a change of who is believed.
+/// What an acceptor is made of.
+pub struct Terms<'t> {
+    /// The `[[tls]]`: sessions are resumed by tickets alone, and within it.
+    pub name: &'t str,
+    /// Versions and ciphers.
+    pub policy: Policy,
+    /// Protocols. Clients without a common one get the alert `no_application_protocol`.
+    pub alpn: Alpn,
+    /// Looked into at every handshake, so certificates change by a swap there. Clients without a certificate for their
+    /// name get the alert `unrecognized_name`.
+    pub store: Arc<ArcSwap<Store>>,
+    /// Keys of tickets; without them sessions resume on this acceptor alone, with keys of its own.
+    pub tickets: Option<&'t Arc<Tickets>>,
+    /// Clients are asked for certificates, and sessions do not outlive a change of who is believed.
+    pub clients: Option<&'t Arc<ClientAuth>>,
+    /// An authority's validations by `acme-tls/1` are answered from here (RFC 8737).
+    pub challenges: Option<Arc<ArcSwapOption<Challenges>>>,
+}
+
+/// Builds an acceptor.
 ///
 /// # Errors
 /// The library's own; there is no input that brings them about.
-pub fn acceptor(
-    name: &str,
-    policy: Policy,
-    alpn: Alpn,
-    store: Arc<ArcSwap<Store>>,
-    tickets: Option<&Arc<Tickets>>,
-    clients: Option<&Arc<ClientAuth>>,
-) -> Result<SslAcceptor, ErrorStack> {
+pub fn acceptor(terms: Terms<'_>) -> Result<SslAcceptor, ErrorStack> {
+    let Terms {
+        name,
+        policy,
+        alpn,
+        store,
+        tickets,
+        clients,
+        challenges,
+    } = terms;
     let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls())?;
     let oldest = match policy {
         Policy::Modern => SslVersion::TLS1_3,
@@ -90,13 +111,18 @@ pub fn acceptor(
         clients.install(&mut builder)?;
     }
     builder.set_session_id_context(&hash(MessageDigest::sha256(), &scope)?)?;
+    let validates = challenges.is_some();
     builder.set_alpn_select_callback(move |_, offered| {
+        // A hello that offers this alone has the validation's certificate, or was refused before.
+        if validates && offered == PROTOCOL {
+            return Ok(ACME_TLS);
+        }
         select_next_proto(alpn.wire(), offered).ok_or(AlpnError::ALERT_FATAL)
     });
     if let Some(tickets) = tickets {
         tickets.install(&mut builder);
     }
-    choose_certificates(&mut builder, store, clients.map(Arc::clone));
+    choose_certificates(&mut builder, store, clients.map(Arc::clone), challenges);
     Ok(builder.build())
 }
 
@@ -104,8 +130,23 @@ fn choose_certificates(
     builder: &mut SslContextBuilder,
     store: Arc<ArcSwap<Store>>,
     clients: Option<Arc<ClientAuth>>,
+    challenges: Option<Arc<ArcSwapOption<Challenges>>>,
 ) {
     builder.set_select_certificate_callback(move |mut hello| {
+        let protocols = hello.get_extension(ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION);
+        if let Some(challenges) = &challenges
+            && is_validation(protocols)
+        {
+            let answer = server_name(&hello)
+                .zip(challenges.load_full())
+                .and_then(|(name, challenges)| challenges.tls_alpn01(name));
+            // The authority has no certificate to show, and nothing is served on its connection.
+            hello.ssl_mut().set_verify(SslVerifyMode::NONE);
+            if let Some(answer) = answer {
+                let _ = install(hello.ssl_mut(), &answer, false);
+            }
+            return Ok(());
+        }
         if let Some(clients) = &clients {
             let ready = clients.prepare(hello.ssl_mut());
             ready.map_err(|_| SelectCertError::ERROR)?;

@@ -210,8 +210,8 @@ mod tests {
     };
 
     use super::*;
-    use crate::tls::context::tests::{Served, p256, store};
-    use crate::tls::context::{Alpn, Policy, acceptor};
+    use crate::tls::context::tests::{Served, p256, store, terms};
+    use crate::tls::context::{Alpn, Policy, Terms, acceptor};
 
     const ONE: &str = "0123456789abcdef0123456789abcdef";
     const TWO: &str = "fedcba9876543210fedcba9876543210";
@@ -301,14 +301,10 @@ mod tests {
                 text.map(|text| Tickets::new(name, secrets(text), Duration::from_secs(3600)));
             let store = Arc::new(ArcSwap::from_pointee(store(&[p256("a.test")], None)));
             let policy = Policy::Intermediate;
-            let acceptor = acceptor(
-                name,
-                policy,
-                Alpn::Both,
-                Arc::clone(&store),
-                tickets.as_ref(),
-                None,
-            )
+            let acceptor = acceptor(Terms {
+                tickets: tickets.as_ref(),
+                ..terms(name, policy, Alpn::Both, &store)
+            })
             .unwrap();
             Served { acceptor, store }
         };

@@ -7,3 +7,4 @@ mod node;
 mod orders;
 mod pebble;
 mod responder;
+mod serving;

@@ -37,6 +37,14 @@ impl TlsClient {
         }
     }
 
+    /// Asks for `server_name` and believes the system.
+    pub(crate) fn named(server_name: &str) -> Self {
+        Self {
+            server_name: Some(server_name.to_owned()),
+            ..Self::nameless()
+        }
+    }
+
     /// Asks for no name, and verifies nothing.
     pub(crate) fn nameless() -> Self {
         let mut builder = SslConnector::builder(SslMethod::tls()).expect("a connector");

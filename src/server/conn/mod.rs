@@ -87,7 +87,9 @@ async fn begin(accepted: Accepted, listener: &Arc<Listener>) -> Result<(), Reaso
     let mut facts = None;
     let mut agreed = None;
     if let Some(tls) = &listener.tls {
-        let met = tls::accept(tls, socket, inbox, &admitted).await?;
+        let Some(met) = tls::accept(tls, socket, inbox, &admitted).await? else {
+            return Ok(());
+        };
         (socket, facts) = (met.socket, Some(met.facts));
         agreed = Some(met.h2);
         inbox = BytesMut::new();

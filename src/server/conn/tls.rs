@@ -19,6 +19,7 @@ use crate::server::socket::Socket;
 use crate::server::transport::Transport;
 use crate::snapshot::listener::ListenerTls;
 use crate::telemetry::{HandshakeFailure, Reason};
+use crate::tls::context::ACME_TLS;
 use crate::tls::failure_of;
 use crate::tls::identity::{Forward, IDENTITY_HEADERS, Identity};
 
@@ -37,7 +38,7 @@ pub(super) struct Met {
     pub(super) h2: bool,
 }
 
-/// Makes the handshake. `read` is what came behind a PROXY header.
+/// Makes the handshake. `read` is what came behind a PROXY header. `None`: there is nothing more to be done.
 ///
 /// # Errors
 /// It failed: counted, and the client told by an alert where there is one.
@@ -46,7 +47,7 @@ pub(super) async fn accept(
     socket: Socket,
     read: BytesMut,
     admitted: &Admitted,
-) -> Result<Met, Reason> {
+) -> Result<Option<Met>, Reason> {
     let metrics = tls.edge.metrics();
     let _under_way = metrics.under_way.enter();
     let met = shake(tls, socket, read, admitted).await;
@@ -61,7 +62,7 @@ async fn shake(
     socket: Socket,
     read: BytesMut,
     admitted: &Admitted,
-) -> Result<Met, HandshakeFailure> {
+) -> Result<Option<Met>, HandshakeFailure> {
     let edge = &tls.edge;
     if let Some(rate) = edge.per_ip()
         && !admitted.may_shake_hands(rate)
@@ -78,6 +79,11 @@ async fn shake(
     };
     let ssl = stream.ssl();
     let h2 = match ssl.selected_alpn_protocol() {
+        // The authority has seen what it wanted; nothing is served on this connection (RFC 8737 section 3).
+        Some(ACME_TLS) => {
+            linger::spawn(Socket::Tls(Box::new(stream)));
+            return Ok(None);
+        }
         Some(protocol) => protocol == b"h2",
         // Without ALPN it is HTTP/1.1, where that is spoken.
         None if tls.http1 => false,
@@ -96,11 +102,11 @@ async fn shake(
     };
     let facts = facts(tls, ssl, identity);
     completed(tls, ssl, &facts, began.elapsed());
-    Ok(Met {
+    Ok(Some(Met {
         socket: Socket::Tls(Box::new(stream)),
         facts,
         h2,
-    })
+    }))
 }
 
 fn facts(tls: &ListenerTls, ssl: &SslRef, identity: Option<Arc<Identity>>) -> TlsFacts {

@@ -111,6 +111,9 @@ declare! {
     TLS_STALE Gauge "farmgate_tls_stale_files" "files" ["tls"] "Files whose present content cannot be used, so that what was read before is served.";
     TLS_STAPLED Gauge "farmgate_tls_stapled_certificates" "certificates" ["tls"] "Certificates with an OCSP response that is fresh and stapled.";
     TLS_STALE_LISTS Gauge "farmgate_tls_stale_revocation_lists" "lists" ["tls"] "Revocation lists that are over: client certificates of their authorities are refused.";
+    ACME_ORDERS Counter "farmgate_acme_orders_total" "orders" ["tls"] over "kind" (super::tls::ORDERS), "Certificates that were ordered and issued, by whether they replaced one.";
+    ACME_FAILURES Counter "farmgate_acme_failures_total" "orders" ["tls"] over "stage" (super::tls::ORDER_STAGES), "Orders that failed, by their step.";
+    ACME_NEXT Gauge "farmgate_acme_next_order_timestamp_seconds" "seconds" ["tls"] "Unix time before which nothing is ordered.";
     PLUGIN_SECONDS Histogram "farmgate_plugin_seconds" "seconds" ["plugin" "phase"] "Time a plugin took in a phase, its waiting included.";
     PLUGIN_ERRORS_TOTAL Counter "farmgate_plugin_errors_total" "errors" ["plugin"] over "kind" PLUGIN_ERRORS, "Errors and panics of a plugin.";
     PLUGIN_REPLIES Counter "farmgate_plugin_replies_total" "requests" ["plugin"] "Requests that a plugin answered itself.";

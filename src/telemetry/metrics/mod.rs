@@ -28,7 +28,7 @@ pub use handles::{
     RequestMetrics, RouteMetrics, UpstreamMetrics,
 };
 pub use plugin::{PluginMetricError, PluginMetrics};
-pub use tls::TlsMetrics;
+pub use tls::{ORDER_STAGES, TlsMetrics};
 
 /// The content type of `render`.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4";

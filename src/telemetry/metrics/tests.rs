@@ -69,6 +69,9 @@ fn use_everything(m: &Arc<Metrics>) {
     t.stale_files.set(0);
     t.stale_lists.set(0);
     t.stapled.set(0);
+    t.order_done(true);
+    t.order_failed("order");
+    t.order_next.set(1);
     drop(t.under_way.enter());
     let until = m.certificate_not_after("edge", "a.test", "p256");
     until.set(1_800_000_000);

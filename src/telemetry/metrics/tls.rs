@@ -27,6 +27,20 @@ pub(super) const CIPHERS: &[&str] = &[
 /// Words of `group`, as the library names them.
 pub(super) const GROUPS: &[&str] = &["X25519MLKEM768", "X25519", "P-256", "P-384", "other"];
 
+/// Words of `kind` of orders.
+pub(super) const ORDERS: &[&str] = &["first", "renewal"];
+/// Words of `stage` of failed orders.
+pub const ORDER_STAGES: &[&str] = &[
+    "storage",
+    "directory",
+    "account",
+    "order",
+    "validation",
+    "issue",
+    "certificate",
+    "renewal_info",
+];
+
 /// The families of this file.
 pub(super) struct TlsFamilies {
     handshakes: Groups,
@@ -39,6 +53,9 @@ pub(super) struct TlsFamilies {
     refreshes: Groups,
     stale: Gauges,
     stapled: Gauges,
+    orders: Groups,
+    order_failures: Groups,
+    order_next: Gauges,
     stale_lists: Gauges,
     misdirected: Counters,
 }
@@ -60,6 +77,10 @@ pub struct TlsMetrics {
     pub stale_files: Gauge,
     /// Certificates with a fresh OCSP response.
     pub stapled: Gauge,
+    orders: Group,
+    order_failures: Group,
+    /// When the next order is due, in seconds since 1970.
+    pub order_next: Gauge,
     /// Revocation lists that are over.
     pub stale_lists: Gauge,
     /// Requests that asked for a host the certificates here are not for.
@@ -86,6 +107,9 @@ impl TlsFamilies {
             refreshes: groups(&declare::TLS_REFRESHES)?,
             stale: gauges(&declare::TLS_STALE)?,
             stapled: gauges(&declare::TLS_STAPLED)?,
+            orders: groups(&declare::ACME_ORDERS)?,
+            order_failures: groups(&declare::ACME_FAILURES)?,
+            order_next: gauges(&declare::ACME_NEXT)?,
             stale_lists: gauges(&declare::TLS_STALE_LISTS)?,
             misdirected: counters(&declare::TLS_MISDIRECTED)?,
         })
@@ -106,6 +130,9 @@ impl Metrics {
             under_way: of.under_way.get(&[name]),
             refreshes: of.refreshes.get(&[name]),
             stale_files: of.stale.get(&[name]),
+            orders: of.orders.get(&[name]),
+            order_failures: of.order_failures.get(&[name]),
+            order_next: of.order_next.get(&[name]),
             stapled: of.stapled.get(&[name]),
             stale_lists: of.stale_lists.get(&[name]),
             misdirected: of.misdirected.get(&[name]),
@@ -140,6 +167,17 @@ impl TlsMetrics {
     /// A handshake failed.
     pub fn failed(&self, failure: HandshakeFailure) {
         self.failures.inc(failure.index());
+    }
+
+    /// An order succeeded: the first one, or a renewal.
+    pub fn order_done(&self, renewal: bool) {
+        self.orders.inc(usize::from(renewal));
+    }
+
+    /// An order failed at this step, a word of [`ORDER_STAGES`].
+    pub fn order_failed(&self, stage: &str) {
+        let place = ORDER_STAGES.iter().position(|one| *one == stage);
+        self.order_failures.inc(place.unwrap_or_default());
     }
 
     /// A changed file was read again, with this success.

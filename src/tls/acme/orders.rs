@@ -133,6 +133,15 @@ impl Orders {
         &self.challenges
     }
 
+    /// The certificate that is stored for exactly these names, or one that shares some: to be served before the task
+    /// begins. Reads a few files.
+    pub fn stored(&self) -> Option<Arc<Certificate>> {
+        let version = self.place.record().ok().and_then(|record| record.version);
+        let own = version.and_then(|version| self.place.open(&version).ok());
+        let found = own.or_else(|| self.place.neighbour((self.clock)()));
+        found.map(|stored| stored.certificate)
+    }
+
     /// Runs until `stop`. `publish` gets every certificate that should be served from now on, first the stored one;
     /// `events` hears what happens. Neither may block. A stop in the middle of an order gives the lease back and takes
     /// the answers to challenges away.

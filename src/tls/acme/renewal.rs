@@ -153,7 +153,7 @@ pub fn seed(node: &str, certificate: &str) -> u64 {
 /// From 0 to `length` by `seed`.
 fn part_of(length: i64, seed: u64) -> i64 {
     let length = u64::try_from(length).unwrap_or(0);
-    let part = u128::from(length) * u128::from(seed) >> 64;
+    let part = (u128::from(length) * u128::from(seed)) >> 64;
     i64::try_from(part).unwrap_or(0)
 }
 

@@ -35,9 +35,26 @@ pub(in crate::tls) struct Served {
     pub(in crate::tls) store: Arc<ArcSwap<Store>>,
 }
 
+pub(in crate::tls) fn terms<'t>(
+    name: &'t str,
+    policy: Policy,
+    alpn: Alpn,
+    store: &Arc<ArcSwap<Store>>,
+) -> Terms<'t> {
+    Terms {
+        name,
+        policy,
+        alpn,
+        store: Arc::clone(store),
+        tickets: None,
+        clients: None,
+        challenges: None,
+    }
+}
+
 fn serve(policy: Policy, alpn: Alpn, first: Store) -> Served {
     let store = Arc::new(ArcSwap::from_pointee(first));
-    let acceptor = acceptor("edge", policy, alpn, Arc::clone(&store), None, None).unwrap();
+    let acceptor = acceptor(terms("edge", policy, alpn, &store)).unwrap();
     Served { acceptor, store }
 }
 

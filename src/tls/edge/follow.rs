@@ -7,7 +7,6 @@ use std::time::SystemTime;
 use super::{Edge, Material};
 use crate::tls::files::{Problems, Stamp, seconds};
 use crate::tls::secrets::Secrets;
-use crate::tls::store::StoreBuilder;
 
 impl Edge {
     /// Looks at its files and takes what changed. What cannot be used leaves in force what was read before, is
@@ -74,9 +73,8 @@ impl Edge {
         let Some(first) = changed.first() else {
             return;
         };
-        let mut builder = StoreBuilder::default();
-        next.iter().for_each(|one| builder.add(one));
-        let Some((store, _)) = builder.build(self.spec.default.as_deref()) else {
+        let ordered = self.ordered.lock().clone();
+        let Some((store, _)) = self.spec.store(&next, ordered.as_ref()) else {
             let name = self.spec.default.as_deref().unwrap_or_default();
             let text = format!("no certificate is for the default name {name:?} any more");
             return self.wrong(first, text);
@@ -135,6 +133,15 @@ impl Edge {
             log::info!("tls {:?}: {} is fine again", self.name(), file.display());
             self.count_problems(&problems);
         }
+    }
+
+    /// Something that is no file is wrong, and was told already.
+    pub(super) fn note(&self, source: &Path, text: String) {
+        let mut problems = self.problems.lock();
+        // The first look might be in the middle of something; this is none.
+        problems.seen(source, text.clone());
+        problems.seen(source, text);
+        self.count_problems(&problems);
     }
 
     fn count_problems(&self, problems: &Problems) {

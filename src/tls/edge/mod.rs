@@ -4,20 +4,22 @@
 mod clients;
 mod follow;
 mod material;
+mod ordered;
 mod staples;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use boring::error::ErrorStack;
 use boring::ssl::SslAcceptor;
 use parking_lot::Mutex;
 
+use super::acme::{Challenge, Challenges, Settings};
 use super::certificate::{Certificate, CertificateError, Problem};
 use super::clients::{ClientAuth, ClientsError};
-use super::context::{self, Alpn, Policy};
+use super::context::{self, Alpn, Policy, Terms};
 use super::files::{Pair, Problems, Stamp, seconds};
 use super::identity::Forward;
 use super::ocsp::OcspError;
@@ -53,10 +55,42 @@ pub struct EdgeSpec {
     pub timeout: Duration,
     /// Handshakes of one client address, as (count, period).
     pub per_ip: Option<(u32, Duration)>,
+    /// What is ordered from an authority, if anything.
+    pub acme: Option<Settings>,
     /// Certificates of clients, if they are asked for.
     pub clients: Option<ClientsSpec>,
     /// How origins are told who the client is.
     pub forward: Forward,
+}
+
+impl EdgeSpec {
+    /// The store of these certificates; `None` if none is for the default name. One that is to be ordered may have none
+    /// yet: until then clients without a fitting name are refused.
+    fn store(
+        &self,
+        served: &[Arc<Certificate>],
+        ordered: Option<&Arc<Certificate>>,
+    ) -> Option<(Store, Vec<Shadowed>)> {
+        let build = |default| {
+            let mut builder = StoreBuilder::default();
+            served
+                .iter()
+                .chain(ordered)
+                .for_each(|one| builder.add(one));
+            builder.build(default)
+        };
+        let default = self.default.as_deref();
+        let is_awaited = || {
+            let names = self.acme.iter().flat_map(|acme| acme.domains());
+            names
+                .zip(std::iter::repeat(default.unwrap_or_default()))
+                .any(|(name, default)| name.eq_ignore_ascii_case(default))
+        };
+        match build(default) {
+            None if is_awaited() => build(None),
+            built => built,
+        }
+    }
 }
 
 /// Why a `[[tls]]` cannot be put in force.
@@ -95,6 +129,9 @@ pub struct Edge {
     store: Arc<ArcSwap<Store>>,
     /// What the store was built from, in the order of `pairs`.
     served: Mutex<Vec<Arc<Certificate>>>,
+    /// The certificate that an authority issued to us.
+    ordered: Mutex<Option<Arc<Certificate>>>,
+    challenges: Arc<ArcSwapOption<Challenges>>,
     tickets: Arc<Tickets>,
     secrets_stamp: Mutex<Option<Stamp>>,
     clients: Option<Clients>,
@@ -117,7 +154,6 @@ impl Edge {
         now: SystemTime,
     ) -> Result<(Self, Vec<EdgeWarning>), Vec<EdgeError>> {
         let (mut errors, mut warnings) = (Vec::new(), Vec::new());
-        let mut builder = StoreBuilder::default();
         let mut served = Vec::with_capacity(spec.pairs.len());
         for (place, pair) in spec.pairs.iter().enumerate() {
             let opened = match material.certificates.open(pair, now) {
@@ -132,15 +168,17 @@ impl Edge {
                     if certificate.not_after() <= seconds(now) {
                         warnings.push(EdgeWarning::Expired(place));
                     }
-                    builder.add(&certificate);
                     served.push(certificate);
                 }
                 Err(error) => errors.push(EdgeError::Certificate(place, error)),
             }
         }
         // A certificate that cannot be read may be the one of the default name.
-        let default = spec.default.as_deref().filter(|_| errors.is_empty());
-        let store = match builder.build(default) {
+        let store = match errors.is_empty() {
+            true => spec.store(&served, None),
+            false => Some(Default::default()),
+        };
+        let store = match store {
             Some((store, shadowed)) => {
                 warnings.extend(shadowed.into_iter().map(EdgeWarning::Shadowed));
                 store
@@ -196,6 +234,8 @@ impl Edge {
             tickets: Tickets::new(&spec.name, secrets, spec.rotate),
             store: Arc::new(ArcSwap::from_pointee(store)),
             served: Mutex::new(served),
+            ordered: Mutex::default(),
+            challenges: Arc::default(),
             secrets_stamp: Mutex::new(secrets_stamp.filter(|stamp| stamp.is_settled(now))),
             problems: Mutex::default(),
             expiry: Mutex::default(),
@@ -211,15 +251,19 @@ impl Edge {
     /// # Errors
     /// The library's own; there is no input that brings them about.
     pub fn acceptor(&self, alpn: Alpn) -> Result<SslAcceptor, ErrorStack> {
-        let store = Arc::clone(&self.store);
-        context::acceptor(
-            &self.spec.name,
-            self.spec.policy,
+        let validates = |acme: &Settings| acme.challenge() == Challenge::TlsAlpn01;
+        context::acceptor(Terms {
+            name: &self.spec.name,
+            policy: self.spec.policy,
             alpn,
-            store,
-            Some(&self.tickets),
-            self.client_auth(),
-        )
+            store: Arc::clone(&self.store),
+            tickets: Some(&self.tickets),
+            clients: self.client_auth(),
+            challenges: self
+                .acme()
+                .is_some_and(validates)
+                .then(|| Arc::clone(&self.challenges)),
+        })
     }
 
     /// Who is let in by certificate; none: nobody is asked for one.

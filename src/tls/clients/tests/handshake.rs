@@ -16,8 +16,8 @@ use boring::ssl::{
 use parking_lot::Mutex;
 
 use super::*;
-use crate::tls::context::tests::{p256, store};
-use crate::tls::context::{Alpn, Policy, acceptor};
+use crate::tls::context::tests::{p256, store, terms};
+use crate::tls::context::{Alpn, Policy, Terms, acceptor};
 
 const VERSIONS: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
 
@@ -36,7 +36,11 @@ impl Edge {
         let auth = ClientAuth::with_clock(mode, authority, clock);
         let store = Arc::new(ArcSwap::from_pointee(store(&[p256("a.test")], None)));
         let policy = Policy::Intermediate;
-        let acceptor = acceptor("edge", policy, Alpn::Both, store, None, Some(&auth)).unwrap();
+        let acceptor = acceptor(Terms {
+            clients: Some(&auth),
+            ..terms("edge", policy, Alpn::Both, &store)
+        })
+        .unwrap();
         Self {
             auth,
             acceptor,

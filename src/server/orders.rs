@@ -1,0 +1,180 @@
+//! The certificates that are ordered (`[tls.acme]`): one task for each, kept over reloads that do not change it.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::proxy::connection::Node;
+use crate::snapshot::Snapshot;
+use crate::tls::acme::{AcmeEvent, Challenges, Orders, Settings};
+use crate::tls::{Certificate, Edge};
+
+/// All of a node.
+pub struct OrderDesk {
+    node: Weak<Node>,
+    runtime: Handle,
+    name: String,
+    running: Mutex<BTreeMap<Arc<str>, Running>>,
+}
+
+/// One that runs. Dropping it ends its task.
+struct Running {
+    settings: Settings,
+    challenges: Arc<Challenges>,
+    /// What is served now.
+    certificate: Arc<ArcSwapOption<Certificate>>,
+    _stop: oneshot::Sender<()>,
+}
+
+impl OrderDesk {
+    /// None yet. `paths` tell nodes of one machine apart.
+    pub fn new(node: &Arc<Node>, runtime: Handle, paths: &[PathBuf]) -> Self {
+        Self {
+            node: Arc::downgrade(node),
+            runtime,
+            name: node_name(paths),
+            running: Mutex::default(),
+        }
+    }
+
+    /// Makes a picture ready that is about to be published: its `[[tls]]` get what is there already, and the tasks that
+    /// are missing begin. Those that it does not have end with [`OrderDesk::published`].
+    pub fn prepare(&self, snapshot: &Snapshot) {
+        let mut running = self.running.lock();
+        for (name, edge) in &snapshot.tls {
+            let Some(settings) = edge.acme() else {
+                continue;
+            };
+            if running
+                .get(name)
+                .is_none_or(|one| one.settings != *settings)
+            {
+                running.remove(name);
+                match self.start(name, settings.clone()) {
+                    Ok(one) => {
+                        running.insert(Arc::clone(name), one);
+                    }
+                    Err(error) => {
+                        edge.order_failed(&error, 1);
+                        continue;
+                    }
+                }
+            }
+            if let Some(one) = running.get(name) {
+                give(edge, one);
+            }
+        }
+    }
+
+    /// The picture is in force: what was ordered in between is given to it, and what it does not have ends.
+    pub fn published(&self, snapshot: &Snapshot) {
+        let mut running = self.running.lock();
+        running.retain(|name, _| {
+            let edge = snapshot.tls.get(name);
+            edge.is_some_and(|edge| edge.acme().is_some())
+        });
+        for (name, one) in running.iter() {
+            if let Some(edge) = snapshot.tls.get(name) {
+                give(edge, one);
+            }
+        }
+    }
+
+    fn start(
+        &self,
+        name: &Arc<str>,
+        settings: Settings,
+    ) -> Result<Running, crate::tls::acme::AcmeError> {
+        let orders = Orders::open(settings.clone(), name, &self.name)?;
+        let challenges = Arc::clone(orders.challenges());
+        // Served before the first connection is taken, as after a restart.
+        let certificate = Arc::new(ArcSwapOption::new(orders.stored()));
+        let (stop, stopped) = oneshot::channel();
+        let publish = {
+            let (certificate, node, name) = (
+                Arc::clone(&certificate),
+                Weak::clone(&self.node),
+                Arc::clone(name),
+            );
+            move |fresh: Arc<Certificate>| {
+                certificate.store(Some(Arc::clone(&fresh)));
+                with_edge(&node, &name, |edge| edge.ordered(&fresh));
+            }
+        };
+        let events = {
+            let (node, name) = (Weak::clone(&self.node), Arc::clone(name));
+            move |event: AcmeEvent| with_edge(&node, &name, |edge| tell(edge, &event))
+        };
+        self.runtime.spawn(orders.run(publish, events, async move {
+            // Told by dropping the sender.
+            let _ = stopped.await;
+        }));
+        Ok(Running {
+            settings,
+            challenges,
+            certificate,
+            _stop: stop,
+        })
+    }
+}
+
+fn give(edge: &Edge, one: &Running) {
+    edge.set_challenges(&one.challenges);
+    if let Some(certificate) = &*one.certificate.load() {
+        edge.ordered(certificate);
+    }
+}
+
+fn with_edge(node: &Weak<Node>, name: &str, act: impl FnOnce(&Edge)) {
+    if let Some(node) = node.upgrade()
+        && let Some(edge) = node.current.load().tls.get(name)
+    {
+        act(edge);
+    }
+}
+
+fn tell(edge: &Edge, event: &AcmeEvent) {
+    let name = edge.name();
+    match event {
+        AcmeEvent::Loaded { .. } => log::info!("tls {name:?}: the ordered certificate was loaded"),
+        AcmeEvent::Borrowed { .. } => {
+            log::info!(
+                "tls {name:?}: a certificate ordered for other names is served until the order"
+            );
+        }
+        AcmeEvent::Ordered { .. } => {
+            log::info!("tls {name:?}: a certificate was ordered");
+            edge.order_done(false);
+        }
+        AcmeEvent::Renewed { .. } => {
+            log::info!("tls {name:?}: the certificate was renewed");
+            edge.order_done(true);
+        }
+        AcmeEvent::Failed { error, failures } => edge.order_failed(error, *failures),
+        AcmeEvent::WaitingForOtherNode { holder } => {
+            log::info!("tls {name:?}: {holder} orders the certificate");
+        }
+        AcmeEvent::NextAttempt { at } => edge.order_next(*at),
+    }
+}
+
+/// One of a kind among the nodes of a storage, and the same after a restart.
+fn node_name(paths: &[PathBuf]) -> String {
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let mut hasher = foldhash::fast::FixedState::default().build_hasher();
+    for path in paths {
+        let whole = std::fs::canonicalize(path);
+        let path: &Path = whole.as_deref().unwrap_or(path);
+        hasher.write(path.as_os_str().as_encoded_bytes());
+    }
+    format!("{host}-{:08x}", hasher.finish() as u32)
+}
