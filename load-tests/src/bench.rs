@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::case::Case;
+use crate::certificate::CertificateFiles;
 use crate::contestant::{self, Contestant, Running};
 use crate::generator::{Generator, Run};
 use crate::interrupt;
 use crate::machine::Machine;
-use crate::measure::cpu_time;
 use crate::process::{Process, free_port};
 use crate::report::{self, CaseReport, Measured, Row};
 
@@ -68,7 +68,6 @@ pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode, String> {
         .iter()
         .map(|name| Case::open(&options.folder.join("cases"), name))
         .collect::<Result<Vec<_>, _>>()?;
-    let generator = Generator::find(options.folder.join("generator.lua"), load_core)?;
     let contestants = find_contestants(&options.only)?;
     let machine = Machine::describe(&options.folder);
     println!(
@@ -76,8 +75,8 @@ pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode, String> {
         machine.cpu, machine.cores, machine.kernel, machine.commit, machine.date
     );
     println!(
-        "contestants on core {core}, {} and origin on core {load_core}; {} rounds of {} s",
-        generator.version, options.rounds, options.seconds
+        "contestants on core {core}, generator and origin on core {load_core}; {} rounds of {} s",
+        options.rounds, options.seconds
     );
     if core == load_core {
         println!("note: all on one core; CPU per request holds, rates and latencies do not");
@@ -92,22 +91,25 @@ pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode, String> {
 
     let mut reports = Vec::new();
     for case in &cases {
+        let script = options.folder.join("generator.lua");
+        let generator = Generator::find(case, script, load_core)?;
         let rows = run_case(case, &contestants, &generator, options)?;
-        let report = CaseReport::new(&case.name, rows);
+        let report = CaseReport::new(case, &generator.version, rows);
         print!("\n{}", report.table());
         reports.push(report);
     }
     if let Some(file) = &options.json {
-        let text = report::json(&machine, &generator.version, options.seconds, &reports);
+        let text = report::json(&machine, options.seconds, &reports);
         fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     let mut within = true;
     for (case, report) in cases.iter().zip(&reports) {
-        let verdict = report.verdict(&case.budget);
-        match &verdict {
-            Ok(line) | Err(line) => println!("{line}"),
+        for verdict in report.verdicts(&case.budget) {
+            match &verdict {
+                Ok(line) | Err(line) => println!("{line}"),
+            }
+            within &= verdict.is_ok();
         }
-        within &= verdict.is_ok();
     }
     Ok(if within || options.no_budget {
         ExitCode::SUCCESS
@@ -145,10 +147,24 @@ fn run_case(
         .tempdir()
         .map_err(|error| format!("a temporary folder: {error}"))?;
     let (_origin, origin_address) = start_origin(case, load_core, folder.path())?;
+    let certificate = match case.load.tls {
+        Some(_) => Some(CertificateFiles::make(folder.path())?),
+        None => None,
+    };
     let mut started: Vec<(Row, Running)> = Vec::new();
     let rivals = options.folder.join("rivals");
     for contestant in contestants {
-        match contestant.start(case, &rivals, origin_address, core, folder.path()) {
+        if !case.load.is_for(contestant.name()) {
+            continue;
+        }
+        match contestant.start(
+            case,
+            &rivals,
+            certificate.as_ref(),
+            origin_address,
+            core,
+            folder.path(),
+        ) {
             Ok(running) => started.push((Row::new(contestant), running)),
             // One that does not start must not hide the others; the budget sees that it is missing.
             Err(reason) => println!("skipped: {reason}"),
@@ -158,11 +174,9 @@ fn run_case(
     for _ in 0..options.rounds {
         started.reverse();
         for (row, running) in &mut started {
-            let load = |seconds| generator.run(&case.load, running.port, seconds, folder.path());
-            let warm_up = load(options.warm_up)?;
-            let before = cpu_time(running.process.id())?;
-            let run = load(options.seconds)?;
-            let spent = cpu_time(running.process.id())?.saturating_sub(before);
+            let load = |seconds| generator.run(case, running, seconds, folder.path());
+            let (warm_up, _) = load(options.warm_up)?;
+            let (run, spent) = load(options.seconds)?;
             running.process.check_alive()?;
             row.rounds.push(measured(row.name, run, spent, &warm_up)?);
         }
@@ -176,7 +190,7 @@ fn run_case(
 
 fn measured(name: &str, run: Run, cpu: Duration, warm_up: &Run) -> Result<Measured, String> {
     if run.requests == 0 {
-        return Err(format!("{name} answered no request"));
+        return Err(format!("{name} answered nothing"));
     }
     Ok(Measured {
         cpu_us_per_request: cpu.as_secs_f64() * 1e6 / run.requests as f64,

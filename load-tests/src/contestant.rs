@@ -1,15 +1,16 @@
 //! The proxies that are compared: where to find them, how to start them, when they are ready.
 
+mod ready;
+
 use std::env;
+use std::ffi::OsString;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use crate::bare_pingora::PINGORA_VERSION;
-use crate::case::{Case, Load};
-use crate::interrupt;
+use crate::case::Case;
+use crate::certificate::CertificateFiles;
 use crate::process::{Process, find, first_line, free_port};
 
 /// Name of the yardstick.
@@ -19,17 +20,16 @@ pub(crate) const FARMGATE: &str = "farmgate";
 /// Name of the rival whose cost is the aim.
 pub(crate) const NGINX: &str = "nginx";
 
-/// How long a contestant may take from its start to its first good answer.
-const START_LIMIT: Duration = Duration::from_secs(15);
-/// How long one answer may take while waiting for that.
-const ANSWER_LIMIT: Duration = Duration::from_secs(2);
-
 /// A row of the table of proxies. Arguments and configurations hold the places of [`Places`].
 struct Kind {
     name: &'static str,
     /// Environment variable that names another binary.
     variable: &'static str,
     arguments: &'static [&'static str],
+    /// Those that follow in a case with TLS.
+    tls_arguments: &'static [&'static str],
+    /// Variables for such a case, `NAME=value`.
+    tls_environment: &'static [&'static str],
     version: &'static [&'static str],
     config: Config,
     /// Whether its configuration edits headers; then the answer is checked for it.
@@ -38,9 +38,9 @@ struct Kind {
 
 enum Config {
     None,
-    /// In the case's folder.
+    /// In the case's folder, else in that of its setup.
     Case(&'static str),
-    /// In the folder `rivals`.
+    /// In the folder of the case's setup, below `rivals`.
     Rival(&'static str),
 }
 
@@ -49,6 +49,8 @@ const KINDS: &[Kind] = &[
         name: FARMGATE,
         variable: "FARMGATE",
         arguments: &["run", "--config", "${CONFIG}"],
+        tls_arguments: &[],
+        tls_environment: &[],
         version: &["--version"],
         config: Config::Case("farmgate.toml"),
         edits: true,
@@ -63,6 +65,8 @@ const KINDS: &[Kind] = &[
             "--origin",
             "${ORIGIN}",
         ],
+        tls_arguments: &["--certificate", "${CERTIFICATE}", "--key", "${KEY}"],
+        tls_environment: &[],
         version: &[],
         config: Config::None,
         edits: false,
@@ -71,6 +75,8 @@ const KINDS: &[Kind] = &[
         name: NGINX,
         variable: "NGINX",
         arguments: &["-p", "${FOLDER}", "-e", "stderr", "-c", "${CONFIG}"],
+        tls_arguments: &[],
+        tls_environment: &[],
         version: &["-v"],
         config: Config::Rival("nginx.conf"),
         edits: true,
@@ -79,6 +85,9 @@ const KINDS: &[Kind] = &[
         name: "haproxy",
         variable: "HAPROXY",
         arguments: &["-db", "-f", "${CONFIG}"],
+        tls_arguments: &[],
+        // It has no word of its own for no tickets at all.
+        tls_environment: &["OPENSSL_CONF=${SETUP}/openssl.cnf"],
         version: &["-v"],
         config: Config::Rival("haproxy.cfg"),
         edits: true,
@@ -95,6 +104,8 @@ const KINDS: &[Kind] = &[
             "-l",
             "error",
         ],
+        tls_arguments: &[],
+        tls_environment: &[],
         version: &["--version"],
         config: Config::Rival("envoy.yaml"),
         edits: true,
@@ -110,6 +121,10 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 pub(crate) struct Places(Vec<(&'static str, String)>);
 
 impl Places {
+    fn add(&mut self, name: &'static str, path: &Path) {
+        self.0.push((name, path.display().to_string()));
+    }
+
     fn fill(&self, template: &str) -> String {
         self.0
             .iter()
@@ -160,11 +175,12 @@ impl Contestant {
     }
 
     /// Starts it pinned to `core` in front of `origin`, in a folder of its own below `folder`,
-    /// and waits until it answers as the case wants.
+    /// and waits until it answers as the case wants. `certificate` is for cases with TLS.
     pub(crate) fn start(
         &self,
         case: &Case,
         rivals: &Path,
+        certificate: Option<&CertificateFiles>,
         origin: SocketAddr,
         core: usize,
         folder: &Path,
@@ -182,25 +198,50 @@ impl Contestant {
             ("ORIGIN_PORT", origin.port().to_string()),
             ("FOLDER", folder.display().to_string()),
         ]);
-        let template = match self.kind.config {
-            Config::None => None,
-            Config::Case(file) => Some(case.folder.join(file)),
-            Config::Rival(file) => Some(rivals.join(file)),
-        };
-        if let Some(template) = template {
+        places.add("SETUP", &case.setup(rivals));
+        let mut environment: &[&str] = &[];
+        let mut arguments = self.kind.arguments.to_vec();
+        if let Some(files) = certificate {
+            places.add("CERTIFICATE", &files.certificate);
+            places.add("KEY", &files.key);
+            places.add("BUNDLE", &files.bundle);
+            arguments.extend(self.kind.tls_arguments);
+            environment = self.kind.tls_environment;
+        }
+        if let Some(template) = self.kind.config.path(case, rivals) {
             let text = fs::read_to_string(&template)
                 .map_err(|error| format!("{}: {error}", template.display()))?;
             // The ending stays: Envoy tells the format by it.
             let config = folder.join(template.file_name().unwrap_or_default());
             fs::write(&config, places.fill(&text)).map_err(failed)?;
-            places.0.push(("CONFIG", config.display().to_string()));
+            places.add("CONFIG", &config);
         }
-        let arguments = self.kind.arguments.iter().map(|word| places.fill(word));
+        let fill = |word: &&str| OsString::from(places.fill(word));
+        // env becomes the program, as the wrappers of every process do.
+        let words = environment
+            .iter()
+            .map(fill)
+            .chain([self.program.clone().into()])
+            .chain(arguments.iter().map(fill));
         let log = folder.join("output.log");
-        let mut process = Process::start(name, &self.program, arguments, core, log)?;
-        wait_until_ready(&mut process, port, &case.load, self.kind.edits)
+        let process = Process::start(name, Path::new("env"), words, core, log)?;
+        let mut running = Running { process, port };
+        ready::wait(&mut running, &case.load, certificate, self.kind.edits)
             .map_err(|reason| format!("{name} did not get ready: {reason}"))?;
-        Ok(Running { process, port })
+        Ok(running)
+    }
+}
+
+impl Config {
+    fn path(&self, case: &Case, rivals: &Path) -> Option<PathBuf> {
+        let setup = case.setup(rivals);
+        match self {
+            Self::None => None,
+            Self::Case(file) => Some(case.folder.join(file))
+                .filter(|own| own.is_file())
+                .or_else(|| Some(setup.join(file))),
+            Self::Rival(file) => Some(setup.join(file)),
+        }
     }
 }
 
@@ -224,65 +265,6 @@ pub(crate) struct Running {
     pub(crate) process: Process,
     /// Its port on loopback.
     pub(crate) port: u16,
-}
-
-fn wait_until_ready(
-    process: &mut Process,
-    port: u16,
-    load: &Load,
-    edits: bool,
-) -> Result<(), String> {
-    let deadline = Instant::now() + START_LIMIT;
-    loop {
-        process.check_alive()?;
-        match ask(port, load) {
-            Ok(answer) => match check_answer(&answer, load.response_bytes, edits) {
-                Ok(()) => return Ok(()),
-                Err(reason) if Instant::now() > deadline => return Err(reason),
-                Err(_) => {}
-            },
-            Err(error) if Instant::now() > deadline => return Err(error.to_string()),
-            Err(_) => {}
-        }
-        interrupt::pause()?;
-    }
-}
-
-/// Sends the case's request once and reads to the end of the connection.
-fn ask(port: u16, load: &Load) -> std::io::Result<Vec<u8>> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut stream = TcpStream::connect_timeout(&address, ANSWER_LIMIT)?;
-    stream.set_read_timeout(Some(ANSWER_LIMIT))?;
-    let mut request = format!("GET {} HTTP/1.1\r\nhost: {}\r\n", load.target, load.host);
-    for header in &load.headers {
-        request.push_str(header);
-        request.push_str("\r\n");
-    }
-    request.push_str("connection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    Ok(answer)
-}
-
-/// Equal work means an equal answer: 200, the whole body, and the headers edited.
-fn check_answer(answer: &[u8], bytes: usize, edits: bool) -> Result<(), String> {
-    let end = memchr::memmem::find(answer, b"\r\n\r\n").ok_or("an answer without a head")?;
-    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
-    let body = answer.len() - end - 4;
-    if !head.starts_with("http/1.1 200 ") {
-        return Err(format!("answered {}", head.lines().next().unwrap_or("")));
-    }
-    if body != bytes {
-        return Err(format!("a body of {body} bytes, not {bytes}"));
-    }
-    if edits && !head.contains("\r\nx-served-by: bench") {
-        return Err("the answer lacks x-served-by".into());
-    }
-    if edits && head.contains("\r\nx-powered-by:") {
-        return Err("the answer still has x-powered-by".into());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,13 +1,20 @@
-//! The load generator: wrk, one thread, closed loop. Each connection sends its next request
-//! when it has the answer, so the latencies are those of a saturated proxy.
+//! The load generators: wrk for plain HTTP/1.1, our own client where there is TLS. Both are one thread in a closed
+//! loop: each connection sends its next request when it has the answer, so the latencies are those of a saturated
+//! proxy.
 
+use std::env;
 use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::case::Load;
+use crate::case::{Case, Load};
+use crate::client::Outcome;
+use crate::contestant::Running;
+use crate::measure::cpu_time;
 use crate::process::{Process, find, first_line};
 
 /// How much longer than asked a run may take before it is given up.
@@ -17,11 +24,11 @@ const SLACK: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Run {
-    /// Answers received, of any status.
+    /// Answers received, of any status; or handshakes finished.
     pub(crate) requests: u64,
     /// Length of the run.
     pub(crate) duration_us: u64,
-    /// Bytes received.
+    /// Bytes received; by our own client, of bodies.
     pub(crate) bytes: u64,
     /// Half of the answers came within this.
     pub(crate) p50_us: u64,
@@ -29,15 +36,15 @@ pub(crate) struct Run {
     pub(crate) p99_us: u64,
     /// 999 of 1000 answers came within this.
     pub(crate) p999_us: u64,
-    /// Connections that could not be made.
+    /// Connections that could not be made, or not with the case's cryptography.
     pub(crate) connect_errors: u64,
     /// Connections that broke while an answer was awaited.
     pub(crate) read_errors: u64,
     /// Connections that broke while a request was sent.
     pub(crate) write_errors: u64,
-    /// Answers that took longer than wrk's 2 s.
+    /// Answers that took longer than 2 s.
     pub(crate) timeouts: u64,
-    /// Answers with a status of 400 and above.
+    /// Answers with a status of 400 and above; for our own client, with another than 2xx or another body.
     pub(crate) bad_statuses: u64,
 }
 
@@ -55,29 +62,44 @@ impl Run {
     pub(crate) fn rate(&self) -> f64 {
         self.requests as f64 * 1e6 / self.duration_us.max(1) as f64
     }
-
-    /// Reads the line that `generator.lua` prints.
-    fn parse(printed: &str) -> Result<Self, String> {
-        let line = printed
-            .lines()
-            .find_map(|line| line.strip_prefix("RESULT "))
-            .ok_or_else(|| format!("wrk printed no result: {printed}"))?;
-        serde_json::from_str(line).map_err(|error| format!("wrk's result `{line}`: {error}"))
-    }
 }
 
-/// wrk, found, with what it runs.
+/// Reads the line that `generator.lua` or our own client prints.
+fn parse<T: DeserializeOwned>(printed: &str) -> Result<T, String> {
+    let line = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("RESULT "))
+        .ok_or_else(|| format!("the generator printed no result: {printed}"))?;
+    serde_json::from_str(line).map_err(|error| format!("the generator's result `{line}`: {error}"))
+}
+
+/// A generator, found, with what it runs.
 pub(crate) struct Generator {
     program: PathBuf,
-    script: PathBuf,
     core: usize,
+    kind: Kind,
     /// What it calls itself.
     pub(crate) version: String,
 }
 
+enum Kind {
+    /// With its script.
+    Wrk(PathBuf),
+    /// `farmgate-load client`.
+    Own,
+}
+
 impl Generator {
-    /// Finds wrk by $WRK or in PATH; `script` is generator.lua.
-    pub(crate) fn find(script: PathBuf, core: usize) -> Result<Self, String> {
+    /// The one for `case`. wrk is found by $WRK or in PATH; `script` is generator.lua.
+    pub(crate) fn find(case: &Case, script: PathBuf, core: usize) -> Result<Self, String> {
+        if case.load.tls.is_some() {
+            return Ok(Self {
+                program: env::current_exe().map_err(|error| error.to_string())?,
+                core,
+                kind: Kind::Own,
+                version: "farmgate-load client (BoringSSL, hyper)".to_owned(),
+            });
+        }
         let program = find("WRK", "wrk")?
             .ok_or("wrk is missing: apt-get install wrk, or name one with $WRK")?;
         let version = first_line(&program, &["-v"]).unwrap_or_default();
@@ -85,37 +107,73 @@ impl Generator {
         let version = version.split(" [").next().unwrap_or_default().to_owned();
         Ok(Self {
             program,
-            script,
             core,
+            kind: Kind::Wrk(script),
             version,
         })
     }
 
-    /// Loads the proxy on loopback `port` for `seconds`; `folder` takes wrk's output.
+    /// Loads a contestant for `seconds`; `folder` takes the generator's output. With what it saw comes the CPU
+    /// time that the contestant spent on it.
     pub(crate) fn run(
         &self,
-        load: &Load,
-        port: u16,
+        case: &Case,
+        contestant: &Running,
         seconds: u64,
         folder: &Path,
-    ) -> Result<Run, String> {
-        let mut arguments: Vec<OsString> = vec![
-            "-t1".into(),
-            format!("-c{}", load.connections).into(),
-            format!("-d{seconds}s").into(),
-            "-s".into(),
-            self.script.clone().into(),
-        ];
-        // In these letters: wrk adds a Host of its own beside any other spelling.
-        let host = format!("Host: {}", load.host);
-        for header in load.headers.iter().chain([&host]) {
-            arguments.extend(["-H".into(), header.into()]);
+    ) -> Result<(Run, Duration), String> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, contestant.port));
+        let watched = contestant.process.id();
+        match &self.kind {
+            Kind::Wrk(script) => {
+                let arguments = wrk_arguments(&case.load, script, address, seconds);
+                let before = cpu_time(watched)?;
+                let run = parse(&self.print(arguments, seconds, folder)?)?;
+                Ok((run, cpu_time(watched)?.saturating_sub(before)))
+            }
+            Kind::Own => {
+                let arguments = vec![
+                    "client".into(),
+                    "--load".into(),
+                    case.folder.join("load.toml").into(),
+                    format!("--address={address}").into(),
+                    format!("--watch={watched}").into(),
+                    format!("--seconds={seconds}").into(),
+                ];
+                let outcome: Outcome = parse(&self.print(arguments, seconds, folder)?)?;
+                let cpu = outcome.cpu();
+                Ok((outcome.run, cpu))
+            }
         }
-        arguments.push(format!("http://127.0.0.1:{port}{}", load.target).into());
-        let log = folder.join("wrk.log");
-        let wrk = Process::start("wrk", &self.program, arguments, self.core, log)?;
-        Run::parse(&wrk.finish(Duration::from_secs(seconds) + SLACK)?)
     }
+
+    fn print(
+        &self,
+        arguments: Vec<OsString>,
+        seconds: u64,
+        folder: &Path,
+    ) -> Result<String, String> {
+        let log = folder.join("generator.log");
+        let process = Process::start("generator", &self.program, arguments, self.core, log)?;
+        process.finish(Duration::from_secs(seconds) + SLACK)
+    }
+}
+
+fn wrk_arguments(load: &Load, script: &Path, address: SocketAddr, seconds: u64) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec![
+        "-t1".into(),
+        format!("-c{}", load.connections).into(),
+        format!("-d{seconds}s").into(),
+        "-s".into(),
+        script.into(),
+    ];
+    // In these letters: wrk adds a Host of its own beside any other spelling.
+    let host = format!("Host: {}", load.host);
+    for header in load.headers.iter().chain([&host]) {
+        arguments.extend(["-H".into(), header.into()]);
+    }
+    arguments.push(format!("http://{address}{}", load.target).into());
+    arguments
 }
 
 #[cfg(test)]
@@ -124,7 +182,7 @@ mod tests {
 
     #[test]
     fn reads_the_result_among_other_lines() {
-        let run = Run::parse(
+        let run: Run = parse(
             "Running 1s test\n  1 threads\nRESULT {\"requests\":10,\"duration_us\":2000000,\
              \"bytes\":5,\"p50_us\":1,\"p99_us\":2,\"p999_us\":3,\"connect_errors\":1,\
              \"read_errors\":2,\"write_errors\":3,\"timeouts\":4,\"bad_statuses\":5}\n",
@@ -132,6 +190,6 @@ mod tests {
         .unwrap();
         assert_eq!(run.losses(), 15);
         assert_eq!(run.rate(), 5.0);
-        assert!(Run::parse("unable to connect\n").is_err());
+        assert!(parse::<Run>("unable to connect\n").is_err());
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! `bench` runs the cases of `load-tests/cases` and prints CPU time per request beside the rivals;
 //! `bare-pingora` is the smallest proxy the framework can be, and the budget's yardstick;
-//! `origin-fixed` is the origin behind all of them.
+//! `origin-fixed` is the origin behind all of them; `client` is the generator where there is TLS.
 //!
 //! A bench reads top down: [`bench`] sequences, [`case`] says what to send, [`contestant`] starts
-//! the proxies, [`generator`] loads them, [`measure`] counts, [`report`] prints.
+//! the proxies, [`generator`] loads them by wrk or [`client`], [`measure`] counts, [`report`] prints.
 
 mod bare_pingora;
 mod bench;
 mod case;
+mod certificate;
+mod client;
 mod contestant;
 mod fixed_origin;
 mod generator;
@@ -20,6 +22,7 @@ mod process;
 mod report;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -38,7 +41,15 @@ enum Command {
         /// Address of the origin
         #[arg(long)]
         origin: SocketAddr,
+        /// PEM file of a certificate; then it listens with TLS, for HTTP/1.1 and HTTP/2
+        #[arg(long, requires = "key")]
+        certificate: Option<PathBuf>,
+        /// PEM file of its key
+        #[arg(long)]
+        key: Option<PathBuf>,
     },
+    /// Load a contestant with TLS as a case says, and print what was seen; `bench` starts this
+    Client(client::ClientOptions),
     /// Serve one fixed answer as cheaply as possible, one thread
     OriginFixed {
         /// Address to listen on
@@ -53,7 +64,13 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Bench(options) => bench::run(&options),
-        Command::BarePingora { listen, origin } => bare_pingora::run(listen, origin),
+        Command::BarePingora {
+            listen,
+            origin,
+            certificate,
+            key,
+        } => bare_pingora::run(listen, origin, certificate.zip(key)),
+        Command::Client(options) => client::run(&options),
         Command::OriginFixed { listen, size } => fixed_origin::run(listen, size)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|error| format!("origin-fixed on {listen}: {error}")),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::json;
 
-use crate::case::Budget;
+use crate::case::{Budget, Case, Unit};
 use crate::contestant::{BARE_PINGORA, Contestant, FARMGATE, NGINX};
 use crate::generator::Run;
 use crate::machine::Machine;
@@ -12,7 +12,7 @@ use crate::measure::Spread;
 /// One run of one contestant.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Measured {
-    /// User and system time of the contestant's processes, per answered request.
+    /// User and system time of the contestant's processes, per answered request or finished handshake.
     pub(crate) cpu_us_per_request: f64,
     /// Share of its core that it used, 0 to 1.
     pub(crate) core_busy: f64,
@@ -53,17 +53,21 @@ impl Row {
 }
 
 /// What came out of one case.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct CaseReport {
     case: String,
+    unit: Unit,
+    generator: String,
     rows: Vec<Row>,
 }
 
 impl CaseReport {
-    /// The report of the case `name`.
-    pub(crate) fn new(name: &str, rows: Vec<Row>) -> Self {
+    /// The report of `case`, which was loaded by `generator`.
+    pub(crate) fn new(case: &Case, generator: &str, rows: Vec<Row>) -> Self {
         Self {
-            case: name.to_owned(),
+            case: case.name.clone(),
+            unit: case.load.unit(),
+            generator: generator.to_owned(),
             rows,
         }
     }
@@ -82,12 +86,16 @@ impl CaseReport {
 
     /// The table: medians over the rounds; the spread is (most - least) / median.
     pub(crate) fn table(&self) -> String {
+        let unit = match self.unit {
+            Unit::Request => "req",
+            Unit::Handshake => "hs",
+        };
         let mut lines = vec![
             [
                 &self.case,
-                "CPU us/req",
+                &format!("CPU us/{unit}"),
                 "spread",
-                "req/s",
+                &format!("{unit}/s"),
                 "p50 us",
                 "p99 us",
                 "core",
@@ -126,38 +134,62 @@ impl CaseReport {
         for row in &self.rows {
             table.push_str(&format!("  {}: {}\n", row.name, row.version));
         }
+        table.push_str(&format!("  load: {}\n", self.generator));
         table
     }
 
-    /// The line that says how Farmgate stands to the budget; `Err` when it is over it,
-    /// or when it or the yardstick was not measured.
-    pub(crate) fn verdict(&self, budget: &Budget) -> Result<String, String> {
+    /// The lines that say how Farmgate stands to bare Pingora and to nginx. `Err` where it is over the budget, where
+    /// one of the two lost something, and where a yardstick of the budget was not measured.
+    pub(crate) fn verdicts(&self, budget: &Budget) -> Vec<Result<String, String>> {
+        [
+            (BARE_PINGORA, budget.ratio_to_bare_pingora),
+            (NGINX, budget.ratio_to_nginx),
+        ]
+        .into_iter()
+        // One that is neither here nor in the budget has no line.
+        .filter(|(name, limit)| limit.is_some() || self.row(name).is_some())
+        .map(|(name, limit)| self.verdict(name, limit, budget.losses))
+        .collect()
+    }
+
+    fn verdict(&self, yardstick: &str, limit: Option<f64>, most: u64) -> Result<String, String> {
         let case = &self.case;
-        let limit = budget.ratio_to_bare_pingora;
         let not_measured =
             |name| format!("{case}: budget not checked, {name} was not measured (--no-budget?)");
         let farmgate = self.row(FARMGATE).ok_or_else(|| not_measured(FARMGATE))?;
-        let yardstick = self
-            .row(BARE_PINGORA)
-            .ok_or_else(|| not_measured(BARE_PINGORA))?;
+        let other = self.row(yardstick).ok_or_else(|| not_measured(yardstick))?;
         // A yardstick that loses requests does less work per answer and measures nothing.
-        for row in [farmgate, yardstick] {
-            let (name, losses, most) = (row.name, row.losses(), budget.losses);
+        for row in [farmgate, other] {
+            let (name, losses) = (row.name, row.losses());
             if losses > most {
+                let units = match self.unit {
+                    Unit::Request => "requests",
+                    Unit::Handshake => "handshakes",
+                };
                 return Err(format!(
-                    "{case}: {name} lost {losses} requests, budget {most}"
+                    "{case}: {name} lost {losses} {units}, budget {most}"
                 ));
             }
         }
         let ratio = self
-            .ratio(farmgate, BARE_PINGORA)
-            .ok_or_else(|| not_measured(BARE_PINGORA))?
+            .ratio(farmgate, yardstick)
+            .ok_or_else(|| not_measured(yardstick))?
             .median;
-        let line = format!("{case}: farmgate is {ratio:.3} x bare Pingora, budget {limit:.3}");
-        if ratio > limit {
-            Err(format!("{line}: over budget"))
-        } else {
-            Ok(format!("{line}: within"))
+        let mut line = format!("{case}: farmgate is {ratio:.3} x {yardstick}");
+        if self.unit == Unit::Handshake {
+            let per_second = |row: &Row| {
+                row.spread(|round| round.cpu_us_per_request)
+                    .map_or(0.0, |spread| 1e6 / spread.median)
+            };
+            let (own, others) = (per_second(farmgate), per_second(other));
+            line.push_str(&format!(
+                " ({own:.0} handshakes per CPU second, {others:.0})"
+            ));
+        }
+        match limit {
+            None => Ok(format!("{line}, no budget")),
+            Some(limit) if ratio > limit => Err(format!("{line}, budget {limit:.3}: over budget")),
+            Some(limit) => Ok(format!("{line}, budget {limit:.3}: within")),
         }
     }
 }
@@ -185,12 +217,7 @@ fn aligned<const N: usize>(lines: &[[String; N]]) -> String {
 }
 
 /// Everything as JSON: the machine, and every round of every contestant.
-pub(crate) fn json(
-    machine: &Machine,
-    generator: &str,
-    seconds: u64,
-    reports: &[CaseReport],
-) -> String {
+pub(crate) fn json(machine: &Machine, seconds: u64, reports: &[CaseReport]) -> String {
     let ratios = |report: &CaseReport| {
         let row = |row: &Row| {
             let median = |yardstick| report.ratio(row, yardstick).map(|spread| spread.median);
@@ -202,13 +229,17 @@ pub(crate) fn json(
         };
         report.rows.iter().map(row).collect::<Vec<_>>()
     };
-    let cases: Vec<_> = reports
-        .iter()
-        .map(|report| json!({ "case": report.case, "rows": report.rows, "ratios": ratios(report) }))
-        .collect();
+    let case = |report: &CaseReport| {
+        json!({
+            "case": report.case,
+            "generator": report.generator,
+            "rows": report.rows,
+            "ratios": ratios(report),
+        })
+    };
+    let cases: Vec<_> = reports.iter().map(case).collect();
     let value = json!({
         "machine": machine,
-        "generator": generator,
         "seconds_per_round": seconds,
         "cases": cases,
     });
