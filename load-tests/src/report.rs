@@ -141,6 +141,9 @@ impl CaseReport {
     /// The lines that say how Farmgate stands to bare Pingora and to nginx. `Err` where it is over the budget, where
     /// one of the two lost something, and where a yardstick of the budget was not measured.
     pub(crate) fn verdicts(&self, budget: &Budget) -> Vec<Result<String, String>> {
+        let Some(farmgate) = self.row(FARMGATE) else {
+            return vec![Err(self.not_measured(FARMGATE))];
+        };
         [
             (BARE_PINGORA, budget.ratio_to_bare_pingora),
             (NGINX, budget.ratio_to_nginx),
@@ -148,16 +151,27 @@ impl CaseReport {
         .into_iter()
         // One that is neither here nor in the budget has no line.
         .filter(|(name, limit)| limit.is_some() || self.row(name).is_some())
-        .map(|(name, limit)| self.verdict(name, limit, budget.losses))
+        .map(|(name, limit)| self.verdict(farmgate, name, limit, budget.losses))
         .collect()
     }
 
-    fn verdict(&self, yardstick: &str, limit: Option<f64>, most: u64) -> Result<String, String> {
+    fn not_measured(&self, name: &str) -> String {
+        format!(
+            "{}: budget not checked, {name} was not measured (--no-budget?)",
+            self.case
+        )
+    }
+
+    fn verdict(
+        &self,
+        farmgate: &Row,
+        yardstick: &str,
+        limit: Option<f64>,
+        most: u64,
+    ) -> Result<String, String> {
         let case = &self.case;
-        let not_measured =
-            |name| format!("{case}: budget not checked, {name} was not measured (--no-budget?)");
-        let farmgate = self.row(FARMGATE).ok_or_else(|| not_measured(FARMGATE))?;
-        let other = self.row(yardstick).ok_or_else(|| not_measured(yardstick))?;
+        let missing = || self.not_measured(yardstick);
+        let other = self.row(yardstick).ok_or_else(missing)?;
         // A yardstick that loses requests does less work per answer and measures nothing.
         for row in [farmgate, other] {
             let (name, losses) = (row.name, row.losses());
@@ -171,10 +185,7 @@ impl CaseReport {
                 ));
             }
         }
-        let ratio = self
-            .ratio(farmgate, yardstick)
-            .ok_or_else(|| not_measured(yardstick))?
-            .median;
+        let ratio = self.ratio(farmgate, yardstick).ok_or_else(missing)?.median;
         let mut line = format!("{case}: farmgate is {ratio:.3} x {yardstick}");
         if self.unit == Unit::Handshake {
             let per_second = |row: &Row| {

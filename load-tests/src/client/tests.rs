@@ -1,11 +1,19 @@
+use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
 use boring::ssl::{SslAcceptor, SslContext, SslFiletype, SslMethod, SslVersion};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use pingora_core::tls::tokio_ssl::SslStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::certificate::CertificateFiles;
@@ -17,6 +25,8 @@ enum Then {
     Answer(&'static [u8]),
     /// Closes at once, by a reset.
     Reset,
+    /// Answers as an HTTP/2 server, with a body of two bytes.
+    Http2,
 }
 
 /// A TLS server on the runtime of the test.
@@ -44,9 +54,10 @@ async fn serve(files: &CertificateFiles, groups: &str, then: Then) -> SocketAddr
                 if std::pin::Pin::new(&mut stream).accept().await.is_err() {
                     return;
                 }
-                let Then::Answer(answer) = then else {
-                    stream.get_ref().set_zero_linger().unwrap();
-                    return;
+                let answer = match then {
+                    Then::Answer(answer) => answer,
+                    Then::Reset => return stream.get_ref().set_zero_linger().unwrap(),
+                    Then::Http2 => return serve_http2(stream).await,
                 };
                 let mut request = [0; 4096];
                 while matches!(stream.read(&mut request).await, Ok(1..)) {
@@ -58,10 +69,22 @@ async fn serve(files: &CertificateFiles, groups: &str, then: Then) -> SocketAddr
     address
 }
 
+async fn serve_http2(stream: SslStream<TcpStream>) {
+    let answer = |request: Request<Incoming>| async move {
+        assert_eq!(request.uri(), "https://www.example.test/a?b=1");
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok"))))
+    };
+    // It ends with an error when the client is done and goes.
+    let _ = http2::Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(stream), service_fn(answer))
+        .await;
+}
+
 fn load(protocol: &str, group: &str) -> Load {
+    let streams = if protocol == "h2" { 4 } else { 1 };
     let text = format!(
         "target = \"/a?b=1\"\nhost = \"www.example.test\"\nheaders = [\"x-a: 1\"]\nconnections = 3\n\
-         response_bytes = 2\n[tls]\nprotocol = \"{protocol}\"\nstreams = 1\ngroup = \"{group}\"\n"
+         response_bytes = 2\n[tls]\nprotocol = \"{protocol}\"\nstreams = {streams}\ngroup = \"{group}\"\n"
     );
     toml::from_str(&text).unwrap()
 }
@@ -91,6 +114,13 @@ fn counts_answers_and_handshakes() {
     assert_eq!(run.losses(), 0, "{run:?}");
     let run = run_against("nothing", "X25519", Then::Answer(OK));
     assert!(run.requests > 3 && run.losses() == 0, "{run:?}");
+}
+
+#[test]
+fn counts_answers_over_http2() {
+    let run = run_against("h2", "X25519", Then::Http2);
+    assert!(run.requests > 3 && run.bytes == 2 * run.requests, "{run:?}");
+    assert_eq!(run.losses(), 0, "{run:?}");
 }
 
 #[test]
