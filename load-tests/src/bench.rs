@@ -155,6 +155,7 @@ fn run_case(
     let rivals = options.folder.join("rivals");
     for contestant in contestants {
         if !case.load.is_for(contestant.name()) {
+            println!("skipped: {} cannot do {}", contestant.name(), case.name);
             continue;
         }
         match contestant.start(
