@@ -46,6 +46,10 @@ codes! {
     UPSTREAM_KEY "E-UPSTREAM-003" "the key of consistent_hash is no source" "Sources are client_ip, host, path, method, global, consumer, client_san, header:NAME, query:NAME, cookie:NAME.";
     UPSTREAM_UNUSED "E-UPSTREAM-004" "no route uses this upstream" "It costs nothing, but it may be a typing mistake.";
     UPSTREAM_WEIGHT "E-UPSTREAM-005" "all endpoints have weight 0" "None of them would get a request.";
+    UPSTREAM_TLS_CA "E-TLS-101" "the authorities that an upstream believes cannot be read" "Without `ca` the system's are believed. The message names the file and what is wrong with it.";
+    UPSTREAM_TLS_CERTIFICATE "E-TLS-102" "the certificate that an upstream's endpoints are shown cannot be used" "Certificate and key must fit, in PEM form, the certificate first; a warning if it has expired.";
+    UPSTREAM_TLS_NAME "E-TLS-103" "a name in an upstream's TLS is no name" "sni is one DNS name; san holds DNS names, `*.` and a name, URIs and addresses.";
+    UPSTREAM_TLS_UNVERIFIED "E-TLS-104" "an upstream's endpoints are not verified" "TLS without it keeps nobody out who can reach the connection.";
     ROUTE_REFERENCE "E-ROUTE-001" "a route refers to a name that is not defined" "Listeners and upstreams must be defined in one of the files loaded together.";
     ROUTE_HOST "E-ROUTE-002" "a host cannot be matched" "Hosts are exact names, or `*.` and a name for one or more labels before it; no port.";
     ROUTE_PATH "E-ROUTE-003" "a path cannot be matched" "Paths begin with `/`; `{name}` stands for one segment, a closing `/*` for the rest.";

@@ -15,6 +15,7 @@ mod listeners;
 mod plugins;
 mod routes;
 mod tls;
+mod upstream_tls;
 mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet};

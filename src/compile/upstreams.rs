@@ -8,7 +8,7 @@ use farmgate_plugin_api::Source;
 use farmgate_plugin_api::decode::Diagnostics;
 use http::{HeaderValue, Method};
 
-use super::{World, codes};
+use super::{World, codes, upstream_tls};
 use crate::config::words::{
     self, BalanceConfig, Config, EndpointAddress as Written, HostHeader, RetryConfig, RetryMethod,
     TimeoutsConfig, UpstreamConfig,
@@ -89,10 +89,15 @@ fn one(
         words::UpstreamProtocol::H2 => UpstreamProtocol::H2,
         words::UpstreamProtocol::Auto => UpstreamProtocol::Auto,
     };
+    let tls = match &words.tls {
+        Some(tls) => Some(upstream_tls::compile(&name, tls, diagnostics)?),
+        None => None,
+    };
     Some(UpstreamPlan {
         upstream: Arc::new(upstream),
         hash_key,
         protocol,
+        tls,
         host: match &words.host.value {
             HostHeader::Keep => HostMode::Keep,
             HostHeader::Endpoint => HostMode::Endpoint,

@@ -35,7 +35,6 @@ const KEYS: &[(&str, &[&str])] = &[
     ("upstream", &["panic_threshold"]),
     ("upstream", &["prefer_zone"]),
     ("upstream", &["slow_start"]),
-    ("upstream", &["tls"]),
 ];
 
 /// Kinds of tables that hold a retry table.

@@ -8,11 +8,12 @@ use http::HeaderValue;
 
 use crate::telemetry::Reason;
 use crate::telemetry::metrics::{EndpointMetrics, Metrics, UpstreamMetrics};
+use crate::tls::upstream::UpstreamTls;
 use crate::upstream::retry::RetryPolicy;
 use crate::upstream::{Endpoint, Upstream};
 
 /// The protocol towards the endpoints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UpstreamProtocol {
     /// HTTP/1.1.
     Http1,
@@ -73,6 +74,8 @@ pub struct UpstreamPlan {
     pub hash_key: Option<Source>,
     /// Protocol.
     pub protocol: UpstreamProtocol,
+    /// TLS towards the endpoints; none: they are spoken to in the clear.
+    pub tls: Option<Arc<UpstreamTls>>,
     /// Host.
     pub host: HostMode,
     /// Times.
@@ -81,7 +84,7 @@ pub struct UpstreamPlan {
     pub pool: Pool,
     /// Further attempts.
     pub retry: Arc<RetryPolicy>,
-    /// Told apart from connections made under other settings.
+    /// Tells its connections from those made under other settings; with TLS the connector's key comes on top.
     pub group_key: u64,
     /// Counted here.
     pub metrics: UpstreamMetrics,

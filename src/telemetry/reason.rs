@@ -173,6 +173,9 @@ reasons! {
     ConnectRefused "upstream_connect_refused" Upstream Connect 502 "connection_refused" BeforeBytes "The endpoint refused the connection.";
     ConnectTimeout "upstream_connect_timeout" Upstream Connect 504 "connection_timeout" BeforeBytes "TCP and TLS to the endpoint took longer than `timeouts.connect`.";
     ConnectFailed "upstream_connect_failed" Upstream Connect 502 "destination_unavailable" BeforeBytes "The connection to the endpoint failed in another way (unreachable, no local port).";
+    UpstreamTlsTimeout "upstream_tls_timeout" Upstream Connect 504 "connection_timeout" BeforeBytes "The endpoint took the connection, but TLS was not done within `timeouts.connect`.";
+    UpstreamTlsAlert "upstream_tls_alert" Upstream Connect 502 "tls_alert_received" BeforeBytes "The endpoint refused the TLS handshake, for example for want of a client certificate; the event log names its alert.";
+    UpstreamProtocol "upstream_protocol" Upstream Connect 502 "tls_protocol_error" BeforeBytes "The endpoint does not speak the upstream's `protocol` (ALPN).";
     UpstreamTlsFailed "upstream_tls_failed" Upstream Connect 502 "tls_protocol_error" BeforeBytes "The TLS handshake with the endpoint failed.";
     UpstreamCertificateInvalid "upstream_certificate_invalid" Upstream Connect 502 "tls_certificate_error" BeforeBytes "The endpoint's certificate could not be verified.";
     UpstreamWriteTimeout "upstream_write_timeout" Upstream Send 504 "connection_write_timeout" Never "The endpoint took no byte of the request for `timeouts.write`.";

@@ -90,6 +90,8 @@ pub enum Problem {
     NoName,
     /// A name that no client can ask for.
     BadName(String),
+    /// The system has no file of authorities where one is looked for.
+    NoAuthorities,
 }
 
 impl fmt::Display for Problem {
@@ -114,6 +116,7 @@ impl fmt::Display for Problem {
                 f,
                 "the certificate names neither a DNS name nor an address (subjectAltName)"
             ),
+            Self::NoAuthorities => write!(f, "the system's authorities are not there"),
             Self::BadName(name) => write!(f, "the certificate's name {name:?} cannot be asked for"),
         }
     }
@@ -134,6 +137,7 @@ impl Problem {
                 "each certificate must be followed by its issuer, without the root"
             }
             Self::Expired => "put a valid one in its place",
+            Self::NoAuthorities => "install ca-certificates, or write ca = \"FILE\"",
             Self::NoName | Self::BadName(_) => {
                 "clients look at subjectAltName only; the common name does not count"
             }
@@ -160,6 +164,16 @@ impl Certificate {
         Self::parse(certificate, &chain_text, key, &key_text)
     }
 
+    /// The same for a certificate of our own that we show as a client: it needs no DNS name.
+    ///
+    /// # Errors
+    /// The file at fault and what is wrong with it.
+    pub fn open_own(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
+        let chain_text = read(certificate)?;
+        let key_text = read(key)?;
+        Self::parse_for(certificate, &chain_text, key, &key_text, false)
+    }
+
     /// The same for texts that were read already; the paths are for messages.
     ///
     /// # Errors
@@ -169,6 +183,16 @@ impl Certificate {
         chain_text: &[u8],
         key_file: &Path,
         key_text: &[u8],
+    ) -> Result<Self, CertificateError> {
+        Self::parse_for(certificate, chain_text, key_file, key_text, true)
+    }
+
+    fn parse_for(
+        certificate: &Path,
+        chain_text: &[u8],
+        key_file: &Path,
+        key_text: &[u8],
+        server: bool,
     ) -> Result<Self, CertificateError> {
         let wrong = |file: &Path, problem| CertificateError {
             file: file.to_owned(),
@@ -201,7 +225,11 @@ impl Certificate {
             }
             issued = issuer;
         }
-        let names = names_of(&leaf).map_err(|problem| wrong(certificate, problem))?;
+        let names = match names_of(&leaf) {
+            Ok(names) => names,
+            Err(problem) if server => return Err(wrong(certificate, problem)),
+            Err(_) => Vec::new(),
+        };
         let unreadable = |_| wrong(certificate, Problem::Missing("certificate"));
         let digest = leaf.digest(MessageDigest::sha256()).map_err(unreadable)?;
         let mut fingerprint = [0; 32];
@@ -301,7 +329,7 @@ impl fmt::Debug for Certificate {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, CertificateError> {
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, CertificateError> {
     let wrong = |problem| CertificateError {
         file: file.to_owned(),
         problem,
@@ -379,7 +407,7 @@ fn address(bytes: &[u8]) -> Option<String> {
 }
 
 /// A DNS name, or one with `*` as its whole first label and two labels after it (RFC 9525 section 6.3).
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let (plain, least) = match name.strip_prefix("*.") {
         Some(rest) => (rest, 2),
         None => (name, 1),

@@ -30,10 +30,10 @@ pub enum Policy {
 
 /// Key exchanges in the order of preference; the first stands against a recording that is broken later (RFC 9370,
 /// draft-ietf-tls-ecdhe-mlkem).
-const GROUPS: &str = "X25519MLKEM768:X25519:P-256:P-384";
+pub(super) const GROUPS: &str = "X25519MLKEM768:X25519:P-256:P-384";
 
 /// For TLS 1.2. What stands in brackets is equal here, so that a client without AES instructions gets ChaCha20.
-const CIPHERS: &str = "[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1305]:\
+pub(super) const CIPHERS: &str = "[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1305]:\
                        [ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-POLY1305]:\
                        ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
 
@@ -52,7 +52,8 @@ pub enum Alpn {
 }
 
 impl Alpn {
-    fn wire(self) -> &'static [u8] {
+    /// The list of RFC 7301.
+    pub(super) fn wire(self) -> &'static [u8] {
         match self {
             Self::Http1 => b"\x08http/1.1",
             Self::H2 => b"\x02h2",

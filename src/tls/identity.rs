@@ -243,6 +243,37 @@ impl SanRule {
             Self::UriBelow(front) => one.strip_prefix(front.as_str()).is_some_and(is_plain_path),
         })
     }
+
+    /// True if a name of a server's certificate fits. A wildcard in the certificate stands for one label there
+    /// (RFC 9525 section 6.3).
+    pub(in crate::tls) fn fits_server(&self, dns: &[String], uris: &[String]) -> bool {
+        let is_label = |label: &str| !label.is_empty() && !label.contains(['.', '*']);
+        match self {
+            Self::Dns(name) => dns.iter().any(|one| match one.strip_prefix('*') {
+                None => one == name,
+                Some(rest) => {
+                    rest.starts_with('.')
+                        && rest.matches('.').count() > 1
+                        && name.strip_suffix(rest).is_some_and(is_label)
+                }
+            }),
+            Self::DnsBelow(rest) => dns.iter().any(|one| {
+                one.strip_suffix(rest.as_str())
+                    .is_some_and(|label| label == "*" || is_label(label))
+            }),
+            Self::Uri(_) | Self::UriBelow(_) => self.fits_uri(uris),
+        }
+    }
+
+    fn fits_uri(&self, uris: &[String]) -> bool {
+        match self {
+            Self::Uri(uri) => uris.contains(uri),
+            Self::UriBelow(front) => uris
+                .iter()
+                .any(|one| one.strip_prefix(front.as_str()).is_some_and(is_plain_path)),
+            Self::Dns(_) | Self::DnsBelow(_) => false,
+        }
+    }
 }
 
 fn is_uri(name: &str) -> bool {

@@ -6,7 +6,7 @@
 //! `[[tls]]` offers: policy, protocols, and the certificate for each handshake; [`tickets`] (of [`secrets`]) lets nodes
 //! resume each other's sessions; [`identity`] is who a client with a certificate is; [`clients`] is whom to believe
 //! among them, with the revocation lists that [`crl`] reads; [`ocsp`] is the answer about our own certificates;
-//! [`failure`] says why a handshake failed.
+//! [`failure`] says why a handshake failed; [`upstream`] is TLS towards endpoints.
 
 pub mod acme;
 mod alert;
@@ -27,6 +27,7 @@ pub mod secrets;
 mod signature;
 pub mod store;
 pub mod tickets;
+pub mod upstream;
 
 pub use certificate::{Certificate, CertificateError, KeyKind};
 pub use clients::{Admission, ClientAuth, ClientAuthority, ClientMode, ClientRefusal};

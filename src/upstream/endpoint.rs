@@ -9,6 +9,7 @@ use super::address::EndpointAddress;
 use super::ewma::LatencyAverage;
 use super::lines::Lines;
 use super::shared::UpstreamState;
+use super::turns::Turns;
 use crate::telemetry::metrics::EndpointMetrics;
 
 /// Largest weight of an endpoint; 0 means that it gets nothing.
@@ -57,6 +58,8 @@ pub struct EndpointState {
     metrics: OnceLock<EndpointMetrics>,
     /// Its open connections.
     pub lines: Lines,
+    /// Who opens the next HTTP/2 connection.
+    pub turns: Turns,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -75,6 +78,7 @@ impl Default for EndpointState {
             opened_total: AtomicU64::new(0),
             metrics: OnceLock::new(),
             lines: Lines::default(),
+            turns: Turns::default(),
         }
     }
 }

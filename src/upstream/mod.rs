@@ -18,6 +18,7 @@ pub mod set;
 pub mod shared;
 pub mod spec;
 pub mod tried;
+pub mod turns;
 
 pub use address::{AddressError, EndpointAddress};
 pub use balance::{Pick, Policy};
@@ -29,3 +30,4 @@ pub use set::EndpointSet;
 pub use shared::{AddressBook, EndpointStore, NoAddresses, UnsharedStore, UpstreamState};
 pub use spec::{EndpointSpec, UpstreamError, UpstreamSpec};
 pub use tried::TriedSet;
+pub use turns::Turn;

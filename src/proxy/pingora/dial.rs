@@ -1,9 +1,12 @@
-//! Connecting to an endpoint: our own, so that every connection is counted while it lives.
+//! Connecting to an endpoint: our own, so that TLS is made as the configuration says and every connection is counted
+//! while it lives.
 
+use std::any::Any;
 use std::fmt;
+use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -12,13 +15,18 @@ use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::l4::stream::Stream;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::{Digest, GetProxyDigest};
+use pingora_core::upstreams::peer::H2ConnectGate;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::snapshot::UpstreamPlan;
+use super::failure;
+use super::secure::{self, Socket};
+use crate::snapshot::{UpstreamPlan, UpstreamProtocol};
 use crate::telemetry::metrics::GaugeGuard;
-use crate::upstream::{EndpointState, Line};
+use crate::tls::Alpn;
+use crate::tls::upstream::{Connector, TlsFailure};
+use crate::upstream::{Endpoint, EndpointState, Line};
 
 /// What a pooled connection carries: it counts as open until the pool or the peer drops it.
 pub(super) struct Carried {
@@ -69,14 +77,16 @@ impl Drop for Carried {
     }
 }
 
-/// Connects to endpoints of one upstream.
+/// Connects to an endpoint of one upstream.
 pub(super) struct Dial {
     /// Whose connections are counted.
     pub(super) plan: Arc<UpstreamPlan>,
     /// The endpoint asked.
-    pub(super) endpoint: Arc<EndpointState>,
-    /// For TCP alone; Pingora bounds TCP and TLS together by the same time.
+    pub(super) endpoint: Arc<Endpoint>,
+    /// For TCP and TLS together.
     pub(super) timeout: Duration,
+    /// The TLS to be made, with the protocols offered; the same that the peer's key was made of.
+    pub(super) tls: Option<(Arc<Connector>, Alpn)>,
 }
 
 impl fmt::Debug for Dial {
@@ -88,47 +98,124 @@ impl fmt::Debug for Dial {
 #[async_trait]
 impl L4Connect for Dial {
     async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
-        let connecting = async {
-            match address {
-                SocketAddr::Inet(address) => TcpStream::connect(address).await.map(Stream::from),
-                SocketAddr::Unix(address) => match address.as_pathname() {
-                    Some(path) => UnixStream::connect(path).await.map(Stream::from),
-                    None => Err(std::io::ErrorKind::InvalidInput.into()),
-                },
+        let end = tokio::time::Instant::now() + self.timeout;
+        let mut stream = match address {
+            SocketAddr::Inet(address) => {
+                let socket = self.reach(TcpStream::connect(address), end).await?;
+                socket.set_nodelay(true).map_err(refused)?;
+                self.secured(socket, end).await?
             }
-        };
-        let connected = match tokio::time::timeout(self.timeout, connecting).await {
-            Ok(connected) => connected,
-            Err(_) => return Err(Error::new_up(ErrorType::ConnectTimedout)),
-        };
-        let mut stream = connected.map_err(|error| {
-            use std::io::ErrorKind;
-            let kind = match error.kind() {
-                ErrorKind::ConnectionRefused | ErrorKind::NotFound => ErrorType::ConnectRefused,
-                ErrorKind::TimedOut => ErrorType::ConnectTimedout,
-                ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => {
-                    ErrorType::ConnectNoRoute
+            SocketAddr::Unix(address) => match address.as_pathname() {
+                Some(path) => {
+                    let socket = self.reach(UnixStream::connect(path), end).await?;
+                    self.secured(socket, end).await?
                 }
-                _ => ErrorType::ConnectError,
-            };
-            Error::because(kind, "connecting to the endpoint", error)
-        })?;
+                None => return Err(refused(io::ErrorKind::InvalidInput.into())),
+            },
+        };
+        let state = &self.endpoint.state;
         self.plan.metrics.connections_opened.inc();
-        self.endpoint.connection_opened();
+        state.connection_opened();
         let line = match address {
-            SocketAddr::Inet(peer) => Some(self.endpoint.lines.add(stream.as_raw_fd(), *peer)),
+            SocketAddr::Inet(peer) => Some(state.lines.add(stream.as_raw_fd(), *peer)),
             SocketAddr::Unix(_) => None,
         };
         let carried = Carried {
             line,
             opened: Instant::now(),
             requests: AtomicU64::new(0),
-            endpoint: Arc::clone(&self.endpoint),
+            endpoint: Arc::clone(state),
             _open: self.plan.metrics.connections_open.enter(),
         };
         // The digest is Pingora's only place for data of ours that lives as long as a connection.
         let head = ResponseHeader::build(200, Some(0))?;
         stream.set_proxy_digest(ProxyDigest::new(Box::new(head), Some(Box::new(carried))));
         Ok(stream)
+    }
+}
+
+impl Dial {
+    async fn reach<S>(
+        &self,
+        connecting: impl Future<Output = io::Result<S>>,
+        end: tokio::time::Instant,
+    ) -> Result<S> {
+        match tokio::time::timeout_at(end, connecting).await {
+            Ok(connected) => connected.map_err(refused),
+            Err(_) => Err(Error::new_up(ErrorType::ConnectTimedout)),
+        }
+    }
+
+    /// Makes TLS of the connection where the upstream has it, and never leaves it out there.
+    async fn secured<S: Socket>(&self, socket: S, end: tokio::time::Instant) -> Result<Stream>
+    where
+        Stream: From<S>,
+    {
+        let turns = &self.endpoint.state.turns;
+        let Some((connector, alpn)) = &self.tls else {
+            turns.connected(self.plan.protocol == UpstreamProtocol::H2);
+            return Ok(socket.into());
+        };
+        let shaking = connector.handshake(socket, *alpn);
+        let shaken = tokio::time::timeout_at(end, shaking).await;
+        match shaken.unwrap_or(Err(TlsFailure::TimedOut)) {
+            Ok(tls) => {
+                if *alpn != Alpn::Http1 {
+                    turns.connected(tls.is_h2());
+                }
+                Ok(secure::stream(tls))
+            }
+            Err(failure) => {
+                failure::tell(self.plan.name(), &self.endpoint, &failure);
+                let kind = ErrorType::TLSHandshakeFailure;
+                let mut error = Error::because(kind, "TLS with the endpoint", failure);
+                error.as_up();
+                Err(error)
+            }
+        }
+    }
+}
+
+fn refused(error: io::Error) -> Box<Error> {
+    use std::io::ErrorKind;
+    let kind = match error.kind() {
+        ErrorKind::ConnectionRefused | ErrorKind::NotFound => ErrorType::ConnectRefused,
+        ErrorKind::TimedOut => ErrorType::ConnectTimedout,
+        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => ErrorType::ConnectNoRoute,
+        _ => ErrorType::ConnectError,
+    };
+    Error::because(kind, "connecting to the endpoint", error)
+}
+
+/// Before a connection that may become HTTP/2 is opened: a look for one that somebody else opens.
+pub(super) struct Gate {
+    endpoint: Arc<EndpointState>,
+    end: Instant,
+    streams: usize,
+    looked: AtomicBool,
+}
+
+impl Gate {
+    /// For a request that waits no longer than this; a connection carries `streams`.
+    pub(super) fn new(endpoint: &Arc<EndpointState>, streams: usize, wait: Duration) -> Self {
+        Self {
+            endpoint: Arc::clone(endpoint),
+            end: Instant::now() + wait,
+            streams,
+            looked: AtomicBool::new(false),
+        }
+    }
+}
+
+#[async_trait]
+impl H2ConnectGate for Gate {
+    async fn enter(&self) -> Option<Box<dyn Any + Send>> {
+        // The pool gives a connection out for as long as a stream on it is begun; in that moment others see none.
+        if !self.looked.swap(true, Ordering::Relaxed) {
+            tokio::task::yield_now().await;
+            return None;
+        }
+        let turn = self.endpoint.turn(self.streams, self.end).await?;
+        Some(Box::new(turn))
     }
 }

@@ -1,22 +1,62 @@
 //! Pingora's errors, told apart by where the attempt stood.
 
+use std::io;
+
 use pingora_core::{Error, ErrorSource, ErrorType};
 
 use crate::proxy::ctx::Ctx;
 use crate::telemetry::Reason;
+use crate::tls::upstream::TlsFailure;
+use crate::tls::upstream::stream::late_refusal;
+use crate::upstream::Endpoint;
 use crate::upstream::retry::FailureClass;
 
 /// Why no connection was made.
 pub(super) fn of_connect(e: &Error) -> Reason {
+    if let Some(failure) = e.root_cause().downcast_ref::<TlsFailure>() {
+        return of_tls(failure);
+    }
     match e.etype() {
         ErrorType::ConnectRefused => Reason::ConnectRefused,
-        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Reason::ConnectTimeout,
-        ErrorType::InvalidCert => Reason::UpstreamCertificateInvalid,
-        ErrorType::TLSHandshakeFailure
-        | ErrorType::TLSWantX509Lookup
-        | ErrorType::HandshakeError => Reason::UpstreamTlsFailed,
+        ErrorType::ConnectTimedout => Reason::ConnectTimeout,
         _ => Reason::ConnectFailed,
     }
+}
+
+fn of_tls(failure: &TlsFailure) -> Reason {
+    match failure {
+        TlsFailure::Certificate(_) => Reason::UpstreamCertificateInvalid,
+        TlsFailure::Alert(_) => Reason::UpstreamTlsAlert,
+        TlsFailure::Protocol => Reason::UpstreamProtocol,
+        TlsFailure::TimedOut => Reason::UpstreamTlsTimeout,
+        TlsFailure::Closed | TlsFailure::Other(_) => Reason::UpstreamTlsFailed,
+    }
+}
+
+/// Names the endpoint and what is wrong; the event log bounds how often the same is said.
+pub(super) fn tell(upstream: &str, endpoint: &Endpoint, failure: &TlsFailure) {
+    let configured = &endpoint.configured;
+    log::warn!("upstream {upstream}: no TLS with endpoint {configured}: {failure}");
+}
+
+/// With TLS 1.3 a client sends before it can hear that its certificate is refused. The endpoint has read nothing of
+/// it: it is as if there had been no connection.
+fn refused_late(cx: &Ctx, e: &Error) -> Option<Reason> {
+    let cause = e.root_cause();
+    let io = cause.downcast_ref::<io::Error>().or_else(|| {
+        let h2 = cause.downcast_ref::<h2::Error>()?;
+        h2.get_io()
+    })?;
+    if !late_refusal(io) {
+        return None;
+    }
+    let failure = io
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<TlsFailure>());
+    if let (Some(failure), Some(plan), Some(picked)) = (failure, &cx.upstream, &cx.picked) {
+        tell(plan.name(), picked.endpoint(), failure);
+    }
+    Some(failure.map_or(Reason::UpstreamTlsAlert, of_tls))
 }
 
 /// Why an attempt on an established connection failed, and what that means for another one.
@@ -35,6 +75,12 @@ pub(super) fn of_attempt(cx: &Ctx, e: &Error, reused: bool) -> (Reason, FailureC
         }
     }
     let begun = cx.times.first_byte.is_some();
+    if !begun
+        && !reused
+        && let Some(reason) = refused_late(cx, e)
+    {
+        return (reason, FailureClass::Connect);
+    }
     let lost = |before: Reason| {
         if begun {
             (Reason::UpstreamBodyCut, FailureClass::Final)

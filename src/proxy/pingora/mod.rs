@@ -8,6 +8,7 @@ mod failure;
 mod headers;
 mod local;
 mod peer;
+mod secure;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

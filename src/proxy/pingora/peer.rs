@@ -10,15 +10,18 @@ use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::upstreams::peer::{HttpPeer, PeerOptions, Scheme};
 use pingora_http::RequestHeader;
 
-use super::dial::Dial;
+use super::dial::{Dial, Gate};
 use crate::proxy::ctx::Ctx;
 use crate::snapshot::{HostMode, UpstreamPlan, UpstreamProtocol};
 use crate::telemetry::Reason;
+use crate::tls::Alpn;
 use crate::upstream::EndpointAddress;
 
 /// Streams of one HTTP/2 connection to an endpoint.
 const H2_STREAMS: usize = 100;
-/// Finds dead HTTP/2 peers.
+/// What the engine adds to the time to connect, so that ours ends first.
+const GRACE: Duration = Duration::from_secs(1);
+/// Finds dead HTTP/2 peers; the engine waits 5 s for the answer.
 const H2_PING: Duration = Duration::from_secs(30);
 
 /// The peer of the attempt that begins.
@@ -42,30 +45,50 @@ pub(super) fn build(cx: &Ctx, plan: &Arc<UpstreamPlan>) -> Result<Box<HttpPeer>,
 
     let mut options = PeerOptions::new();
     options.connection_timeout = Some(bounded(timeouts.connect.min(tried)));
-    options.total_connection_timeout = Some(bounded(timeouts.connect.min(tried)));
+    // Bounded in `Dial`, which can say what took so long; this one only must not be shorter.
+    options.total_connection_timeout =
+        Some(bounded(timeouts.connect.min(tried)).saturating_add(GRACE));
     options.read_timeout = Some(bounded(timeouts.first_byte.min(tried)));
     options.write_timeout = Some(bounded(timeouts.write));
     options.idle_timeout = Some(plan.pool.idle_timeout);
-    match plan.protocol {
-        UpstreamProtocol::Http1 | UpstreamProtocol::Auto => options.alpn = ALPN::H1,
-        UpstreamProtocol::H2 => {
-            options.alpn = ALPN::H2;
-            options.max_h2_streams = H2_STREAMS;
-            options.h2_ping_interval = Some(H2_PING);
-        }
+    let connect = bounded(timeouts.connect.min(tried));
+    let offer = match (plan.protocol, &plan.tls) {
+        (UpstreamProtocol::Http1, _) | (UpstreamProtocol::Auto, None) => Alpn::Http1,
+        // A connection that is to become another protocol cannot be shared (no RFC 8441 here).
+        (UpstreamProtocol::Auto, Some(_)) if cx.upgrade => Alpn::Http1,
+        (UpstreamProtocol::Auto, Some(_)) => Alpn::Both,
+        (UpstreamProtocol::H2, _) => Alpn::H2,
+    };
+    options.alpn = match offer {
+        Alpn::Http1 => ALPN::H1,
+        Alpn::Both => ALPN::H2H1,
+        Alpn::H2 => ALPN::H2,
+    };
+    if offer != Alpn::Http1 {
+        options.max_h2_streams = H2_STREAMS;
+        options.h2_ping_interval = Some(H2_PING);
+        options.h2_connect_gate = Some(Arc::new(Gate::new(&endpoint.state, H2_STREAMS, connect)));
     }
+    // Loaded once: a connection is made with what its key says, whatever changes meanwhile.
+    let tls = plan.tls.as_ref().map(|tls| tls.connector());
+    let (scheme, sni, key) = match &tls {
+        None => (Scheme::HTTP, String::new(), 0),
+        // Should the engine ever make TLS by itself, it verifies this name, and an empty one not at all.
+        Some(tls) => (Scheme::HTTPS, tls.sni().to_owned(), tls.key(offer)),
+    };
     options.custom_l4 = Some(Arc::new(Dial {
         plan: Arc::clone(plan),
-        endpoint: Arc::clone(&endpoint.state),
-        timeout: bounded(timeouts.connect.min(tried)),
+        endpoint: Arc::clone(endpoint),
+        timeout: connect,
+        tls: tls.map(|tls| (tls, offer)),
     }));
     Ok(Box::new(HttpPeer {
         _address: address,
-        scheme: Scheme::HTTP,
-        sni: String::new(),
+        scheme,
+        sni,
         proxy: None,
         client_cert_key: None,
-        group_key: plan.group_key,
+        group_key: plan.group_key ^ key,
         options,
     }))
 }

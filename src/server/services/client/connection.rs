@@ -1,4 +1,4 @@
-//! One connection to a server, HTTP/1.1 or HTTP/2 by prior knowledge.
+//! One connection to a server: HTTP/1.1 or HTTP/2, in the clear by prior knowledge or as ALPN says.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +14,8 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use super::Sendable;
 use super::pool::Target;
 use crate::telemetry::metrics::GaugeGuard;
+use crate::tls::Alpn;
+use crate::tls::upstream::Connector;
 use crate::upstream::EndpointState;
 
 /// Largest head of a response.
@@ -22,6 +24,16 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 const MAX_FIELDS: usize = 128;
 /// Addresses of a name that are tried.
 const MAX_ADDRESSES: usize = 4;
+
+/// What is spoken on a new connection.
+pub(super) enum Speak {
+    /// HTTP/1.1 in the clear.
+    Http1,
+    /// HTTP/2 in the clear.
+    Http2,
+    /// TLS, with these protocols offered.
+    Tls(Arc<Connector>, Alpn),
+}
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -66,15 +78,30 @@ impl Connection {
     /// the connection stands; what it gives lives as long as the connection.
     pub(super) async fn open(
         target: &Target,
-        http2: bool,
+        speak: Speak,
         count: impl FnOnce() -> Option<Counted>,
     ) -> Result<Self, String> {
         let io = dial(target).await.map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused => "the connection was refused".to_owned(),
             kind => format!("no connection: {kind}"),
         })?;
+        let (connector, alpn) = match speak {
+            Speak::Http1 => return Self::start(io, false, count()).await,
+            Speak::Http2 => return Self::start(io, true, count()).await,
+            Speak::Tls(connector, alpn) => (connector, alpn),
+        };
+        let tls = connector.handshake(io, alpn).await;
+        let tls = tls.map_err(|failure| format!("no TLS: {failure}"))?;
+        let http2 = tls.is_h2();
+        Self::start(tls, http2, count()).await
+    }
+
+    async fn start(
+        io: impl Stream + 'static,
+        http2: bool,
+        counted: Option<Counted>,
+    ) -> Result<Self, String> {
         let io = TokioIo::new(io);
-        let counted = count();
         let broken = |_| "no connection: the handshake failed".to_owned();
         if http2 {
             let (sender, connection) = http2::Builder::new(TokioExecutor::new())
@@ -140,6 +167,11 @@ impl Connection {
             Self::Http1(sender) => sender.is_ready(),
             Self::Http2(sender) => sender.is_ready(),
         }
+    }
+
+    /// True if it is shared by many requests at once.
+    pub(super) fn is_http2(&self) -> bool {
+        matches!(self, Self::Http2(_))
     }
 
     /// A second user of the connection; only HTTP/2 has several.

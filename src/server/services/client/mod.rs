@@ -128,27 +128,29 @@ struct Begun {
     connection: Connection,
 }
 
-/// Sends `request` on a pooled or a new connection and waits for the response's head.
+/// Sends a request on a pooled or a new connection and waits for the response's head. `request` makes it for HTTP/2
+/// or for HTTP/1.1, which only the connection decides.
 async fn begin(
     pool: &Arc<Pool>,
     key: &Key,
     connect: impl Future<Output = Result<Connection, String>>,
-    request: Sendable,
+    request: impl FnOnce(bool) -> Result<Sendable, String>,
     first_byte: Duration,
 ) -> Result<Begun, Failed> {
+    let unsent = |class, text| Failed {
+        class,
+        sent: false,
+        text,
+    };
     let (mut connection, reused) = match pool.take(key) {
         Some(connection) => (connection, true),
         None => match connect.await {
             Ok(connection) => (connection, false),
-            Err(text) => {
-                return Err(Failed {
-                    class: FailureClass::Connect,
-                    sent: false,
-                    text,
-                });
-            }
+            Err(text) => return Err(unsent(FailureClass::Connect, text)),
         },
     };
+    let request =
+        request(connection.is_http2()).map_err(|text| unsent(FailureClass::Final, text))?;
     match timeout(first_byte, connection.send(request)).await {
         Ok(Ok(response)) => Ok(Begun {
             response,

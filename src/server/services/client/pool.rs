@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::connection::Connection;
+use crate::snapshot::UpstreamProtocol;
 
 /// Idle connections to one server at most.
 const MAX_PER_TARGET: usize = 8;
@@ -33,7 +34,9 @@ pub(super) enum Target {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) target: Target,
-    pub(super) http2: bool,
+    pub(super) protocol: UpstreamProtocol,
+    /// Tells TLS with these authorities, names and certificate from any other; 0 is none.
+    pub(super) tls: u64,
 }
 
 struct Idle {
@@ -76,7 +79,7 @@ impl Pool {
     pub(super) fn put(self: &Arc<Self>, key: Key, connection: Connection) {
         let mut inner = self.0.lock();
         let total: usize = inner.idle.values().map(Vec::len).sum();
-        let shared = key.http2;
+        let shared = connection.is_http2();
         let most = if shared { 1 } else { MAX_PER_TARGET };
         let now = Instant::now();
         let idle = inner.idle.entry(key).or_default();

@@ -237,6 +237,7 @@ impl Plans {
             upstream: Arc::new(upstream),
             hash_key: None,
             protocol,
+            tls: None,
             host,
             timeouts: UpstreamTimeouts {
                 connect: seconds,

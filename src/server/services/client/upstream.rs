@@ -10,11 +10,12 @@ use http::{HeaderValue, Method, Uri, Version, header};
 use http_body_util::Full;
 use tokio::time::timeout;
 
-use super::connection::{Connection, Counted};
+use super::connection::{Connection, Counted, Speak};
 use super::pool::{Key, Target};
 use super::{Answer, Outgoing, Sendable, begin, finish, refuse, strip};
 use crate::server::services::UpstreamSource;
 use crate::snapshot::{HostMode, UpstreamPlan, UpstreamProtocol};
+use crate::tls::Alpn;
 use crate::upstream::retry::{Attempts, Retry};
 use crate::upstream::{Endpoint, EndpointAddress, TriedSet};
 
@@ -41,7 +42,13 @@ impl HttpClient for UpstreamClient {
 /// Tries endpoints as the upstream's retry rules allow.
 async fn ask(outgoing: Arc<Outgoing>, plan: Arc<UpstreamPlan>, request: ClientRequest) -> Answer {
     let pool = &outgoing.pool;
-    let http2 = plan.protocol == UpstreamProtocol::H2;
+    // Loaded once: a connection is made with what its key says.
+    let tls = plan.tls.as_ref().map(|tls| tls.connector());
+    let alpn = match plan.protocol {
+        UpstreamProtocol::Http1 => Alpn::Http1,
+        UpstreamProtocol::H2 => Alpn::H2,
+        UpstreamProtocol::Auto => Alpn::Both,
+    };
     let mut attempts = Attempts::default();
     let mut tried = TriedSet::new();
     loop {
@@ -51,11 +58,17 @@ async fn ask(outgoing: Arc<Outgoing>, plan: Arc<UpstreamPlan>, request: ClientRe
         let endpoint = Arc::clone(picked.endpoint());
         let key = Key {
             target: target(&endpoint),
-            http2,
+            protocol: plan.protocol,
+            tls: tls.as_ref().map_or(0, |tls| tls.key(alpn)),
         };
-        let sendable = address(&plan, &endpoint, &request)?;
+        let speak = match &tls {
+            Some(tls) => Speak::Tls(Arc::clone(tls), alpn),
+            None if plan.protocol == UpstreamProtocol::H2 => Speak::Http2,
+            None => Speak::Http1,
+        };
+        let sendable = |http2| address(&plan, &endpoint, &request, http2);
         let began_at = Instant::now();
-        let connect = connect(&plan, &endpoint, &key);
+        let connect = connect(&plan, &endpoint, &key, speak);
         let began = begin(pool, &key, connect, sendable, plan.timeouts.first_byte).await;
         let now = Instant::now();
         let elapsed = now.saturating_duration_since(began_at);
@@ -84,14 +97,20 @@ async fn connect(
     plan: &UpstreamPlan,
     endpoint: &Endpoint,
     key: &Key,
+    speak: Speak,
 ) -> Result<Connection, String> {
     let count = || {
         plan.metrics.connections_opened.inc();
         let open = plan.metrics.connections_open.enter();
         Some(Counted::new(&endpoint.state, open))
     };
-    let open = Connection::open(&key.target, key.http2, count);
-    in_time(plan.timeouts.connect, open).await
+    let open = Connection::open(&key.target, speak, count);
+    let opened = in_time(plan.timeouts.connect, open).await;
+    if let (Err(error), true) = (&opened, plan.tls.is_some()) {
+        let endpoint = &endpoint.configured;
+        log::warn!("upstream {}: endpoint {endpoint}: {error}", plan.name());
+    }
+    opened
 }
 
 async fn in_time(
@@ -121,6 +140,7 @@ fn address(
     plan: &UpstreamPlan,
     endpoint: &Endpoint,
     request: &ClientRequest,
+    http2: bool,
 ) -> Result<Sendable, String> {
     let mut head = request.head.clone();
     let own = match &endpoint.address {
@@ -144,10 +164,10 @@ fn address(
     let path = head.uri().path_and_query().cloned();
     let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
     strip(head.headers_mut());
-    if plan.protocol == UpstreamProtocol::H2 {
+    if http2 {
         head.headers_mut().remove(header::HOST);
         *head.uri_mut() = Uri::builder()
-            .scheme("http")
+            .scheme(if plan.tls.is_some() { "https" } else { "http" })
             .authority(host.as_bytes())
             .path_and_query(path)
             .build()

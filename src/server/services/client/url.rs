@@ -8,9 +8,10 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method, Uri, Version, header};
 use http_body_util::Full;
 
-use super::connection::Connection;
+use super::connection::{Connection, Speak};
 use super::pool::{Key, Target};
 use super::{Answer, Outgoing, begin, finish, refuse, strip};
+use crate::snapshot::UpstreamProtocol;
 use crate::upstream::retry::{Attempts, Retry, RetryPolicy};
 
 pub(super) struct UrlClient(pub(super) Arc<Outgoing>);
@@ -20,7 +21,8 @@ impl HttpClient for UrlClient {
         let key = match target(request.head.uri()) {
             Ok(target) => Key {
                 target,
-                http2: false,
+                protocol: UpstreamProtocol::Http1,
+                tls: 0,
             },
             Err(text) => return refuse(text),
         };
@@ -33,8 +35,8 @@ impl HttpClient for UrlClient {
             address(&mut head);
             let mut attempts = Attempts::default();
             loop {
-                let sendable = head.clone().map(|()| Full::new(request.body.clone()));
-                let connect = Connection::open(&key.target, key.http2, || None);
+                let sendable = |_| Ok(head.clone().map(|()| Full::new(request.body.clone())));
+                let connect = Connection::open(&key.target, Speak::Http1, || None);
                 let began = begin(&pool, &key, connect, sendable, request.timeout).await;
                 match began {
                     Ok(begun) => {
