@@ -25,8 +25,10 @@ struct State {
     connecting: usize,
     /// Requests that wait for one of them.
     waiting: usize,
-    /// HTTP/2 connections made.
-    opened: u64,
+    /// Connections that stand, of requests whose turn has not ended.
+    standing: usize,
+    /// Turns that ended without a connection.
+    failed: u64,
     /// The last connection agreed on HTTP/1.1, on which nothing can be shared.
     http1: bool,
 }
@@ -40,8 +42,7 @@ pub struct Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(endpoint) = self.endpoint.take() {
-            endpoint.turns.state.lock().connecting -= 1;
-            endpoint.turns.changed.notify_waiters();
+            endpoint.turns.end();
         }
     }
 }
@@ -51,7 +52,21 @@ impl Turns {
     pub fn connected(&self, http2: bool) {
         let mut state = self.state.lock();
         state.http1 = !http2;
-        state.opened += u64::from(http2);
+        if state.standing < state.connecting {
+            state.standing += 1;
+        }
+    }
+
+    /// A turn ends: its connection can be found now, or there is none.
+    fn end(&self) {
+        let mut state = self.state.lock();
+        state.connecting -= 1;
+        match state.standing.checked_sub(1) {
+            Some(less) => state.standing = less,
+            None => state.failed += 1,
+        }
+        drop(state);
+        self.changed.notify_waiters();
     }
 }
 
@@ -64,24 +79,30 @@ impl EndpointState {
         let mut changed = std::pin::pin!(changed);
         // Before the look at the state: nothing that happens in between is missed.
         changed.as_mut().enable();
-        let opened = {
+        let take = |state: &mut State| {
+            state.connecting += 1;
+            let endpoint = Some(Arc::clone(self));
+            Some(Turn { endpoint })
+        };
+        let failed = {
             let mut state = turns.state.lock();
             if state.http1 {
                 return Some(Turn { endpoint: None });
             }
             if state.waiting >= state.connecting.saturating_mul(streams) {
-                state.connecting += 1;
-                let endpoint = Some(Arc::clone(self));
-                return Some(Turn { endpoint });
+                return take(&mut state);
             }
             state.waiting += 1;
-            state.opened
+            state.failed
         };
         let waiting = Waiting(turns);
         let in_time = tokio::time::timeout_at(end.into(), changed).await.is_ok();
         drop(waiting);
-        let came = turns.state.lock().opened != opened;
-        (!(in_time && came)).then_some(Turn { endpoint: None })
+        let mut state = turns.state.lock();
+        if in_time && state.failed == failed {
+            return None;
+        }
+        take(&mut state)
     }
 }
 

@@ -239,6 +239,20 @@ impl Authority {
         }
     }
 
+    /// Its certificate in PEM form.
+    pub(crate) fn pem(&self) -> Vec<u8> {
+        self.certificate.to_pem().expect("PEM")
+    }
+
+    /// A certificate that ends in so many days; below 0 it has ended.
+    pub(crate) fn simple_until(&self, names: &[&str], days: i64) -> Issued {
+        self.issue(&Wanted {
+            names,
+            rsa: false,
+            days,
+        })
+    }
+
     /// A certificate with a P-256 key for ten days.
     pub(crate) fn simple(&self, names: &[&str]) -> Issued {
         self.issue(&Wanted {

@@ -18,6 +18,7 @@ pub(crate) mod node;
 pub(crate) mod origin;
 pub(crate) mod proxy_header;
 pub(crate) mod tls;
+pub(crate) mod tls_origin;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

@@ -17,6 +17,9 @@ mod routing;
 mod sockets;
 mod streams;
 mod timeouts;
+mod upstream_tls;
+mod upstream_tls_http2;
+mod upstream_tls_servers;
 pub(crate) mod websocket;
 
 /// One listener, one upstream, one route that takes everything. Further keys of the upstream follow.

@@ -24,6 +24,10 @@ const AHEAD_BYTES: usize = 8 * 1024;
 pub struct TlsStream<S: AsyncRead + AsyncWrite + Unpin> {
     tls: SslStream<Bridge<S>>,
     shaken: bool,
+    /// Read while looking for an alert.
+    early: Option<u8>,
+    /// A write failed with this; the alert that explains it is waited for.
+    broken: Option<io::Error>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
@@ -36,6 +40,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Ok(Self {
             tls: SslStream::new(ssl, bridge)?,
             shaken: false,
+            early: None,
+            broken: None,
         })
     }
 
@@ -47,6 +53,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         shaken.await.map_err(|error| TlsFailure::of(&error))?;
         self.shaken = true;
         Ok(())
+    }
+
+    /// After a failed write: the alert that says why, if it is one that refuses the handshake; else the write's own
+    /// error. What broke the write ends the reads too, so the wait for it is short.
+    fn why_broken(&mut self) -> Poll<io::Error> {
+        if self.early.is_none() {
+            let mut one = [0];
+            let read = poll_tls(|| self.tls.ssl_read(&mut one));
+            match std::task::ready!(read) {
+                Ok(0) => {}
+                Ok(_) => {
+                    let [byte] = one;
+                    self.early = Some(byte);
+                }
+                Err(error) => {
+                    let error = io_error(error);
+                    if late_refusal(&error) {
+                        self.broken = None;
+                        return Poll::Ready(error);
+                    }
+                }
+            }
+        }
+        let broken = self.broken.take();
+        Poll::Ready(broken.unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()))
     }
 
     /// True if HTTP/2 was agreed to; else it is HTTP/1.1.
@@ -111,6 +142,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
+        if let Some(early) = this.early.take() {
+            buf.put_slice(&[early]);
+            return Poll::Ready(Ok(()));
+        }
         let read = poll_tls(|| this.tls.ssl_read(buf.initialize_unfilled()));
         match std::task::ready!(read) {
             Ok(bytes) => {
@@ -131,7 +166,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.tls.get_mut().wake(cx);
-        poll_tls(|| this.tls.ssl_write(buf)).map_err(io_error)
+        if this.broken.is_none() {
+            match std::task::ready!(poll_tls(|| this.tls.ssl_write(buf))) {
+                Ok(bytes) => return Poll::Ready(Ok(bytes)),
+                Err(error) => this.broken = Some(io_error(error)),
+            }
+        }
+        this.why_broken().map(Err)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
