@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Located, Place};
+use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Located, RelPath};
 
 use super::codes;
 use crate::config::words::{TlsVersion, UpstreamTlsConfig};
@@ -87,18 +87,23 @@ fn san(written: &[Located<String>], diagnostics: &mut Diagnostics) -> Option<Vec
     (rules.len() == written.len()).then_some(rules)
 }
 
-/// The word that named the file at fault.
+/// What is wrong, at the word that named the file.
 fn wrong_file(words: &UpstreamTlsConfig, error: &CertificateError) -> Diagnostic {
     let own = words.certificate.iter().map(|own| &own.value);
-    let mut own = own.flat_map(|own| [&own.cert, &own.key]);
-    let (code, place): (_, &Place) = match own.find(|file| file.value.path() == error.file) {
-        Some(file) => (codes::UPSTREAM_TLS_CERTIFICATE, &file.place),
-        None => (
-            codes::UPSTREAM_TLS_CA,
-            words.ca.as_ref().map_or(&words.sni.place, |ca| &ca.place),
-        ),
+    let own = own.flat_map(|own| [&own.cert, &own.key]);
+    let of = |file: &&Located<RelPath>| file.value.path() == error.file;
+    let (code, found) = match own.into_iter().find(of) {
+        Some(file) => (codes::UPSTREAM_TLS_CERTIFICATE, Some(file)),
+        None => (codes::UPSTREAM_TLS_CA, words.ca.as_ref()),
     };
-    Diagnostic::error(code, place, error.to_string()).with_help(error.problem.help())
+    let (place, message) = match found {
+        Some(file) => (
+            &file.place,
+            format!("{}: {}", file.value.written(), error.problem),
+        ),
+        None => (&words.sni.place, error.to_string()),
+    };
+    Diagnostic::error(code, place, message).with_help(error.problem.help())
 }
 
 fn expired(words: &UpstreamTlsConfig, diagnostics: &mut Diagnostics) {
@@ -112,10 +117,7 @@ fn expired(words: &UpstreamTlsConfig, diagnostics: &mut Diagnostics) {
     });
     let read = Certificate::open_own(file.value.path(), key.value.path());
     if read.is_ok_and(|certificate| certificate.not_after() <= now) {
-        let message = format!(
-            "{}: the certificate has expired",
-            file.value.path().display()
-        );
+        let message = format!("{}: the certificate has expired", file.value.written());
         diagnostics.push(
             Diagnostic::warning(codes::UPSTREAM_TLS_CERTIFICATE, &file.place, message)
                 .with_help("endpoints that ask for it will refuse it: renew it"),

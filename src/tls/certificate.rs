@@ -126,7 +126,9 @@ impl Problem {
     /// What to do about it.
     pub fn help(&self) -> &'static str {
         match self {
-            Self::Unreadable(_) => "give the service's user leave to read it",
+            Self::Unreadable(_) => {
+                "it must be there, and the service's user needs leave to read it"
+            }
             Self::TooLarge => "a chain is the certificate and its intermediates, not a CA bundle",
             Self::Missing(_) => "a PEM block begins with -----BEGIN; encrypted keys are not read",
             Self::KeyKind(_) | Self::WeakKey(_) => "ask for a certificate with a P-256 key",

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::upstream_tls::{config, failing, issued};
+use crate::harness::cli::check;
 use crate::harness::tls::{Authority, Front, Rules};
 use crate::harness::{Demo, Node, Setup, eventually, free_address};
 
@@ -164,6 +165,27 @@ async fn a_certificate_of_ours_opens_a_strict_endpoint_and_keeps_the_connection(
         assert_eq!(client.get("/bytes/9").await.body.len(), 9);
     }
     assert_eq!(front.shaken(), 1);
+}
+
+#[tokio::test]
+async fn check_names_the_file_of_ours_that_is_wrong() {
+    let (setup, authority) = folder();
+    let other = authority.issue(&["spiffe://farm/other"]);
+    let ended = authority.issue_until(&["spiffe://farm/node"], -1);
+    let node = setup.prepare(&config("", OWN));
+    let key = other.key.private_key_to_pem_pkcs8().expect("PEM");
+    std::fs::write(node.folder().join("farm.key"), key).expect("write");
+    let said = check(node.config()).expect(78).out;
+    assert!(
+        said.contains("E-TLS-102 farm.key: the key does not fit"),
+        "{said}"
+    );
+    ended.write(node.folder(), "farm");
+    let said = check(node.config()).expect(0).out;
+    assert!(
+        said.contains("warning E-TLS-102 farm.pem: the certificate has expired"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

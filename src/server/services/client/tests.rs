@@ -1,3 +1,5 @@
+mod tls;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -15,6 +17,7 @@ use super::*;
 use crate::snapshot::upstream::{Pool as PoolPlan, UpstreamTimeouts};
 use crate::snapshot::{HostMode, UpstreamPlan, UpstreamProtocol};
 use crate::telemetry::metrics::Metrics;
+use crate::tls::upstream::UpstreamTls;
 use crate::upstream::retry::RetryPolicy;
 use crate::upstream::{EndpointSpec, NoAddresses, Policy, UnsharedStore, Upstream, UpstreamSpec};
 
@@ -219,6 +222,16 @@ impl UpstreamSource for Plans {
 
 impl Plans {
     fn set(&self, endpoints: &[SocketAddr], protocol: UpstreamProtocol, host: HostMode) {
+        self.put(endpoints, protocol, host, None);
+    }
+
+    fn put(
+        &self,
+        endpoints: &[SocketAddr],
+        protocol: UpstreamProtocol,
+        host: HostMode,
+        tls: Option<Arc<UpstreamTls>>,
+    ) {
         let one = |address: &SocketAddr| EndpointSpec {
             address: address.to_string().parse().unwrap(),
             weight: 1,
@@ -237,7 +250,7 @@ impl Plans {
             upstream: Arc::new(upstream),
             hash_key: None,
             protocol,
-            tls: None,
+            tls,
             host,
             timeouts: UpstreamTimeouts {
                 connect: seconds,
