@@ -66,6 +66,20 @@ async fn fifty_calls_at_once_share_few_connections() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_is_closed_in_time() {
+    let (authority, issued) = issued();
+    let origin = grpc::origin().await;
+    let front = Front::start(Rules::of(&issued).alpn(H2), origin).await;
+    let keys = "protocol = \"h2\"\npool = { idle_timeout = \"200ms\" }";
+    let node = node(&front, &authority, &h2c(&config(keys, CA))).await;
+    many(&node, "/helloworld.Greeter/One").await;
+    let app = [("upstream", "app")];
+    node.metric_is("farmgate_upstream_connections_open", &app, 0.0)
+        .await;
+    many(&node, "/helloworld.Greeter/Two").await;
+}
+
+#[tokio::test]
 async fn h2_must_be_agreed_on() {
     let (authority, issued) = issued();
     let demo = Demo::start().await;

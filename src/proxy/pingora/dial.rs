@@ -5,8 +5,8 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -21,6 +21,7 @@ use pingora_http::ResponseHeader;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::failure;
+use super::peer::H2_STREAMS;
 use super::secure::{self, Socket};
 use crate::snapshot::{UpstreamPlan, UpstreamProtocol};
 use crate::telemetry::metrics::GaugeGuard;
@@ -80,13 +81,15 @@ impl Drop for Carried {
 /// Connects to an endpoint of one upstream.
 pub(super) struct Dial {
     /// Whose connections are counted.
-    pub(super) plan: Arc<UpstreamPlan>,
+    plan: Arc<UpstreamPlan>,
     /// The endpoint asked.
-    pub(super) endpoint: Arc<Endpoint>,
+    endpoint: Arc<Endpoint>,
     /// For TCP and TLS together.
-    pub(super) timeout: Duration,
+    timeout: Duration,
     /// The TLS to be made, with the protocols offered; the same that the peer's key was made of.
-    pub(super) tls: Option<(Arc<Connector>, Alpn)>,
+    tls: Option<(Arc<Connector>, Alpn)>,
+    /// When the wait for a connection of somebody else ends; set when it begins.
+    waits_until: OnceLock<Instant>,
 }
 
 impl fmt::Debug for Dial {
@@ -135,6 +138,22 @@ impl L4Connect for Dial {
 }
 
 impl Dial {
+    /// For one attempt, with this time for TCP and TLS together.
+    pub(super) fn new(
+        plan: &Arc<UpstreamPlan>,
+        endpoint: &Arc<Endpoint>,
+        timeout: Duration,
+        tls: Option<(Arc<Connector>, Alpn)>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            plan: Arc::clone(plan),
+            endpoint: Arc::clone(endpoint),
+            timeout,
+            tls,
+            waits_until: OnceLock::new(),
+        })
+    }
+
     async fn reach<S>(
         &self,
         connecting: impl Future<Output = io::Result<S>>,
@@ -188,34 +207,20 @@ fn refused(error: io::Error) -> Box<Error> {
 }
 
 /// Before a connection that may become HTTP/2 is opened: a look for one that somebody else opens.
-pub(super) struct Gate {
-    endpoint: Arc<EndpointState>,
-    end: Instant,
-    streams: usize,
-    looked: AtomicBool,
-}
-
-impl Gate {
-    /// For a request that waits no longer than this; a connection carries `streams`.
-    pub(super) fn new(endpoint: &Arc<EndpointState>, streams: usize, wait: Duration) -> Self {
-        Self {
-            endpoint: Arc::clone(endpoint),
-            end: Instant::now() + wait,
-            streams,
-            looked: AtomicBool::new(false),
-        }
-    }
-}
-
 #[async_trait]
-impl H2ConnectGate for Gate {
+impl H2ConnectGate for Dial {
     async fn enter(&self) -> Option<Box<dyn Any + Send>> {
+        let mut first = false;
+        let end = *self.waits_until.get_or_init(|| {
+            first = true;
+            Instant::now() + self.timeout
+        });
         // The pool gives a connection out for as long as a stream on it is begun; in that moment others see none.
-        if !self.looked.swap(true, Ordering::Relaxed) {
+        if first {
             tokio::task::yield_now().await;
             return None;
         }
-        let turn = self.endpoint.turn(self.streams, self.end).await?;
+        let turn = self.endpoint.state.turn(H2_STREAMS, end).await?;
         Some(Box::new(turn))
     }
 }

@@ -10,7 +10,7 @@ use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::upstreams::peer::{HttpPeer, PeerOptions, Scheme};
 use pingora_http::RequestHeader;
 
-use super::dial::{Dial, Gate};
+use super::dial::Dial;
 use crate::proxy::ctx::Ctx;
 use crate::snapshot::{HostMode, UpstreamPlan, UpstreamProtocol};
 use crate::telemetry::Reason;
@@ -18,7 +18,7 @@ use crate::tls::Alpn;
 use crate::upstream::EndpointAddress;
 
 /// Streams of one HTTP/2 connection to an endpoint.
-const H2_STREAMS: usize = 100;
+pub(super) const H2_STREAMS: usize = 100;
 /// What the engine adds to the time to connect, so that ours ends first.
 const GRACE: Duration = Duration::from_secs(1);
 /// Finds dead HTTP/2 peers; the engine waits 5 s for the answer.
@@ -67,7 +67,6 @@ pub(super) fn build(cx: &Ctx, plan: &Arc<UpstreamPlan>) -> Result<Box<HttpPeer>,
     if offer != Alpn::Http1 {
         options.max_h2_streams = H2_STREAMS;
         options.h2_ping_interval = Some(H2_PING);
-        options.h2_connect_gate = Some(Arc::new(Gate::new(&endpoint.state, H2_STREAMS, connect)));
     }
     // Loaded once: a connection is made with what its key says, whatever changes meanwhile.
     let tls = plan.tls.as_ref().map(|tls| tls.connector());
@@ -76,12 +75,11 @@ pub(super) fn build(cx: &Ctx, plan: &Arc<UpstreamPlan>) -> Result<Box<HttpPeer>,
         // Should the engine ever make TLS by itself, it verifies this name, and an empty one not at all.
         Some(tls) => (Scheme::HTTPS, tls.sni().to_owned(), tls.key(offer)),
     };
-    options.custom_l4 = Some(Arc::new(Dial {
-        plan: Arc::clone(plan),
-        endpoint: Arc::clone(endpoint),
-        timeout: connect,
-        tls: tls.map(|tls| (tls, offer)),
-    }));
+    let dial = Dial::new(plan, endpoint, connect, tls.map(|tls| (tls, offer)));
+    if offer != Alpn::Http1 {
+        options.h2_connect_gate = Some(Arc::clone(&dial) as Arc<_>);
+    }
+    options.custom_l4 = Some(dial);
     Ok(Box::new(HttpPeer {
         _address: address,
         scheme,

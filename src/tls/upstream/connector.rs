@@ -32,6 +32,8 @@ pub struct Connector {
     sni: String,
     rules: Option<Arc<[ServerRule]>>,
     digest: [u8; 32],
+    /// For HTTP/1.1, HTTP/2 and both.
+    keys: [u64; 3],
 }
 
 /// What was found about the endpoint's certificate during a handshake.
@@ -76,18 +78,19 @@ impl Connector {
             sni: settings.sni.clone(),
             rules,
             digest,
+            keys: [Alpn::Http1, Alpn::H2, Alpn::Both].map(|alpn| key(&digest, alpn)),
         })
     }
 
     /// Tells connections that were made with the same authorities, names, certificate of ours, version and protocol
     /// from all others.
     pub fn key(&self, alpn: Alpn) -> u64 {
-        let mut hash = Sha256::new();
-        hash.update(self.digest);
-        hash.update(alpn.wire());
-        let hash: [u8; 32] = hash.finalize().into();
-        hash.first_chunk()
-            .map_or(0, |front| u64::from_le_bytes(*front))
+        let [http1, h2, both] = self.keys;
+        match alpn {
+            Alpn::Http1 => http1,
+            Alpn::H2 => h2,
+            Alpn::Both => both,
+        }
     }
 
     /// Of everything that decides whom we believe and who we are.
@@ -238,6 +241,15 @@ fn context(
         builder.set_private_key(own.key())?;
     }
     Ok(builder.build())
+}
+
+fn key(digest: &[u8; 32], alpn: Alpn) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(digest);
+    hash.update(alpn.wire());
+    let hash: [u8; 32] = hash.finalize().into();
+    hash.first_chunk()
+        .map_or(0, |front| u64::from_le_bytes(*front))
 }
 
 fn digest(
