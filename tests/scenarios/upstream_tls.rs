@@ -4,7 +4,8 @@ use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::websocket;
-use crate::harness::tls::{Authority, Front, Issued, Rules};
+use crate::harness::authority::{Authority, Issued};
+use crate::harness::tls_origin::{Front, Rules};
 use crate::harness::{Demo, Node, Origin, Peer, Setup};
 
 /// One upstream with TLS; `more` are further keys of `[upstream.tls]`, `keys` of the upstream.
@@ -36,7 +37,7 @@ const CA: &str = "ca = \"ca.pem\"";
 /// An authority, and a certificate of it for the name that is asked for.
 pub(crate) fn issued() -> (Authority, Issued) {
     let authority = Authority::new("an authority");
-    let issued = authority.issue(&["app.internal.test"]);
+    let issued = authority.simple(&["app.internal.test"]);
     (authority, issued)
 }
 
@@ -87,23 +88,23 @@ async fn who_is_not_believed_gets_no_request() {
     let demo = Demo::start().await;
     let cases = [
         (
-            stranger.issue(&["app.internal.test"]),
+            stranger.simple(&["app.internal.test"]),
             CA,
             "unable to get local issuer",
         ),
         (
-            authority.issue(&["other.internal.test"]),
+            authority.simple(&["other.internal.test"]),
             CA,
             "it is for other.internal.test",
         ),
-        (authority.issue(&["*.test"]), CA, "it is for *.test"),
+        (authority.simple(&["*.test"]), CA, "it is for *.test"),
         (
-            authority.issue_until(&["app.internal.test"], -1),
+            authority.simple_until(&["app.internal.test"], -1),
             CA,
             "certificate has expired",
         ),
         (
-            stranger.issue(&["app.internal.test"]),
+            stranger.simple(&["app.internal.test"]),
             "",
             "unable to get local issuer",
         ),
@@ -141,9 +142,9 @@ async fn who_is_not_believed_gets_no_request() {
 #[tokio::test]
 async fn names_and_authorities_as_written() {
     let (authority, plain) = issued();
-    let wild = authority.issue(&["*.internal.test"]);
-    let spiffe = authority.issue(&["spiffe://farm/app"]);
-    let stranger = Authority::new("a stranger").issue(&["who.test"]);
+    let wild = authority.simple(&["*.internal.test"]);
+    let spiffe = authority.simple(&["spiffe://farm/app"]);
+    let stranger = Authority::new("a stranger").simple(&["who.test"]);
     let demo = Demo::start().await;
     for (issued, more) in [
         (&wild, CA),
@@ -173,7 +174,7 @@ async fn names_and_authorities_as_written() {
 #[tokio::test]
 async fn another_endpoint_is_tried_after_a_failed_handshake() {
     let (authority, good) = issued();
-    let bad = authority.issue(&["other.test"]);
+    let bad = authority.simple(&["other.test"]);
     let demo = Demo::start().await;
     let bad = Front::start(Rules::of(&bad), demo.address()).await;
     let good = Front::start(Rules::of(&good), demo.address()).await;

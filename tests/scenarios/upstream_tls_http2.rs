@@ -6,7 +6,7 @@ use super::grpc;
 use super::upstream_tls::{config, failing, issued, node};
 use super::websocket;
 use crate::harness::http2::Http2;
-use crate::harness::tls::{Front, Rules};
+use crate::harness::tls_origin::{Front, Rules};
 use crate::harness::{Demo, Node, node::joined};
 
 const CA: &str = "ca = \"ca.pem\"";

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::upstream_tls::{config, failing, issued};
+use crate::harness::authority::Authority;
 use crate::harness::cli::check;
-use crate::harness::tls::{Authority, Front, Rules};
+use crate::harness::tls_origin::{Front, Rules};
 use crate::harness::{Demo, Node, Setup, eventually, free_address};
 
 const CA: &str = "ca = \"ca.pem\"";
@@ -50,7 +51,7 @@ fn folder() -> (Setup, Authority) {
     let setup = Setup::new();
     std::fs::write(setup.folder().join("ca.pem"), authority.pem()).expect("write");
     app.write(setup.folder(), "app");
-    let farm = authority.issue(&["spiffe://farm/node"]);
+    let farm = authority.simple(&["spiffe://farm/node"]);
     farm.write(setup.folder(), "farm");
     (setup, authority)
 }
@@ -154,7 +155,7 @@ async fn another_endpoint_is_tried_where_no_certificate_was_shown() {
 #[tokio::test]
 async fn a_certificate_of_ours_opens_a_strict_endpoint_and_keeps_the_connection() {
     let (setup, authority) = folder();
-    let issued = authority.issue(&["app.internal.test"]);
+    let issued = authority.simple(&["app.internal.test"]);
     let demo = Demo::start().await;
     let rules = Rules::of(&issued).demanding(&authority);
     let front = Front::start(rules, demo.address()).await;
@@ -170,8 +171,8 @@ async fn a_certificate_of_ours_opens_a_strict_endpoint_and_keeps_the_connection(
 #[tokio::test]
 async fn check_names_the_file_of_ours_that_is_wrong() {
     let (setup, authority) = folder();
-    let other = authority.issue(&["spiffe://farm/other"]);
-    let ended = authority.issue_until(&["spiffe://farm/node"], -1);
+    let other = authority.simple(&["spiffe://farm/other"]);
+    let ended = authority.simple_until(&["spiffe://farm/node"], -1);
     let node = setup.prepare(&config("", OWN));
     let key = other.key.private_key_to_pem_pkcs8().expect("PEM");
     std::fs::write(node.folder().join("farm.key"), key).expect("write");

@@ -28,7 +28,7 @@ const CONTRACT: [(&str, &str, usize); 5] = [
     (
         "tls.toml",
         include_str!("../../../tests/contract/tls.toml"),
-        1,
+        0,
     ),
     (
         "upstreams.toml",
