@@ -2,6 +2,7 @@
 
 mod failures;
 mod front;
+mod hostile;
 mod leases;
 mod node;
 mod orders;

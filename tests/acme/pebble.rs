@@ -176,7 +176,7 @@ fn end(child: Option<Child>) {
 }
 
 /// An authority of the folder's own, and by it the certificate of the directory.
-fn write_certificates(folder: &Path) {
+pub(super) fn write_certificates(folder: &Path) {
     let (ca, ca_key) = signed("a test authority", None);
     let (leaf, key) = signed("pebble", Some((&ca, &ca_key)));
     let write = |name: &str, pem: Vec<u8>| {

@@ -101,8 +101,7 @@ impl Authority<'_> {
             tokio::time::sleep(FRESH + Duration::from_millis(100)).await;
         }
         self.call(order).await?;
-        let policy = RetryPolicy::new().timeout(VALIDATION);
-        let status = match order.poll_ready(&policy).await {
+        let status = match order.poll_ready(&patience()).await {
             Ok(OrderStatus::Ready) => return Ok(pending),
             Ok(_) => None,
             Err(error) => Some(self.failed(Stage::Validation, &error)),
@@ -196,8 +195,7 @@ impl Authority<'_> {
         let request = request.map_err(|error| AcmeError::new(Stage::Issue, error))?;
         let failed = |error: Error| self.failed(Stage::Issue, &error);
         order.finalize_csr(&request.der).await.map_err(failed)?;
-        let policy = RetryPolicy::new().timeout(VALIDATION);
-        let chain = order.poll_certificate(&policy).await.map_err(failed)?;
+        let chain = order.poll_certificate(&patience()).await.map_err(failed)?;
         Ok(Issued {
             chain,
             key: request.key,
@@ -242,6 +240,11 @@ impl Authority<'_> {
             ..AcmeError::new(stage, error)
         }
     }
+}
+
+/// Looks after a quarter of a second, then ever less often; what the authority asks for goes before.
+fn patience() -> RetryPolicy {
+    RetryPolicy::new().backoff(1.5).timeout(VALIDATION)
 }
 
 fn is_no_account(problem: &Problem) -> bool {

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::error::{AcmeError, Stage};
 use super::settings::Challenge;
-use super::storage::{MAX_ENTRIES, Storage, digest_hex, names, read, write};
+use super::storage::{MAX_ENTRIES, Storage, digest_hex, is_older, names, read, write};
 use super::validation;
 use crate::tls::certificate::Certificate;
 
@@ -26,8 +26,6 @@ const KEY_AUTHORIZATION_BYTES: usize = 256;
 /// How long the answer for a name is believed before its file is looked at again: a bound of two reads a second and
 /// name, whatever strangers ask. An order waits longer than this before it calls the authority.
 pub(super) const FRESH: Duration = Duration::from_millis(500);
-/// Files of orders that were killed are removed after this time.
-const STALE: Duration = Duration::from_secs(3_600);
 /// Questions whose files are looked for at the same time.
 const READERS: usize = 16;
 /// Longest wait for a file.
@@ -187,14 +185,10 @@ impl Challenges {
 
     /// Removes what killed orders left, and refuses to let the folder grow without end.
     fn sweep(&self, now: SystemTime) -> Result<(), AcmeError> {
-        let is_stale = |path: &Path| {
-            let written = fs::metadata(path).and_then(|found| found.modified());
-            written.is_ok_and(|at| now.duration_since(at).is_ok_and(|age| age > STALE))
-        };
         let mut left = 0;
         for name in names(&self.folder)? {
             let path = self.folder.join(name);
-            if is_stale(&path) {
+            if is_older(&path, now) {
                 let _ = fs::remove_file(&path);
             } else {
                 left += 1;

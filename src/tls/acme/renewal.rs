@@ -147,7 +147,7 @@ pub fn seed(node: &str, certificate: &str) -> u64 {
     hash.finalize()
         .iter()
         .take(8)
-        .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+        .fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
 }
 
 /// From 0 to `length` by `seed`.

@@ -18,6 +18,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
@@ -27,6 +28,8 @@ use super::error::{AcmeError, Stage};
 const MAX_BYTES: u64 = 1 << 20;
 /// Most entries of a folder that are looked at.
 pub(super) const MAX_ENTRIES: usize = 1_024;
+/// What an order or a writer that was killed left is removed after this time.
+pub(super) const STALE: Duration = Duration::from_secs(3_600);
 
 /// The folder. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -50,6 +53,7 @@ impl Storage {
                 .mode(0o700)
                 .create(&folder)
                 .map_err(|error| failed(&folder, &error))?;
+            remove_old_drafts(&folder, SystemTime::now());
         }
         Ok(storage)
     }
@@ -156,6 +160,24 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, AcmeError> {
         ));
     }
     Ok(Some(bytes))
+}
+
+/// Removes the drafts that killed writers left, an hour after they were written.
+pub(super) fn remove_old_drafts(folder: &Path, now: SystemTime) {
+    let entries = fs::read_dir(folder).into_iter().flatten().take(MAX_ENTRIES);
+    for entry in entries.flatten() {
+        let is_draft = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if is_draft && is_older(&entry.path(), now) {
+            // Another node may be quicker.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// True if the file was written more than an hour before.
+pub(super) fn is_older(path: &Path, now: SystemTime) -> bool {
+    let written = fs::metadata(path).and_then(|found| found.modified());
+    written.is_ok_and(|at| now.duration_since(at).is_ok_and(|age| age > STALE))
 }
 
 /// Names in a folder, without drafts; at most 1,024 of them.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::tls::acme::storage::STALE;
 
 const TOKEN: &str = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA";
 const ANSWER: &str =

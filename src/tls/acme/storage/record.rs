@@ -5,11 +5,15 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use boring::asn1::{Asn1Time, Asn1TimeRef};
 use serde::{Deserialize, Serialize};
 
-use super::{Storage, create, digest_hex, failed, names, random_hex, read, sync_folder, write};
+use super::{
+    Storage, create, digest_hex, failed, names, random_hex, read, remove_old_drafts, sync_folder,
+    write,
+};
 use crate::tls::acme::error::{AcmeError, Stage};
 use crate::tls::acme::renewal::Lifetime;
 use crate::tls::certificate::Certificate;
@@ -230,6 +234,7 @@ impl Place {
         for version in versions.iter().take(old) {
             let _ = fs::remove_dir_all(self.folder.join(version));
         }
+        remove_old_drafts(&self.folder, SystemTime::now());
         let now: i64 = current
             .split('-')
             .next()

@@ -63,3 +63,16 @@ fn an_account_has_a_file_per_directory() {
     assert_ne!(one, storage.account_file("https://b.test/dir"));
     assert_eq!(one.parent(), Some(folder.path().join("accounts").as_path()));
 }
+
+#[test]
+fn drafts_of_killed_writers_are_removed_later() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in [".draft", "file"] {
+        fs::write(folder.path().join(name), "").unwrap();
+    }
+    remove_old_drafts(folder.path(), SystemTime::now() + STALE / 2);
+    assert!(folder.path().join(".draft").exists());
+    remove_old_drafts(folder.path(), SystemTime::now() + STALE * 2);
+    assert!(!folder.path().join(".draft").exists());
+    assert!(folder.path().join("file").exists());
+}
