@@ -11,6 +11,8 @@ use http::HeaderName;
 
 /// Longest chain that is forwarded, in certificates.
 const MAX_FORWARDED: usize = 8;
+/// Most names that are read of a certificate.
+const MAX_NAMES: usize = 256;
 /// `XN_FLAG_RFC2253`: the subject in one line, the most specific part first.
 const RFC2253: i32 = 0x0111_0317;
 
@@ -48,7 +50,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads the certificate and the ones the client sent with it. Give it a chain that was verified.
+    /// Reads the certificate and those above it. Give it a chain that was verified. Names with anything but visible
+    /// ASCII in them, line ends for example, name nobody and are left out.
     ///
     /// # Errors
     /// The library's own, for want of memory.
@@ -63,10 +66,11 @@ impl Identity {
             .zip(digest.iter())
             .for_each(|(to, from)| *to = *from);
         let (mut dns, mut uris) = (Vec::new(), Vec::new());
-        for name in leaf.subject_alt_names().into_iter().flatten() {
-            if let Some(name) = name.dnsname().filter(|name| !is_uri(name)) {
+        let names = leaf.subject_alt_names().into_iter().flatten();
+        for name in names.take(MAX_NAMES) {
+            if let Some(name) = name.dnsname().filter(|name| is_visible(name) && !is_uri(name)) {
                 dns.push(name.to_ascii_lowercase());
-            } else if let Some(uri) = name.uri().filter(|uri| is_uri(uri)) {
+            } else if let Some(uri) = name.uri().filter(|uri| is_visible(uri) && is_uri(uri)) {
                 uris.push(uri.to_owned());
             }
         }
@@ -129,6 +133,10 @@ impl fmt::Debug for Identity {
             .field("sans", &self.sans)
             .finish_non_exhaustive()
     }
+}
+
+fn is_visible(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// A byte sequence of RFC 9651 section 4.1.8.

@@ -132,6 +132,21 @@ fn times_purposes_and_names_are_checked() {
             "{name}"
         );
     }
+    // A line end, a zero and a space in a name: it would stand in header fields. (DER of a GeneralNames with one URI.)
+    for (odd, fits) in [
+        ("0d0a", false),
+        ("0020", false),
+        ("2061", false),
+        ("6161", true),
+    ] {
+        let uri = format!(
+            "subjectAltName=DER:30128610737069666665{}2f{odd}",
+            "3a2f2f6661726d"
+        );
+        let name = format!("odd{odd}");
+        let found = issue(&name, &format!("{CLIENT}{uri}\n"));
+        assert_eq!(found.err(), (!fits).then_some(ClientRefusal::Name), "{odd}");
+    }
     let odd = format!("{CLIENT}{named}1.2.3.4=critical,DER:0500\n");
     assert_eq!(issue("odd", &odd), Err(ClientRefusal::Bad));
     let old = root.issue("old", &format!("{CLIENT}{named}"), &["-md", "sha1"]);
