@@ -106,6 +106,9 @@ fn render(status: &Value) -> String {
             text(&upstream["name"]),
             upstream["connections"]
         );
+        for problem in upstream["tls"]["problems"].as_array().into_iter().flatten() {
+            let _ = writeln!(out, "    PROBLEM {}", text(problem));
+        }
         for endpoint in upstream["endpoints"].as_array().into_iter().flatten() {
             let _ = writeln!(
                 out,

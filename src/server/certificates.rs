@@ -1,4 +1,5 @@
-//! Follows the files of `[[tls]]`: looked at again and again, read again when they change. Asks OCSP responders.
+//! Follows the files of `[[tls]]` and `[upstream.tls]`: looked at again and again, read again when they change. Asks
+//! OCSP responders.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -8,8 +9,10 @@ use farmgate_plugin_api::services::ClientRequest;
 use http::header::CONTENT_TYPE;
 
 use super::Server;
+use crate::snapshot::UpstreamPlan;
 use crate::tls::Edge;
 use crate::tls::edge::Due;
+use crate::tls::upstream::Followed;
 
 /// How often the files are looked at, where that is quick.
 const LOOK: Duration = Duration::from_secs(1);
@@ -28,8 +31,12 @@ pub async fn run(server: Arc<Server>) {
         let looked = Arc::clone(&server);
         let looking = tokio::task::spawn_blocking(move || {
             let began = Instant::now();
-            for edge in looked.node.current.load().tls.values() {
+            let snapshot = looked.node.current.load();
+            for edge in snapshot.tls.values() {
                 edge.refresh(&looked.state.tls, SystemTime::now());
+            }
+            for plan in snapshot.upstreams.values() {
+                follow(plan);
             }
             began.elapsed()
         });
@@ -42,6 +49,26 @@ pub async fn run(server: Arc<Server>) {
             }
         }
     }
+}
+
+/// Looks at the files of TLS towards the endpoints of an upstream.
+fn follow(plan: &UpstreamPlan) {
+    let Some(tls) = &plan.tls else { return };
+    match tls.follow(SystemTime::now()) {
+        Followed::Same => {}
+        Followed::Taken => {
+            plan.metrics.tls_refreshed(true);
+            log::info!("upstream {}: files of TLS were read again", plan.name());
+        }
+        Followed::Fine => log::info!("upstream {}: files of TLS are fine again", plan.name()),
+        Followed::Refused(why) => {
+            plan.metrics.tls_refreshed(false);
+            let name = plan.name();
+            log::error!("upstream {name}: {why}; what was read before stays in force");
+        }
+    }
+    let stale = i64::try_from(tls.problems().len()).unwrap_or(i64::MAX);
+    plan.metrics.tls_stale_files.set(stale);
 }
 
 /// Asks a responder about one certificate (RFC 6960 appendix A).

@@ -129,6 +129,7 @@ fn upstream(plan: &UpstreamPlan) -> Value {
     json!({
         "name": **plan.name(),
         "connections": plan.metrics.connections_open.get(),
+        "tls": plan.tls.as_ref().map(|tls| json!({ "sni": tls.sni(), "problems": tls.problems() })),
         "reuse_ratio": plan.metrics.reuse_ratio(),
         "endpoints": endpoints,
     })

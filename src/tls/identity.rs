@@ -68,7 +68,10 @@ impl Identity {
         let (mut dns, mut uris) = (Vec::new(), Vec::new());
         let names = leaf.subject_alt_names().into_iter().flatten();
         for name in names.take(MAX_NAMES) {
-            if let Some(name) = name.dnsname().filter(|name| is_visible(name) && !is_uri(name)) {
+            if let Some(name) = name
+                .dnsname()
+                .filter(|name| is_visible(name) && !is_uri(name))
+            {
                 dns.push(name.to_ascii_lowercase());
             } else if let Some(uri) = name.uri().filter(|uri| is_visible(uri) && is_uri(uri)) {
                 uris.push(uri.to_owned());

@@ -230,6 +230,38 @@ async fn different_authorities_never_share_a_connection() {
 }
 
 #[tokio::test]
+async fn changed_authorities_hold_without_a_command_and_bad_ones_never() {
+    let (authority, issued) = issued();
+    let demo = Demo::start().await;
+    let front = Front::start(Rules::of(&issued), demo.address()).await;
+    let node = node(&front, &authority, &config("", CA)).await;
+    assert_eq!(node.get("/bytes/1").await.status, 200);
+    let write = |pem: &[u8]| std::fs::write(node.folder().join("ca.pem"), pem).expect("write");
+    write(b"half");
+    node.metric_is("farmgate_upstream_tls_stale_files", &[], 1.0)
+        .await;
+    assert_eq!(node.get("/bytes/1").await.status, 200);
+    let status = node.run(&["status"]).await.expect(0).out;
+    assert!(status.contains("PROBLEM"), "{status}");
+    write(&Authority::new("a stranger").pem());
+    node.metric_is(
+        "farmgate_upstream_tls_refreshes_total",
+        &[("result", "ok")],
+        1.0,
+    )
+    .await;
+    assert_eq!(node.get("/bytes/1").await.status, 502);
+    write(&authority.pem());
+    node.metric_is(
+        "farmgate_upstream_tls_refreshes_total",
+        &[("result", "ok")],
+        2.0,
+    )
+    .await;
+    assert_eq!(node.get("/bytes/1").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_tunnel_runs_over_tls() {
     let (authority, issued) = issued();
     let demo = Demo::start().await;

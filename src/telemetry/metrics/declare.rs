@@ -97,6 +97,8 @@ declare! {
     UPSTREAM_REQUESTS Counter "farmgate_upstream_requests_total" "requests" ["upstream"] over "reused" REUSED, "Attempts sent to endpoints, by whether the connection had been used before.";
     UPSTREAM_REQUESTS_IN_FLIGHT Gauge "farmgate_upstream_requests_in_flight" "requests" ["upstream" "endpoint"] "Attempts an endpoint is working on.";
     UPSTREAM_RETRIES Counter "farmgate_upstream_retries_total" "requests" ["upstream"] over "reason" (Reason::TOKENS), "Further attempts, by why the one before failed.";
+    UPSTREAM_TLS_REFRESHES Counter "farmgate_upstream_tls_refreshes_total" "files" ["upstream"] over "result" RESULTS, "Changed files of [upstream.tls] that were read again, by result.";
+    UPSTREAM_TLS_STALE Gauge "farmgate_upstream_tls_stale_files" "files" ["upstream"] "Files of [upstream.tls] whose present content cannot be used, so that what was read before is in force.";
     UPSTREAM_ENDPOINT_ERRORS Counter "farmgate_upstream_endpoint_errors_total" "requests" ["upstream" "endpoint"] over "reason" (Reason::TOKENS), "Failed attempts of an endpoint.";
     UPSTREAM_ENDPOINT_DRAINED Gauge "farmgate_upstream_endpoint_drained" "0 or 1" ["upstream" "endpoint"] "1 while an operator keeps new requests from the endpoint.";
     TLS_HANDSHAKES Counter "farmgate_tls_handshakes_total" "handshakes" ["tls" "version"] over "resumed" REUSED, "Handshakes with clients that were completed, by version and whether a session was resumed.";

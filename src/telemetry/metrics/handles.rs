@@ -59,6 +59,10 @@ pub struct UpstreamMetrics {
     pub requests: Group,
     /// Further attempts; count with `retried`.
     pub retries: Group,
+    /// Changed files of TLS that were read again; count with `tls_refreshed`.
+    pub tls_refreshes: Group,
+    /// Files of TLS whose present content cannot be used.
+    pub tls_stale_files: Gauge,
 }
 
 /// Handles of one endpoint of an upstream.
@@ -156,6 +160,11 @@ impl UpstreamMetrics {
     /// Another attempt follows one that ended with `reason`.
     pub fn retried(&self, reason: Reason) {
         self.retries.inc(reason.index());
+    }
+
+    /// Changed files of TLS were read again, with this success.
+    pub fn tls_refreshed(&self, ok: bool) {
+        self.tls_refreshes.inc(usize::from(!ok));
     }
 
     /// The share of attempts that went over a used connection, 0 to 1; none before the first attempt.

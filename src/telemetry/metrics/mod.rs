@@ -66,6 +66,8 @@ pub struct Metrics {
     upstream_endpoint_drained: Gauges,
     plugin_off: Gauges,
     upstream_retries: Groups,
+    upstream_tls_refreshes: Groups,
+    upstream_tls_stale_files: Gauges,
     upstream_endpoint_errors: Groups,
     plugin_seconds: Histograms,
     plugin_errors: Groups,
@@ -130,6 +132,8 @@ impl Metrics {
             upstream_endpoint_drained: gauges(&declare::UPSTREAM_ENDPOINT_DRAINED)?,
             plugin_off: gauges(&declare::PLUGIN_OFF)?,
             upstream_retries: groups(&declare::UPSTREAM_RETRIES)?,
+            upstream_tls_refreshes: groups(&declare::UPSTREAM_TLS_REFRESHES)?,
+            upstream_tls_stale_files: gauges(&declare::UPSTREAM_TLS_STALE)?,
             upstream_endpoint_errors: groups(&declare::UPSTREAM_ENDPOINT_ERRORS)?,
             plugin_seconds: histograms(&declare::PLUGIN_SECONDS)?,
             plugin_errors: groups(&declare::PLUGIN_ERRORS_TOTAL)?,
@@ -190,6 +194,8 @@ impl Metrics {
             connections_opened: self.upstream_connections_opened.get(&[upstream]),
             requests: self.upstream_requests.get(&[upstream]),
             retries: self.upstream_retries.get(&[upstream]),
+            tls_refreshes: self.upstream_tls_refreshes.get(&[upstream]),
+            tls_stale_files: self.upstream_tls_stale_files.get(&[upstream]),
         }
     }
 

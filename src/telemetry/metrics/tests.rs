@@ -44,6 +44,8 @@ fn use_everything(m: &Arc<Metrics>) {
     u.connections_opened.add(3);
     u.attempt(true);
     u.retried(Reason::ConnectRefused);
+    u.tls_refreshed(true);
+    u.tls_stale_files.set(0);
     let e = m.endpoint("app", "127.0.0.1:1");
     e.failed(Reason::UpstreamReset);
     e.in_flight.inc();

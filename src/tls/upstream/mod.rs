@@ -8,6 +8,7 @@
 pub mod authorities;
 pub mod connector;
 pub mod failure;
+mod follow;
 pub mod names;
 pub mod stream;
 
@@ -15,10 +16,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 use super::certificate::CertificateError;
 pub use connector::Connector;
 pub use failure::TlsFailure;
+pub use follow::Followed;
+use follow::Seen;
 pub use names::{ServerRule, server_name};
 pub use stream::TlsStream;
 
@@ -52,6 +56,7 @@ pub struct Settings {
 pub struct UpstreamTls {
     settings: Settings,
     connector: ArcSwap<Connector>,
+    seen: Mutex<Seen>,
 }
 
 impl UpstreamTls {
@@ -64,6 +69,7 @@ impl UpstreamTls {
         Ok(Self {
             settings,
             connector,
+            seen: Mutex::default(),
         })
     }
 
