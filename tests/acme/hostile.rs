@@ -50,7 +50,7 @@ fn response(head: &str, body: &str) -> Vec<u8> {
 /// The first failure of a node at such an authority, and how many seconds it rests.
 async fn fails(answer: Vec<u8>) -> (Stage, String, i64, usize) {
     let folder = tempfile::tempdir().unwrap();
-    write_certificates(folder.path());
+    write_certificates(folder.path(), crate::harness::address::own_ip());
     let (address, asked) = answer_with(folder.path(), answer);
     let directory = format!("https://{address}/dir");
     let (ca, storage) = (folder.path().join("ca.pem"), folder.path().join("acme"));

@@ -1,7 +1,7 @@
 //! A pebble of a test's own: authority, validation and DNS on the test's loopback address.
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -14,7 +14,7 @@ use boring::pkey::{PKey, Private};
 use boring::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use boring::x509::{X509, X509NameBuilder};
 
-use crate::harness::{address, eventually, free_address};
+use crate::harness::{eventually, free_address};
 
 /// Where things are, for as long as one test runs.
 pub(super) struct Pebble {
@@ -24,6 +24,8 @@ pub(super) struct Pebble {
     /// Where it validates tls-alpn-01.
     pub(super) tls: SocketAddr,
     listen: SocketAddr,
+    /// Where all names lead.
+    ip: IpAddr,
     dns: SocketAddr,
     authority: Option<Child>,
     names: Option<Child>,
@@ -32,16 +34,23 @@ pub(super) struct Pebble {
 impl Pebble {
     /// Starts it in `folder`; it answers when this returns. Every name leads to the test's own address.
     pub(super) async fn start(folder: &Path) -> Self {
+        let http = free_address();
+        Self::start_at(folder, free_address(), http).await
+    }
+
+    /// Starts it at `listen`; every name leads to the address of `http`, where it validates http-01.
+    pub(super) async fn start_at(folder: &Path, listen: SocketAddr, http: SocketAddr) -> Self {
         let mut pebble = Self {
             folder: folder.to_owned(),
-            http: free_address(),
+            http,
             tls: free_address(),
-            listen: free_address(),
+            listen,
+            ip: http.ip(),
             dns: free_address(),
             authority: None,
             names: None,
         };
-        write_certificates(folder);
+        write_certificates(folder, listen.ip());
         pebble.start_names();
         pebble.start_authority().await;
         pebble
@@ -142,7 +151,7 @@ impl Pebble {
         let child = Command::new("pebble-challtestsrv")
             .args(["-dns01", &self.dns.to_string()])
             .args(["-management", &free_address().to_string()])
-            .args(["-defaultIPv4", &address::own_ip().to_string()])
+            .args(["-defaultIPv4", &self.ip.to_string()])
             .args([
                 "-defaultIPv6",
                 "",
@@ -176,9 +185,9 @@ fn end(child: Option<Child>) {
 }
 
 /// An authority of the folder's own, and by it the certificate of the directory.
-pub(super) fn write_certificates(folder: &Path) {
-    let (ca, ca_key) = signed("a test authority", None);
-    let (leaf, key) = signed("pebble", Some((&ca, &ca_key)));
+pub(super) fn write_certificates(folder: &Path, ip: IpAddr) {
+    let (ca, ca_key) = signed("a test authority", ip, None);
+    let (leaf, key) = signed("pebble", ip, Some((&ca, &ca_key)));
     let write = |name: &str, pem: Vec<u8>| {
         std::fs::write(folder.join(name), pem).expect("write a certificate");
     };
@@ -187,7 +196,11 @@ pub(super) fn write_certificates(folder: &Path) {
     write("pebble.key", key.private_key_to_pem_pkcs8().expect("PEM"));
 }
 
-fn signed(name: &str, issuer: Option<(&X509, &PKey<Private>)>) -> (X509, PKey<Private>) {
+fn signed(
+    name: &str,
+    ip: IpAddr,
+    issuer: Option<(&X509, &PKey<Private>)>,
+) -> (X509, PKey<Private>) {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("P-256");
     let key = PKey::from_ec_key(EcKey::generate(&group).expect("a key")).expect("a key");
     let mut own = X509NameBuilder::new().expect("a name");
@@ -215,7 +228,7 @@ fn signed(name: &str, issuer: Option<(&X509, &PKey<Private>)>) -> (X509, PKey<Pr
         Some(_) => {
             let context = builder.x509v3_context(None, None);
             SubjectAlternativeName::new()
-                .ip(&address::own_ip().to_string())
+                .ip(&ip.to_string())
                 .build(&context)
         }
     };
