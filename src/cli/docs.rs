@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::exit;
+use crate::telemetry::h2_end::h2_ends_markdown;
 use crate::telemetry::handshake::handshakes_markdown;
 use crate::telemetry::metrics::metrics_markdown;
 use crate::telemetry::reason::reasons_markdown;
@@ -64,12 +65,13 @@ fn kinds() -> String {
     out
 }
 
-/// Why requests end, and why handshakes fail.
+/// Why requests and HTTP/2 connections end, and why handshakes fail.
 fn reasons() -> String {
     format!(
-        "{}\n## TLS handshakes with clients\n\n{}",
+        "{}\n## TLS handshakes with clients\n\n{}\n## HTTP/2 connections with clients\n\n{}",
         reasons_markdown(),
-        handshakes_markdown()
+        handshakes_markdown(),
+        h2_ends_markdown()
     )
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farmgate_plugin_api::decode::{Diagnostic, Diagnostics};
-use farmgate_plugin_api::units::{Cidr, Rate};
+use farmgate_plugin_api::units::{Cidr, Rate, Size};
 
 use super::plugins::{Plugins, Spot};
 use super::tls::{self, Edges};
@@ -14,8 +14,9 @@ use crate::config::words::{
 };
 use crate::protocol::client::TrustedProxies;
 use crate::protocol::http1::HeadLimits;
+use crate::protocol::http2::GuardLimits;
 use crate::protocol::uri::{self, UriPolicy};
-use crate::snapshot::listener::{BindAddress, ConnectionLimits, ListenerTls, Timeouts};
+use crate::snapshot::listener::{BindAddress, ConnectionLimits, H2Limits, ListenerTls, Timeouts};
 use crate::snapshot::{Listener, ProxyProtocol};
 
 /// Connections per client address when the configuration is silent: as many as the listener takes.
@@ -149,11 +150,12 @@ fn one(
             uri_bytes: usize::try_from(limits.uri_bytes.value.bytes()).unwrap_or(usize::MAX),
         },
         body_bytes: limits.body_bytes.value.bytes(),
-        streams: limits.streams.value,
+        h2_limits: h2_limits(words),
         timeouts: Timeouts {
             header: times.header.value.get(),
             body_idle: times.body_idle.value.get(),
             keepalive: times.keepalive.value.get(),
+            max_age: times.max_age.as_ref().map(|age| age.value.get()),
             request: times.request.value.get(),
             upgrade_idle: times.upgrade_idle.value.get(),
             upgrade_age: times.upgrade_max_age.as_ref().map(|age| age.value.get()),
@@ -179,6 +181,21 @@ fn one(
         metrics: world.metrics().listener(&name),
         address,
         name,
+    }
+}
+
+fn h2_limits(words: &ListenerConfig) -> H2Limits {
+    let h2 = &words.h2;
+    let bytes = |size: Size| u32::try_from(size.bytes()).unwrap_or(u32::MAX >> 1);
+    let rate = |rate: &Rate| (rate.rate.get(), rate.per.get());
+    H2Limits {
+        streams: words.limits.streams.value,
+        window: bytes(h2.window.value),
+        connection_window: bytes(h2.connection_window.value),
+        guard: GuardLimits {
+            resets: rate(&h2.resets.value),
+            control_frames: rate(&h2.control_frames.value),
+        },
     }
 }
 

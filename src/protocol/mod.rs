@@ -5,5 +5,6 @@
 
 pub mod client;
 pub mod http1;
+pub mod http2;
 pub mod proxy_protocol;
 pub mod uri;

@@ -3,10 +3,12 @@
 //! Closing a socket with unread bytes makes the kernel send a reset, and a reset makes the client's
 //! kernel drop what it has not read yet: the 413 would never be seen (RFC 9112 section 9.6).
 
+use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 use super::socket::Socket;
 
@@ -19,6 +21,21 @@ static LINGERING: AtomicUsize = AtomicUsize::new(0);
 
 /// Closes `socket` in the background; at once when too many are closing already.
 pub fn spawn(socket: Socket) {
+    in_background(close(socket));
+}
+
+/// The same for a socket whose end was said already: what still comes is passed over as it is, TLS or not.
+pub fn spawn_ended(mut socket: Socket) {
+    in_background(async move {
+        // Passing the bound is the point: what the client sends after it gets a reset.
+        let _ = match &mut socket {
+            Socket::Tls(stream) => timeout(LINGER, drain(stream.get_mut())).await,
+            socket => timeout(LINGER, drain(socket)).await,
+        };
+    });
+}
+
+fn in_background(closing: impl Future<Output = ()> + Send + 'static) {
     if LINGERING.fetch_add(1, Ordering::Relaxed) >= MAX_LINGERING {
         LINGERING.fetch_sub(1, Ordering::Relaxed);
         return;
@@ -26,7 +43,7 @@ pub fn spawn(socket: Socket) {
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => {
             runtime.spawn(async move {
-                close(socket).await;
+                closing.await;
                 LINGERING.fetch_sub(1, Ordering::Relaxed);
             });
         }
@@ -38,19 +55,22 @@ pub fn spawn(socket: Socket) {
 
 /// Closes `socket` after the client closed its side, or after the bounds.
 pub async fn close(mut socket: Socket) {
-    if socket.shutdown().await.is_err() {
-        return;
-    }
-    let drain = async {
-        let mut scratch = [0u8; 4096];
-        let mut total = 0;
-        while let Ok(n) = socket.read(&mut scratch).await {
-            total += n;
-            if n == 0 || total > LINGER_BYTES {
-                break;
-            }
+    let closing = async {
+        if socket.shutdown().await.is_ok() {
+            drain(&mut socket).await;
         }
     };
     // Passing the bound is the point: what the client sends after it gets a reset.
-    let _ = tokio::time::timeout(LINGER, drain).await;
+    let _ = timeout(LINGER, closing).await;
+}
+
+async fn drain(stream: &mut (impl AsyncRead + Unpin)) {
+    let mut scratch = [0u8; 4096];
+    let mut total = 0;
+    while let Ok(n) = stream.read(&mut scratch).await {
+        total += n;
+        if n == 0 || total > LINGER_BYTES {
+            break;
+        }
+    }
 }

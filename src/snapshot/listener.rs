@@ -10,6 +10,7 @@ use boring::ssl::SslAcceptor;
 use super::chain::Chain;
 use crate::protocol::client::TrustedProxies;
 use crate::protocol::http1::HeadLimits;
+use crate::protocol::http2::GuardLimits;
 use crate::protocol::uri::UriPolicy;
 use crate::telemetry::metrics::ListenerMetrics;
 use crate::tls::Edge;
@@ -65,12 +66,27 @@ pub struct Timeouts {
     pub body_idle: Duration,
     /// Between two requests.
     pub keepalive: Duration,
+    /// Of a connection, until it takes no new requests; none for no limit.
+    pub max_age: Option<Duration>,
     /// Until the response's head is sent.
     pub request: Duration,
     /// Without a byte in either direction of a tunnel.
     pub upgrade_idle: Duration,
     /// The longest a tunnel may live.
     pub upgrade_age: Option<Duration>,
+}
+
+/// Bounds of HTTP/2 connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct H2Limits {
+    /// Streams of one connection at once.
+    pub streams: u32,
+    /// Bytes that a client may send ahead on one stream.
+    pub window: u32,
+    /// The same on all streams of a connection together.
+    pub connection_window: u32,
+    /// Resets and control frames.
+    pub guard: GuardLimits,
 }
 
 /// TLS on a listener.
@@ -111,8 +127,8 @@ pub struct Listener {
     pub head: HeadLimits,
     /// Most bytes of a request body.
     pub body_bytes: u64,
-    /// HTTP/2 streams of one connection at once.
-    pub streams: u32,
+    /// Of HTTP/2 connections.
+    pub h2_limits: H2Limits,
     /// Times.
     pub timeouts: Timeouts,
     /// Slowest request body, in bytes per second.

@@ -11,6 +11,7 @@ pub(crate) mod address;
 pub(crate) mod authority;
 pub(crate) mod cli;
 pub(crate) mod client;
+pub(crate) mod frames;
 pub(crate) mod http2;
 pub(crate) mod log;
 pub(crate) mod metrics;

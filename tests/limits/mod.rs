@@ -2,6 +2,7 @@
 
 mod bodies;
 mod connections;
+mod h2;
 mod heads;
 mod http2;
 

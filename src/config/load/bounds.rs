@@ -4,12 +4,12 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Located};
-use farmgate_plugin_api::units::{Duration, Size};
+use farmgate_plugin_api::units::{Duration, Rate, Size};
 
 use crate::config::codes::OUT_OF_BOUNDS;
 use crate::config::words::{
-    BalanceConfig, Config, ListenerConfig, RetryConfig, RouteConfig, TimeoutsConfig, TlsConfig,
-    UpstreamConfig,
+    BalanceConfig, Config, H2Config, ListenerConfig, RetryConfig, RouteConfig, TimeoutsConfig,
+    TlsConfig, UpstreamConfig,
 };
 
 /// Shortest and longest time that counts as a timeout.
@@ -113,13 +113,48 @@ impl Check<'_> {
         self.value("uri_bytes", &limits.uri_bytes, least..=Size::kib(60));
         self.value("body_bytes", &limits.body_bytes, BODY);
         self.value("streams", &limits.streams, 1..=100_000);
+        self.h2(&listener.h2);
         let timeouts = &listener.timeouts;
         self.value("header", &timeouts.header, TIMEOUT);
         self.value("body_idle", &timeouts.body_idle, TIMEOUT);
         self.value("keepalive", &timeouts.keepalive, Duration::ZERO..=DAY);
+        self.optional("max_age", &timeouts.max_age, AGE);
         self.value("request", &timeouts.request, TIMEOUT);
         self.value("upgrade_idle", &timeouts.upgrade_idle, AGE);
         self.optional("upgrade_max_age", &timeouts.upgrade_max_age, AGE);
+    }
+
+    fn h2(&mut self, h2: &H2Config) {
+        // Less than a client may send before it has read our settings would break its first requests.
+        let least = Size::kib(64);
+        self.value("window", &h2.window, least..=Size::mib(16));
+        let window = &h2.connection_window;
+        self.value("connection_window", window, least..=Size::mib(64));
+        if h2.window.value > window.value {
+            let place = if window.is_written() {
+                window
+            } else {
+                &h2.window
+            };
+            let message = format!(
+                "`window` ({}) is larger than `connection_window` ({window})",
+                h2.window
+            );
+            self.0.error(OUT_OF_BOUNDS, &place.place, message);
+        }
+        for (key, rate) in [
+            ("resets", &h2.resets),
+            ("control_frames", &h2.control_frames),
+        ] {
+            let Rate { rate: count, per } = rate.value;
+            if count.get() > 10_000_000 || per > Duration::from_secs(3600) {
+                let message = format!("`{key}` is out of bounds");
+                self.0.push(
+                    Diagnostic::error(OUT_OF_BOUNDS, &rate.place, message)
+                        .with_help("write a rate of 1 to 10000000, in 1ns to 1h"),
+                );
+            }
+        }
     }
 
     fn tls(&mut self, tls: &TlsConfig) {

@@ -1,5 +1,7 @@
 //! `[[listener]]`: a bound address, its protocols and its limits.
 
+use std::num::NonZeroU32;
+
 use farmgate_plugin_api::decode::Located;
 use farmgate_plugin_api::units::{ByteRate, Cidr, Duration, Rate, Size};
 use schemars::JsonSchema;
@@ -51,6 +53,9 @@ pub struct ListenerConfig {
     /// Timeouts towards the client.
     #[serde(default)]
     pub timeouts: ListenerTimeoutsConfig,
+    /// Bounds of HTTP/2 connections. How many streams: `limits.streams`.
+    #[serde(default)]
+    pub h2: H2Config,
     /// Slowest request body that is accepted. Without it only `body_idle` and `request` bound it.
     #[serde(default)]
     #[schemars(with = "Option<forms::ByteRate>")]
@@ -134,6 +139,44 @@ impl Default for ListenerLimitsConfig {
     }
 }
 
+/// Bounds of HTTP/2 connections with clients.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct H2Config {
+    /// Bytes of a request's body that a client may send ahead of us. 64KiB to 16MiB. Default 256KiB.
+    #[schemars(with = "forms::Size")]
+    pub window: Located<Size>,
+    /// The same for all requests of a connection together. 64KiB to 64MiB, at least `window`. Default 1MiB.
+    #[schemars(with = "forms::Size")]
+    pub connection_window: Located<Size>,
+    /// Requests that end by a reset before they were answered, whether the client sends it or makes us send it. Ten
+    /// answered requests allow one more. Over it the connection ends. Default 100 in 10s.
+    #[schemars(with = "forms::Rate")]
+    pub resets: Located<Rate>,
+    /// Frames that move no request on: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, CONTINUATION, empty DATA, refused
+    /// streams. What is sent to the client allows more of them. Over it the connection ends. Default 1000 in 10s.
+    #[schemars(with = "forms::Rate")]
+    pub control_frames: Located<Rate>,
+}
+
+impl Default for H2Config {
+    fn default() -> Self {
+        let in_ten_seconds = |rate| Rate {
+            rate,
+            per: Duration::from_secs(10),
+        };
+        Self {
+            window: Size::kib(256).into(),
+            connection_window: Size::mib(1).into(),
+            resets: in_ten_seconds(RESETS).into(),
+            control_frames: in_ten_seconds(CONTROL_FRAMES).into(),
+        }
+    }
+}
+
+const RESETS: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
+const CONTROL_FRAMES: NonZeroU32 = NonZeroU32::MIN.saturating_add(999);
+
 /// Timeouts towards the client.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -148,6 +191,10 @@ pub struct ListenerTimeoutsConfig {
     /// How long a connection may wait for its next request. Default 75s.
     #[schemars(with = "forms::Duration")]
     pub keepalive: Located<Duration>,
+    /// Most age of a connection: after it what is under way is finished, and HTTP/1 clients are told
+    /// `Connection: close`, HTTP/2 clients GOAWAY. Without it connections may grow old.
+    #[schemars(with = "Option<forms::Duration>")]
+    pub max_age: Option<Located<Duration>>,
     /// Until the response's head is sent; after it only idle times count. Default 5m.
     #[schemars(with = "forms::Duration")]
     pub request: Located<Duration>,
@@ -165,6 +212,7 @@ impl Default for ListenerTimeoutsConfig {
             header: Duration::from_secs(10).into(),
             body_idle: Duration::from_secs(30).into(),
             keepalive: Duration::from_secs(75).into(),
+            max_age: None,
             request: Duration::from_secs(300).into(),
             upgrade_idle: Duration::from_secs(3600).into(),
             upgrade_max_age: None,

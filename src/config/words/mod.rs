@@ -20,8 +20,8 @@ pub use address::{EndpointAddress, ListenAddress};
 pub use admin::AdminConfig;
 pub use defaults::{DefaultsConfig, RetryConfig, RetryMethod, RetryOn, TimeoutsConfig};
 pub use listener::{
-    EscapedSlash, ListenerConfig, ListenerLimitsConfig, ListenerProtocol, ListenerTimeoutsConfig,
-    ProxyProtocol, UriConfig,
+    EscapedSlash, H2Config, ListenerConfig, ListenerLimitsConfig, ListenerProtocol,
+    ListenerTimeoutsConfig, ProxyProtocol, UriConfig,
 };
 pub use plugin::{PluginConfig, PluginEntry};
 pub use route::{

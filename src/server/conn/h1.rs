@@ -79,7 +79,10 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
         if earlier > 0 {
             listener.metrics.keepalive_requests.inc();
         }
-        if *serving.shutdown.borrow() {
+        let max_age = listener.timeouts.max_age;
+        if *serving.shutdown.borrow()
+            || max_age.is_some_and(|most| serving.connection.opened.elapsed() >= most)
+        {
             serving.connection.close.store(true, Ordering::Relaxed);
         }
         let now = Instant::now();

@@ -6,6 +6,7 @@
 //! and costs nothing.
 
 mod engine;
+mod frames;
 mod read;
 mod timer;
 mod write;
@@ -16,8 +17,11 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 
 use crate::protocol::http1::{BodyGuard, Framing};
+use crate::protocol::http2::FrameGuard;
 use crate::proxy::control::Control;
 use crate::server::socket::Socket;
+use frames::Frames;
+pub use frames::Watched;
 use timer::LazyTimer;
 
 /// Room for a head or a piece of a body; grown only up to the listener's `header_bytes`.
@@ -39,8 +43,8 @@ enum Mode {
     Head,
     /// Inside a request; the guard knows how much of the stream is its body.
     Body(BodyGuard),
-    /// HTTP/2: everything belongs to the engine.
-    Raw,
+    /// HTTP/2: everything belongs to the engine, and is watched.
+    Raw(Box<Frames>),
 }
 
 /// A client connection, handed to the engine for one request (HTTP/1) or for good (HTTP/2).
@@ -105,16 +109,18 @@ impl ClientStream {
         let complete = match &self.mode {
             Mode::Body(guard) => guard.is_done(),
             Mode::Head => true,
-            Mode::Raw => false,
+            Mode::Raw(_) => false,
         };
         self.mode = Mode::Head;
         self.linger = false;
         complete && self.control.cut().is_none() && !self.control.is_tunnel()
     }
 
-    /// Hands every byte to the engine from now on.
-    pub fn set_raw(&mut self) {
-        self.mode = Mode::Raw;
+    /// Hands every byte to the engine from now on, as long as `guard` finds nothing. What it finds is told to
+    /// `watched`.
+    pub fn set_raw(&mut self, guard: FrameGuard, watched: Arc<Watched>) {
+        self.mode = Mode::Raw(Box::new(Frames::new(guard, watched)));
+        self.linger = true;
     }
 
     /// What was read and not taken, for the head reader.
@@ -154,12 +160,21 @@ impl Drop for ClientStream {
     /// The engine drops the stream when the connection is to be closed. If the client may still be
     /// sending, closing at once would reset the connection and could destroy the answer on its way.
     fn drop(&mut self) {
-        if self.linger
-            && let Mode::Body(guard) = &self.mode
-            && !guard.is_done()
-            && let Some(socket) = self.socket.take()
-        {
-            super::linger::spawn(socket);
+        if !self.linger {
+            return;
+        }
+        match &self.mode {
+            Mode::Body(guard) if !guard.is_done() => {
+                self.socket.take().map(super::linger::spawn);
+            }
+            Mode::Raw(frames) => {
+                let close = match frames.said_end() {
+                    true => super::linger::spawn_ended,
+                    false => super::linger::spawn,
+                };
+                self.socket.take().map(close);
+            }
+            _ => {}
         }
     }
 }

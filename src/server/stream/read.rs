@@ -24,8 +24,8 @@ impl AsyncRead for ClientStream {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        if matches!(this.mode, Mode::Raw) {
-            return this.poll_raw(cx, buf);
+        if matches!(this.mode, Mode::Raw(_)) {
+            return this.poll_frames(cx, buf);
         }
         // The engine looks for input when it has nothing else to do: what it wrote so far must not
         // wait for more of the response.
@@ -44,7 +44,11 @@ impl AsyncRead for ClientStream {
 
 impl ClientStream {
     /// Everything passes: the inbox first, then the socket.
-    fn poll_raw(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_raw(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.inbox.is_empty() {
             return Pin::new(&mut self.socket).poll_read(cx, buf);
         }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Buf;
 use tokio::io::AsyncWrite;
 
-use super::{ClientStream, OUTBOX_BYTES};
+use super::{ClientStream, Mode, OUTBOX_BYTES};
 use crate::telemetry::Reason;
 
 impl AsyncWrite for ClientStream {
@@ -18,45 +18,64 @@ impl AsyncWrite for ClientStream {
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.outbox.len() + data.len() <= OUTBOX_BYTES {
-            this.outbox.extend_from_slice(data);
-            return Poll::Ready(Ok(data.len()));
+        let written = ready!(this.poll_gather(cx, data))?;
+        if let Mode::Raw(frames) = &mut this.mode {
+            frames.sent(data.get(..written).unwrap_or_default());
         }
-        ready!(this.poll_outbox(cx))?;
-        if data.len() < OUTBOX_BYTES / 2 {
-            this.outbox.extend_from_slice(data);
-            return Poll::Ready(Ok(data.len()));
-        }
-        match Pin::new(&mut this.socket).poll_write(cx, data) {
-            Poll::Ready(written) => {
-                this.client_took();
-                Poll::Ready(written)
-            }
-            Poll::Pending => this.poll_write_deadline(cx).map_ok(|()| 0),
-        }
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_outbox(cx)
+        let this = self.get_mut();
+        ready!(this.poll_outbox(cx))?;
+        if let Mode::Raw(frames) = &mut this.mode {
+            frames.flushed(cx);
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_outbox(cx))?;
-        Pin::new(&mut this.socket).poll_shutdown(cx)
+        ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
+        if let Mode::Raw(frames) = &mut this.mode {
+            frames.end();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
 impl ClientStream {
+    /// Takes a small piece into the outbox, writes a large one at once.
+    fn poll_gather(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        if self.outbox.len() + data.len() <= OUTBOX_BYTES {
+            self.outbox.extend_from_slice(data);
+            return Poll::Ready(Ok(data.len()));
+        }
+        ready!(self.poll_outbox(cx))?;
+        if data.len() < OUTBOX_BYTES / 2 {
+            self.outbox.extend_from_slice(data);
+            return Poll::Ready(Ok(data.len()));
+        }
+        match Pin::new(&mut self.socket).poll_write(cx, data) {
+            Poll::Ready(Ok(written)) => {
+                self.client_took(written, cx);
+                Poll::Ready(Ok(written))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(self.lost(error))),
+            Poll::Pending => self.poll_write_deadline(cx).map_ok(|()| 0),
+        }
+    }
+
     pub(super) fn poll_outbox(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outbox.is_empty() {
             match Pin::new(&mut self.socket).poll_write(cx, &self.outbox) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(n)) => {
                     self.outbox.advance(n);
-                    self.client_took();
+                    self.client_took(n, cx);
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.lost(error))),
                 Poll::Pending => return self.poll_write_deadline(cx),
             }
         }
@@ -65,8 +84,19 @@ impl ClientStream {
         Poll::Ready(Ok(()))
     }
 
-    fn client_took(&mut self) {
+    /// There is nobody left to be closed politely.
+    fn lost(&mut self, error: io::Error) -> io::Error {
+        if matches!(self.mode, Mode::Raw(_)) {
+            self.linger = false;
+        }
+        error
+    }
+
+    fn client_took(&mut self, bytes: usize, cx: &Context<'_>) {
         self.stalled_since = None;
+        if let Mode::Raw(frames) = &mut self.mode {
+            frames.took(bytes, cx);
+        }
         if self.control.is_tunnel() {
             self.last_activity = Instant::now();
         }
@@ -82,6 +112,7 @@ impl ClientStream {
         let since = *self.stalled_since.get_or_insert_with(Instant::now);
         ready!(self.write_timer.poll(since + idle, cx));
         self.control.set_cut(Reason::ClientWriteTimeout);
-        Poll::Ready(Err(io::Error::from(io::ErrorKind::TimedOut)))
+        let error = io::Error::from(io::ErrorKind::TimedOut);
+        Poll::Ready(Err(self.lost(error)))
     }
 }

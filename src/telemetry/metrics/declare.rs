@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::telemetry::h2_end::H2End;
 use crate::telemetry::handshake::HandshakeFailure;
 use crate::telemetry::reason::Reason;
 
@@ -92,6 +93,7 @@ declare! {
     CONNECTIONS_OPEN Gauge "farmgate_connections_open" "connections" ["listener"] "Client connections open now.";
     CONNECTIONS Counter "farmgate_connections_total" "connections" ["listener"] "Client connections accepted.";
     CONNECTIONS_REJECTED Counter "farmgate_connections_rejected_total" "connections" ["listener"] over "reason" (Reason::TOKENS), "Client connections closed before a request: limits, PROXY header, TLS.";
+    H2_ENDED Counter "farmgate_h2_connections_ended_total" "connections" ["listener"] over "reason" (H2End::TOKENS), "HTTP/2 connections with clients that ended; the words are in the reference of reasons.";
     UPSTREAM_CONNECTIONS_OPEN Gauge "farmgate_upstream_connections_open" "connections" ["upstream"] "Connections to endpoints open now, idle ones too.";
     UPSTREAM_CONNECTIONS_OPENED Counter "farmgate_upstream_connections_opened_total" "connections" ["upstream"] "Connections opened to endpoints.";
     UPSTREAM_REQUESTS Counter "farmgate_upstream_requests_total" "requests" ["upstream"] over "reused" REUSED, "Attempts sent to endpoints, by whether the connection had been used before.";

@@ -1,6 +1,7 @@
 //! What a snapshot holds: the handles of one listener, route, upstream, endpoint or plugin, resolved once.
 
 use super::family::{Counter, Gauge, Group, Histogram};
+use crate::telemetry::h2_end::H2End;
 use crate::telemetry::reason::Reason;
 
 /// Handles of one listener.
@@ -12,6 +13,8 @@ pub struct ListenerMetrics {
     pub connections: Counter,
     /// Connections closed before a request; count with `connection_rejected`.
     pub connections_rejected: Group,
+    /// HTTP/2 connections that ended; count with `h2_ended`.
+    pub h2_ended: Group,
     /// Requests that ended before routing; count with `request_rejected`.
     pub requests_rejected: Group,
     /// Requests in work.
@@ -114,6 +117,11 @@ pub struct AccessLogMetrics {
 }
 
 impl ListenerMetrics {
+    /// An HTTP/2 connection ended.
+    pub fn h2_ended(&self, end: H2End) {
+        self.h2_ended.inc(end.index());
+    }
+
     /// A connection ended before its first request.
     pub fn connection_rejected(&self, reason: Reason) {
         self.connections_rejected.inc(reason.index());

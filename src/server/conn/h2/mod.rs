@@ -1,0 +1,307 @@
+//! HTTP/2, agreed by ALPN or known before: streams become requests, each in its own task.
+
+mod ended;
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use pingora_core::apps::HttpServerApp;
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::v2::server::{
+    H2Accept, H2Options, HttpSession, default_h2_options, handshake,
+};
+use pingora_core::protocols::{Digest, Stream};
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep_until, timeout};
+
+use super::Serving;
+use crate::protocol::http2::{Breach, Budget, FrameGuard};
+use crate::proxy::control::Control;
+use crate::proxy::finish;
+use crate::proxy::id::RequestId;
+use crate::proxy::start::{Start, with_start};
+use crate::server::socket::Socket;
+use crate::server::stream::{ClientStream, Watched};
+use crate::snapshot::Listener;
+use crate::telemetry::{H2End, Reason};
+
+/// Bytes of one response kept for a client that does not take them.
+const SEND_BUFFER: usize = 128 * 1024;
+/// What small DATA frames may cost while nobody reads them, as a multiple of the connection's window: a frame costs
+/// the 256 bytes it occupies less its payload. A window full of messages of 16 bytes fits.
+const SMALL_DATA: usize = 4;
+/// How long a client is given to take note of a GOAWAY.
+const GOODBYE: Duration = Duration::from_secs(5);
+/// How often it is then looked whether something is still under way.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+/// Streams that were reset here and for which late frames are passed over in silence.
+const RESET_STREAMS: usize = 1000;
+
+type Connection = h2::server::Connection<Stream, Bytes>;
+
+pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut) {
+    let listener = Arc::clone(&serving.accepted_on);
+    let control = Control::new(Instant::now());
+    control.set_request(u64::MAX, listener.timeouts.body_idle, None);
+    let watched = Arc::new(Watched::default());
+    let mut stream = Box::new(ClientStream::new(socket, inbox, Arc::clone(&control), None));
+    let guard = FrameGuard::new(&listener.h2_limits.guard, Instant::now());
+    stream.set_raw(guard, Arc::clone(&watched));
+    let handshake = timeout(
+        listener.timeouts.header,
+        handshake(stream, Some(options(&listener))),
+    );
+    let end = match handshake.await {
+        Ok(Ok(connection)) => {
+            let work = Work {
+                serving: &serving,
+                watched: &watched,
+                control: &control,
+                active: Arc::default(),
+                leaving: None,
+                overdue: false,
+            };
+            work.run(connection).await
+        }
+        _ => {
+            listener.metrics.request_rejected(Reason::HeaderTimeout);
+            H2End::Preface
+        }
+    };
+    listener.metrics.h2_ended(end);
+    if end.is_abuse() {
+        ended::log(&listener, serving.connection.peer_ip(), end);
+    }
+}
+
+/// A connection at work.
+struct Work<'c> {
+    serving: &'c Serving,
+    watched: &'c Watched,
+    control: &'c Control,
+    active: Arc<Active>,
+    /// The client was told to send no new requests, for this reason.
+    leaving: Option<H2End>,
+    /// It was given time enough to do so.
+    overdue: bool,
+}
+
+/// What happened to a connection.
+enum Event {
+    Accepted(Box<pingora_core::Result<Option<H2Accept>>>),
+    Breach(Breach),
+    Idle,
+    Stop,
+    Time,
+}
+
+impl Work<'_> {
+    /// Serves the connection to its end.
+    async fn run(mut self, mut connection: Connection) -> H2End {
+        let listener = &self.serving.accepted_on;
+        let digest = Arc::new(Digest::default());
+        let mut shutdown = self.serving.shutdown.clone();
+        let (most, per) = listener.h2_limits.guard.resets;
+        let mut malformed = Budget::new(u64::from(most), per, Instant::now());
+        let quiet = listener.timeouts.keepalive.max(Duration::from_millis(1));
+        let max_age = listener.timeouts.max_age;
+        // The connection's age, and from when it leaves the end of its time for that.
+        let mut timed = max_age.is_some();
+        let first = self.serving.connection.opened + max_age.unwrap_or_default();
+        let mut clock = std::pin::pin!(sleep_until(first.into()));
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = stopped(&mut shutdown), if self.leaving.is_none() => Event::Stop,
+                accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => {
+                    Event::Accepted(Box::new(accepted))
+                }
+                // Found while the connection was driven: nobody is woken for it.
+                breach = poll_fn(|_| self.breach()) => Event::Breach(breach),
+                () = clock.as_mut(), if timed => Event::Time,
+                () = idle(&self.active, quiet), if self.leaving.is_none() => Event::Idle,
+            };
+            let accepted = match event {
+                Event::Accepted(accepted) => *accepted,
+                Event::Breach(breach) => {
+                    cast_out(&mut connection).await;
+                    return ended::by(breach);
+                }
+                // The end of a response is still on its way.
+                Event::Idle if connection.has_streams() => continue,
+                Event::Time if self.leaving.is_some() => {
+                    if self.overdue && self.active.is_none() {
+                        return self.leaving.unwrap_or(H2End::Closed);
+                    }
+                    self.overdue = true;
+                    clock.as_mut().reset((Instant::now() + LAST_LOOK).into());
+                    continue;
+                }
+                event => {
+                    // GOAWAY now; streams under way end in their own time, and then the connection does.
+                    connection.graceful_shutdown();
+                    self.leaving = Some(match event {
+                        Event::Time => H2End::MaxAge,
+                        Event::Stop => H2End::Drain,
+                        _ => H2End::Idle,
+                    });
+                    timed = true;
+                    clock.as_mut().reset((Instant::now() + GOODBYE).into());
+                    continue;
+                }
+            };
+            match accepted {
+                // Dropping a request resets its stream: who did not take note may try elsewhere.
+                Ok(Some(H2Accept::Session(session))) if !self.overdue => {
+                    spawn(self.serving, session, &self.active);
+                }
+                Ok(Some(H2Accept::Session(_))) => {}
+                Ok(Some(H2Accept::Rejected)) => {
+                    self.rejected();
+                    if !malformed.charge(1, Instant::now) {
+                        cast_out(&mut connection).await;
+                        return H2End::Malformed;
+                    }
+                }
+                Ok(None) => return self.leaving.unwrap_or(H2End::Closed),
+                Err(error) => return self.failed(&error),
+            }
+        }
+    }
+
+    fn breach(&self) -> Poll<Breach> {
+        self.watched.breach().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// A malformed request was answered or reset by the engine; nothing of it is told.
+    fn rejected(&self) {
+        let listener = &self.serving.accepted_on;
+        listener.metrics.request_rejected(Reason::BadRequest);
+        finish::early(
+            &self.serving.node,
+            listener,
+            self.serving.connection.peer_ip(),
+            &RequestId::new(),
+            Reason::BadRequest,
+            b"",
+        );
+    }
+
+    fn failed(&self, error: &pingora_core::Error) -> H2End {
+        if self.control.cut().is_some() {
+            return H2End::Stalled;
+        }
+        let abuse = ended::by_engine(error, self.watched.said());
+        abuse.or(self.leaving).unwrap_or(H2End::Closed)
+    }
+}
+
+/// Tells the client to calm down and drops what it has under way.
+async fn cast_out(connection: &mut Connection) {
+    connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+    // A client that takes nothing is not told.
+    let _ = timeout(GOODBYE, poll_fn(|cx| connection.poll_closed(cx))).await;
+}
+
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    // The sender is gone: that is a stop as well.
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+fn options(listener: &Listener) -> H2Options {
+    let limits = &listener.h2_limits;
+    let (resets, _) = limits.guard.resets;
+    let mut options = default_h2_options();
+    options
+        .max_concurrent_streams(limits.streams)
+        .initial_window_size(limits.window)
+        .initial_connection_window_size(limits.connection_window)
+        .data_frame_budget(size(limits.connection_window).saturating_mul(SMALL_DATA))
+        .max_header_list_size(u32::try_from(listener.head.header_bytes).unwrap_or(64 * 1024))
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_concurrent_reset_streams(size(limits.streams).min(RESET_STREAMS))
+        // Resets are counted over time, by the guard; the engine counts them over the connection's whole life, and
+        // would close old and busy ones.
+        .max_pending_accept_reset_streams(size(resets).saturating_mul(2).max(100))
+        .max_local_error_reset_streams(None);
+    options
+}
+
+fn size(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// Requests of one connection under way.
+#[derive(Default)]
+struct Active {
+    count: AtomicUsize,
+    done: Notify,
+}
+
+impl Active {
+    fn is_none(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+}
+
+struct Guard(Arc<Active>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.done.notify_waiters();
+        }
+    }
+}
+
+/// Ready when nothing was under way for `keepalive`. Cancelled by every new stream.
+async fn idle(active: &Active, keepalive: Duration) {
+    loop {
+        let done = active.done.notified();
+        if active.is_none() {
+            break;
+        }
+        done.await;
+    }
+    tokio::time::sleep(keepalive).await;
+}
+
+fn spawn(serving: &Serving, session: HttpSession, active: &Arc<Active>) {
+    let snapshot = serving.node.current.load();
+    let listener = serving.listener(&snapshot);
+    if serving.connection.requests.fetch_add(1, Ordering::Relaxed) > 0 {
+        listener.metrics.keepalive_requests.inc();
+    }
+    active.count.fetch_add(1, Ordering::AcqRel);
+    let guard = Guard(Arc::clone(active));
+    let now = Instant::now();
+    let control = Control::new(now);
+    if let Some(rate) = listener.min_body_rate {
+        control.set_body_rate(rate);
+    }
+    let start = Start {
+        node: Arc::clone(&serving.node),
+        snapshot,
+        listener,
+        connection: Arc::clone(&serving.connection),
+        control: Arc::clone(&control),
+        raw_target: None,
+        head_at: now,
+    };
+    let proxy = Arc::clone(&serving.proxy);
+    let shutdown = serving.shutdown.clone();
+    tokio::spawn(async move {
+        let _guard = guard;
+        let session = ServerSession::new_http2(session);
+        let serve = with_start(start, proxy.process_new_http(session, &shutdown));
+        // Dropping the request resets its stream.
+        tokio::select! {
+            _ = serve => {}
+            _ = control.watch() => {}
+        }
+    });
+}
