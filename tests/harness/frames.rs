@@ -202,10 +202,13 @@ impl Frames {
         self.hold = None;
     }
 
-    /// Sends bytes: false once the connection is gone.
+    /// Sends bytes: false once nobody takes them.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
-        let sent = super::soon("sending", self.writer.write_all(bytes)).await;
-        sent.is_ok() && self.writer.flush().await.is_ok()
+        let sending = async {
+            self.writer.write_all(bytes).await?;
+            self.writer.flush().await
+        };
+        matches!(tokio::time::timeout(super::SOON, sending).await, Ok(Ok(())))
     }
 
     /// Sends what `turn` makes for 0, 1, 2, ... in large pieces, `times` times at most or until nobody takes it.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{ENDED, Over, Stand};
-use crate::harness::frames::{NO_ERROR, get};
+use crate::harness::frames::{Heard, NO_ERROR, get};
 use crate::harness::{Client, about};
 
 #[tokio::test]
@@ -50,14 +50,21 @@ async fn an_old_connection_finishes_what_is_under_way() {
         client
             .until("the last answer", |heard| heard.answered == answered + 1)
             .await;
-        // And who takes no note of it at all is closed in the end.
-        let mut ended = false;
-        while !ended {
+        // And who takes no note of it at all is refused, and closed in the end.
+        let answers = |heard: &Heard| heard.answered + heard.resets.values().sum::<usize>();
+        loop {
             stream += 2;
+            let before = answers(&client.heard());
             client.send(&get(stream, "/here")).await;
-            ended = client.heard().ended;
+            let heard = client
+                .until("an answer or the end", |heard| {
+                    heard.ended || answers(heard) > before
+                })
+                .await;
+            if heard.ended {
+                break;
+            }
             assert!(begun.elapsed() < Duration::from_secs(12), "never closed");
-            tokio::task::yield_now().await;
         }
         let labels = [("listener", over.listener()), ("reason", "max_age")];
         stand.node.metric_is(ENDED, &labels, 1.0).await;

@@ -104,8 +104,9 @@ async fn answers_that_nobody_reads() {
         // Each stream is answered by RST_STREAM: refused, or for its own fault.
         (Over::Plain, "requests", |n| post(2 * n + 1, "/hold")),
         (Over::Tls, "resets", |n| {
-            let stream = 2 * n + 1;
-            [post(stream, "/hold"), open_window(stream, (1 << 31) - 1)].concat()
+            let mut head = block("GET", "/hold");
+            head.extend(b"\x00\x0aconnection\x05close");
+            frame(HEADERS, END_STREAM | END_HEADERS, 2 * n + 1, &head)
         }),
     ] {
         let stalled = stand.ends(over, "stalled").await;
@@ -113,7 +114,7 @@ async fn answers_that_nobody_reads() {
             .meanwhile(over, async {
                 let mut client = Frames::deaf(stand.wire(over).await, &[]).await;
                 // Until neither side takes anything any more, and the node gives up.
-                client.flood(3_000_000, turn).await;
+                client.flood(1_000_000, turn).await;
                 let labels = [("listener", over.listener()), ("reason", "stalled")];
                 stand
                     .node

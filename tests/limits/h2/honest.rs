@@ -65,18 +65,32 @@ async fn h2load_with_many_streams() {
 #[tokio::test]
 async fn curl_with_many_transfers() {
     let stand = Stand::new("").await;
-    for (over, scheme, http) in [
-        (Over::Plain, "http", "--http2-prior-knowledge"),
-        (Over::Tls, "https", "--http2"),
-    ] {
-        let to = format!("a.test::{}", stand.node.at(over.listener()));
-        let url = format!("{scheme}://a.test/here?[1-300]");
-        let mut arguments = vec!["-s", "-k", http, "--connect-to", &to];
-        arguments.extend(["--parallel", "--parallel-max", "100"]);
-        arguments.extend(["-o", "/dev/null", "-w", "%{http_version} %{http_code}\\n"]);
-        arguments.push(&url);
-        let out = run("curl", &arguments).await;
-        assert_eq!(out.lines().filter(|line| *line == "2 200").count(), 300);
+    let to = |over: Over| format!("a.test::{}", stand.node.at(over.listener()));
+    let common = [
+        "-s",
+        "-k",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_version} %{http_code}\\n",
+    ];
+    let served = |out: String| out.lines().filter(|line| *line == "2 200").count();
+    let secure = to(Over::Tls);
+    let parallel = ["--http2", "--parallel", "--parallel-max", "100"];
+    let url = ["--connect-to", &secure, "https://a.test/here?[1-300]"];
+    let out = run("curl", &[&common[..], &parallel, &url].concat()).await;
+    assert_eq!(served(out), 300);
+    // With prior knowledge curl 7.88 cannot use a connection twice, whoever serves.
+    let plain = to(Over::Plain);
+    let url = [
+        "--http2-prior-knowledge",
+        "--connect-to",
+        &plain,
+        "http://a.test/here",
+    ];
+    for _ in 0..10 {
+        let out = run("curl", &[&common[..], &url].concat()).await;
+        assert_eq!(served(out), 1);
     }
     no_alarm(&stand).await;
 }
@@ -85,7 +99,10 @@ async fn curl_with_many_transfers() {
 async fn echo(listener: TcpListener) {
     while let Ok((stream, _)) = listener.accept().await {
         tokio::spawn(async move {
-            let mut connection = h2::server::handshake(stream).await.expect("handshake");
+            let mut builder = h2::server::Builder::new();
+            // Else the library gives up an origin's client for its small messages.
+            builder.data_frame_budget(16 << 20);
+            let mut connection = builder.handshake(stream).await.expect("handshake");
             while let Some(Ok((request, mut respond))) = connection.accept().await {
                 tokio::spawn(async move {
                     let response = http::Response::new(());

@@ -30,7 +30,7 @@ use crate::snapshot::Listener;
 use crate::telemetry::{H2End, Reason};
 
 /// Bytes of one response kept for a client that does not take them.
-const SEND_BUFFER: usize = 128 * 1024;
+const SEND_BUFFER: usize = 64 * 1024;
 /// What small DATA frames may cost while nobody reads them, as a multiple of the connection's window: a frame costs
 /// the 256 bytes it occupies less its payload. A window full of messages of 16 bytes fits.
 const SMALL_DATA: usize = 4;
