@@ -32,6 +32,7 @@ fn use_everything(m: &Arc<Metrics>) {
     l.request_rejected(Reason::BadRequest);
     l.keepalive_requests.inc();
     l.requests_in_flight.inc();
+    l.h2_ended(crate::telemetry::H2End::Idle);
     let r = m.route("api");
     r.ended(Reason::ConnectTimeout, 3_000_000, 10, 20);
     let q = m.requests("web", "api", "app");

@@ -76,7 +76,7 @@ fn what_cannot_be_served_does_not_count() {
     let never = |_: &Stored| panic!("it was taken");
     let error = place.replace(&chain, &key, NOW, never).unwrap_err();
     assert!(
-        error.message.contains("does not fit the certificate"),
+        error.message.contains("does not fit its certificate"),
         "{error}"
     );
     assert_eq!(place.record().unwrap().version, Some(first.version));
