@@ -473,7 +473,12 @@ impl Connector {
         drop(session);
         // find and remove the conn stored in in_use_pool so that it could be put in the idle pool
         // if necessary
-        let conn = self.in_use_pool.release(reuse_hash, id).unwrap_or(conn);
+        // two streams that ended and began at once may have put it there twice: an idle connection
+        // that is left there would never be closed
+        let mut conn = conn;
+        while let Some(found) = self.in_use_pool.release(reuse_hash, id) {
+            conn = found;
+        }
         if conn.is_closed() || conn.is_shutting_down() {
             // should never be put back to the pool
             return;
