@@ -10,6 +10,7 @@
 
 pub mod acme;
 mod alert;
+mod authorities;
 pub mod certificate;
 pub mod clients;
 pub mod context;

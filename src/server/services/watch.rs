@@ -3,13 +3,11 @@
 //! Looking (stat) instead of kernel notices: it works on every file system, over symbolic links that
 //! are swapped, over renames and over bind mounts.
 
-use std::fs::Metadata;
 use std::hash::{BuildHasher, RandomState};
-use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use farmgate_plugin_api::services::Counter;
 use parking_lot::Mutex;
@@ -17,51 +15,12 @@ use tokio::runtime::Handle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::compile::dry::read_file;
+use crate::tls::files::Stamp;
 
 /// Files watched by the process at most.
 const MAX_FILES: usize = 4_096;
 
-/// A file this young may change once more without a new time stamp: stamps are that coarse on some
-/// file systems (FAT: 2 s). It is read again until it is older.
-const SETTLED: Duration = Duration::from_secs(2);
-
 type Parse = Box<dyn Fn(&[u8]) -> Result<(), String> + Send + Sync>;
-
-/// What tells one version of a file from another without reading it. Symbolic links are followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        std::fs::metadata(path).ok().as_ref().map(Self::from)
-    }
-
-    /// True if a change of the file must have given it another stamp by `now`.
-    fn is_settled(&self, now: SystemTime) -> bool {
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let age = i64::try_from(now).unwrap_or(i64::MAX) - self.changed.0;
-        // A clock that was set back makes the stamp lie in the future: no use in waiting for that.
-        age.unsigned_abs() > SETTLED.as_secs()
-    }
-}
-
-impl From<&Metadata> for Stamp {
-    fn from(seen: &Metadata) -> Self {
-        Self {
-            device: seen.dev(),
-            inode: seen.ino(),
-            bytes: seen.size(),
-            modified: (seen.mtime(), seen.mtime_nsec()),
-            changed: (seen.ctime(), seen.ctime_nsec()),
-        }
-    }
-}
 
 /// What was seen of a file the last time.
 #[derive(Debug, Default)]

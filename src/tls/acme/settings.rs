@@ -5,16 +5,14 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use boring::x509::X509;
 use http::Uri;
 use rustix::fs::{Access, access};
 
 use super::storage::digest_hex;
+use crate::tls::authorities::Authorities;
 
 /// Most names of one certificate; public authorities take no more.
 pub const MAX_DOMAINS: usize = 100;
-/// Largest file with authorities.
-pub(super) const MAX_CA_BYTES: u64 = 4 << 20;
 
 /// How the authority sees that a name is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,21 +181,8 @@ fn directory(text: &str) -> Result<(), String> {
 }
 
 fn read_ca(file: &Path) -> Result<(), String> {
-    authorities(file).map(|_| ())
-}
-
-/// The certificates of a PEM file.
-pub(super) fn authorities(file: &Path) -> Result<Vec<X509>, String> {
-    let wrong = |why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
-    let length = std::fs::metadata(file).map_err(|e| wrong(&e))?.len();
-    if length > MAX_CA_BYTES {
-        return Err(wrong(&"is over 4 MiB"));
-    }
-    let text = std::fs::read(file).map_err(|e| wrong(&e))?;
-    match X509::stack_from_pem(&text) {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(wrong(&"holds no readable certificate in PEM form")),
-    }
+    let read = Authorities::open(file);
+    read.map(|_| ()).map_err(|error| error.to_string())
 }
 
 /// One address; `mailto` takes neither several nor header fields here (RFC 8555 section 7.3).

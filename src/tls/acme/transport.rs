@@ -3,14 +3,13 @@
 //! An order is some fifteen requests over a minute or so, four times a year: a pool would serve nobody.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use boring::ssl::{SslConnector, SslMethod, SslVersion};
-use boring::x509::store::X509StoreBuilder;
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::uri::PathAndQuery;
@@ -22,7 +21,7 @@ use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use tokio::net::TcpStream;
 
 use super::error::{AcmeError, Stage};
-use super::settings::authorities;
+use crate::tls::authorities::Authorities;
 
 /// Longest time to connect to one address.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -37,15 +36,6 @@ const MAX_PAUSE_S: u64 = 86_400;
 /// No pause was asked for.
 const NO_PAUSE: i64 = -1;
 
-/// Where systems keep the authorities they believe, the first that is there.
-const SYSTEM: [&str; 5] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
-
 /// A client for one directory. Clones are one client.
 #[derive(Clone)]
 pub(super) struct Transport {
@@ -58,18 +48,14 @@ impl Transport {
     /// Believes the authorities in `ca`, or the system's without it.
     pub(super) fn new(ca: Option<&Path>) -> Result<Self, AcmeError> {
         let failed = |error: &dyn std::fmt::Display| AcmeError::new(Stage::Directory, error);
-        let file = match ca {
-            Some(file) => file.to_owned(),
-            None => system_authorities()
-                .ok_or_else(|| failed(&"this system has no file with authorities; write `ca`"))?,
-        };
-        let mut store = X509StoreBuilder::new().map_err(|error| failed(&error))?;
-        for authority in authorities(&file).map_err(|error| failed(&error))? {
-            store.add_cert(&authority).map_err(|error| failed(&error))?;
+        let authorities = match ca {
+            Some(file) => Authorities::open(file),
+            None => Authorities::system(),
         }
+        .map_err(|error| failed(&format!("{error}; {}", error.problem.help())))?;
         let mut builder =
             SslConnector::builder(SslMethod::tls()).map_err(|error| failed(&error))?;
-        builder.set_cert_store(store.build());
+        builder.set_cert_store_ref(authorities.store());
         builder
             .set_min_proto_version(Some(SslVersion::TLS1_2))
             .map_err(|error| failed(&error))?;
@@ -214,10 +200,6 @@ fn refusal(error: &tokio_boring::HandshakeError<TcpStream>) -> String {
         Some(Err(verify)) => format!("the certificate is not believed: {}", verify.error_string()),
         _ => error.to_string(),
     }
-}
-
-fn system_authorities() -> Option<PathBuf> {
-    SYSTEM.iter().map(PathBuf::from).find(|file| file.is_file())
 }
 
 /// Seconds from now.

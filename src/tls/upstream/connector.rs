@@ -13,11 +13,11 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::authorities::Authorities;
 use super::failure::TlsFailure;
 use super::names::{ServerNames, ServerRule};
 use super::stream::TlsStream;
 use super::{Oldest, Settings};
+use crate::tls::authorities::Authorities;
 use crate::tls::certificate::{Certificate, CertificateError, Problem};
 use crate::tls::context::{Alpn, CIPHERS, GROUPS};
 

@@ -5,7 +5,6 @@
 //! holds the words and the [`Connector`] made from the files they name, which a change of a file replaces.
 //! [`Connector::handshake`] ends before a byte of a request is sent, or says in [`TlsFailure`] why not.
 
-pub mod authorities;
 pub mod connector;
 pub mod failure;
 mod follow;
