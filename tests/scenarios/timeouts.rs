@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
+use tokio::net::TcpListener;
 
 use super::PLAIN;
-use crate::harness::{Node, Origin, Peer, about, address::own_ip};
+use crate::harness::{Node, Origin, Peer, about, address::own_ip, free_address};
 
 const CONFIGURED: Duration = Duration::from_millis(400);
 
@@ -203,6 +204,47 @@ async fn a_slow_body_that_moves_is_not_cut() {
     let node = Node::serving(origin.address(), &config).await;
     // 1050 ms in all: longer than first_byte, idle and the request's time, none of which it hits.
     assert_eq!(node.get("/slow").await.text(), "xxxxxxxx");
+}
+
+#[tokio::test]
+async fn a_request_that_is_sent_slowly_is_waited_for_over_http2_too() {
+    let listener = TcpListener::bind(free_address()).await.expect("bind");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let mut connection = h2::server::handshake(stream).await.expect("HTTP/2");
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            tokio::spawn(async move {
+                let mut body = request.into_body();
+                let mut bytes = 0;
+                while let Some(Ok(piece)) = body.data().await {
+                    bytes += piece.len();
+                    let _ = body.flow_control().release_capacity(piece.len());
+                }
+                // It answers once it has read everything, as most origins do.
+                let response = http::Response::builder().header("x-bytes", bytes);
+                let response = response.body(()).expect("a response");
+                respond.send_response(response, true).expect("send");
+            });
+        }
+    });
+    let config = format!("{}protocol = \"h2\"\n", config("first_byte = \"400ms\""));
+    let node = Node::serving(address, &config).await;
+    let mut client = node.client().await;
+    client
+        .send("POST /slow HTTP/1.1\r\nHost: a.test\r\nContent-Length: 8\r\n\r\n")
+        .await;
+    let mut tick = tokio::time::interval(Duration::from_millis(150));
+    for _ in 0..8 {
+        tick.tick().await;
+        client.send("x").await;
+    }
+    // 1050 ms in all, none of them without something sent for 400 ms.
+    let response = client.response().await.expect("an answer");
+    assert_eq!(
+        (response.status, response.header("x-bytes")),
+        (200, Some("8"))
+    );
 }
 
 #[tokio::test]

@@ -301,6 +301,8 @@ where
         let pipe_state = Arc::new(AtomicU8::new(PipeState::Active as u8));
 
         let (body_timeout, _) = self.inner.upstream_read_timeouts_after_header(ctx);
+        // Told for every piece of the request's body: the wait for the endpoint begins anew.
+        let sent = tokio::sync::Notify::new();
 
         /* read downstream body and upstream response at the same time */
 
@@ -314,8 +316,9 @@ where
                 &mut downstream_custom_message_writer,
                 &mut downstream_custom_message_reader,
                 pipe_state.clone(),
+                &sent,
             ),
-            pipe_up_to_down_response(client_session, tx, pipe_state, body_timeout)
+            pipe_up_to_down_response(client_session, tx, pipe_state, body_timeout, &sent)
         );
 
         if let Some(custom_session) = session.downstream_session.as_custom_mut() {
@@ -500,6 +503,7 @@ where
             Box<dyn futures::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
         >,
         pipe_state: Arc<AtomicU8>,
+        sent: &tokio::sync::Notify,
     ) -> Result<bool>
     where
         SV: ProxyHttp + Send + Sync,
@@ -615,6 +619,7 @@ where
                     let is_body_done = session.is_body_done();
                     match self.send_body_to2(session, body, is_body_done, client_body, ctx, write_timeout).await {
                         Ok(request_done) =>  {
+                            sent.notify_one();
                             downstream_state.maybe_finished(request_done);
                         },
                         Err(e) if e.esource == ErrorSource::Downstream => {
@@ -1122,11 +1127,19 @@ pub(crate) async fn pipe_up_to_down_response(
     tx: mpsc::Sender<HttpTask>,
     pipe_state: Arc<AtomicU8>,
     body_timeout: Option<Duration>,
+    sent: &tokio::sync::Notify,
 ) -> Result<()> {
-    client
-        .read_response_header()
-        .await
-        .map_err(|e| e.into_up())?; // should we send the error as an HttpTask?
+    loop {
+        // The read timeout belongs to one read, which goes on where the last one was left.
+        tokio::select! {
+            biased;
+            read = client.read_response_header() => {
+                read.map_err(|e| e.into_up())?; // should we send the error as an HttpTask?
+                break;
+            }
+            _ = sent.notified() => {}
+        }
+    }
     if body_timeout.is_some() {
         client.read_timeout = body_timeout;
     }
@@ -1189,6 +1202,7 @@ pub(crate) async fn pipe_up_to_down_response(
                 body.map_err(|e| e.into_up()).transpose()
             }
             _ = tx.closed() => None,
+            _ = sent.notified() => continue,
         };
         let Some(chunk) = chunk else {
             break;
