@@ -11,6 +11,7 @@ use boring::nid::Nid;
 use boring::pkey::{Id, PKey, Private};
 use boring::x509::{X509, X509Ref};
 
+use super::files;
 use super::ocsp::Staple;
 
 /// Largest file that is read; a chain of ten RSA certificates has 20 KiB.
@@ -342,11 +343,8 @@ pub(super) fn read(file: &Path) -> Result<Vec<u8>, CertificateError> {
             _ => Problem::Unreadable(error.to_string()),
         })
     };
-    let length = std::fs::metadata(file).map_err(unreadable)?.len();
-    if length > MAX_BYTES {
-        return Err(wrong(Problem::TooLarge));
-    }
-    std::fs::read(file).map_err(unreadable)
+    let text = files::read(file, MAX_BYTES).map_err(unreadable)?;
+    text.ok_or_else(|| wrong(Problem::TooLarge))
 }
 
 fn kind_of(key: &PKey<Private>) -> Result<KeyKind, Problem> {

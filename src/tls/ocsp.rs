@@ -4,14 +4,13 @@
 //! responder that the issuer named, good, and of now. Anything else is reported and not stapled.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use boring::error::ErrorStack;
 use boring::hash::{MessageDigest, hash};
 use boring::x509::X509Ref;
 
+use super::files;
 use super::parts::{Parts, Serial};
 
 mod request;
@@ -132,9 +131,9 @@ impl Staple {
         issuer: &X509Ref,
         now_s: i64,
     ) -> Result<Self, OcspError> {
-        let mut der = Vec::new();
-        let open = File::open(file).and_then(|open| open.take(MAX_BYTES + 1).read_to_end(&mut der));
-        open.map_err(|error| OcspError::Unreadable(error.to_string()))?;
+        let der = files::read(file, MAX_BYTES)
+            .map_err(|error| OcspError::Unreadable(error.to_string()))?
+            .ok_or(OcspError::TooLarge)?;
         Self::parse(&der, leaf, issuer, now_s)
     }
 

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use boring::error::ErrorStack;
 
+use super::files;
+
 /// Shortest secret, in bytes: as much as the keys that come of it.
 pub const MIN_SECRET_BYTES: usize = 32;
 /// Most secrets of a file: the newest and those that tickets may still come from.
@@ -91,10 +93,8 @@ impl Secrets {
         if mode & 0o077 != 0 {
             return Err(SecretsError::Mode(mode));
         }
-        if meta.len() > MAX_BYTES {
-            return Err(SecretsError::TooMany);
-        }
-        Self::parse(&std::fs::read(file).map_err(unreadable)?)
+        let text = files::read(file, MAX_BYTES).map_err(unreadable)?;
+        Self::parse(&text.ok_or(SecretsError::TooMany)?)
     }
 
     /// One secret that nobody else knows.

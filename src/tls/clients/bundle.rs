@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use boring::error::ErrorStack;
@@ -12,6 +10,7 @@ use boring::x509::store::{X509Store, X509StoreBuilder};
 use sha2::{Digest as _, Sha256};
 
 use crate::tls::crl::{self, Crl, CrlError, name};
+use crate::tls::files;
 use crate::tls::identity::SanRule;
 use crate::tls::parts::{Parts, Usage};
 use crate::tls::signature::SignatureError;
@@ -218,8 +217,5 @@ pub(super) fn read_lists(file: &Path) -> Result<Vec<u8>, ClientsProblem> {
 
 /// `None` for a file over `most` bytes.
 fn read(file: &Path, most: u64) -> Result<Option<Vec<u8>>, String> {
-    let mut text = Vec::new();
-    let done = File::open(file).and_then(|open| open.take(most + 1).read_to_end(&mut text));
-    done.map_err(|error| error.to_string())?;
-    Ok((text.len() as u64 <= most).then_some(text))
+    files::read(file, most).map_err(|error| error.to_string())
 }
