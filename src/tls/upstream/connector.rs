@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use boring::error::ErrorStack;
 use boring::nid::Nid;
+use boring::pkey::Id;
 use boring::ssl::{
     Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslRef, SslSessionCacheMode,
     SslVerifyMode, SslVersion,
@@ -181,6 +182,10 @@ fn refusal(
         let why = "it is signed with SHA-1".to_owned();
         return Some((X509VerifyError::CERT_REJECTED, why));
     }
+    if let Some(bits) = weak_rsa(certificate) {
+        let why = format!("its RSA key has {bits} bits, 2048 are the least");
+        return Some((X509VerifyError::CERT_REJECTED, why));
+    }
     if depth == 0 {
         let names = ServerNames::of(certificate);
         if !names.fit(rules) {
@@ -198,6 +203,13 @@ fn is_sha1(certificate: &X509Ref) -> bool {
         algorithm,
         Nid::SHA1WITHRSAENCRYPTION | Nid::SHA1WITHRSA | Nid::ECDSA_WITH_SHA1
     )
+}
+
+/// The bits of an RSA key that can be broken, and so makes every signature with it worth nothing: in the leaf, and in
+/// each authority of the chain.
+fn weak_rsa(certificate: &X509Ref) -> Option<u32> {
+    let key = certificate.public_key().ok()?;
+    (key.id() == Id::RSA && key.bits() < 2048).then(|| key.bits())
 }
 
 /// What a root says of itself proves nothing, so neither does the hash it says it with.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use boring::hash::MessageDigest;
 use boring::nid::Nid;
+use boring::pkey::PKey;
+use boring::rsa::Rsa;
 use boring::ssl::{SslAcceptor, SslMethod, SslStream, SslVersion};
 use boring::x509::X509Builder;
 use tempfile::TempDir;
@@ -158,6 +160,31 @@ async fn sha1_is_not_believed() {
     let why = "it is signed with SHA-1".to_owned();
     assert_eq!(failed, TlsFailure::Certificate(why));
     server.join().unwrap();
+}
+
+#[tokio::test]
+async fn short_rsa_keys_are_not_believed() {
+    let rsa = |bits| PKey::from_rsa(Rsa::generate(bits).unwrap()).unwrap();
+    for (authority, leaf, refused) in [
+        (1024, 2048, Some("(certificate 2 of the chain)")),
+        (2048, 1024, Some("")),
+        (2048, 2048, None),
+    ] {
+        let mut world = World::new();
+        world.authority = make(&[], rsa(authority), 10, None);
+        world.leaf = make(&[NAME], rsa(leaf), 10, Some(&world.authority));
+        world.trust(&world.authority);
+        let (io, server) = world.serve(SslVersion::TLS1_3, |_| {});
+        let connector = world.tls().connector();
+        let failed = connector.handshake(io, Alpn::Http1).await.err();
+        let text = failed.map(|failed| failed.to_string());
+        let expected = refused.map(|place| {
+            let why = "its certificate is refused: its RSA key has 1024 bits, 2048 are the least";
+            format!("{why} {place}").trim_end().to_owned()
+        });
+        assert_eq!(text, expected);
+        server.join().unwrap();
+    }
 }
 
 #[tokio::test]
