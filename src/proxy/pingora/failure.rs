@@ -12,9 +12,13 @@ use crate::upstream::Endpoint;
 use crate::upstream::retry::FailureClass;
 
 /// Why no connection was made.
-pub(super) fn of_connect(e: &Error) -> Reason {
+pub(super) fn of_connect(cx: &Ctx, e: &Error) -> Reason {
     if let Some(failure) = e.root_cause().downcast_ref::<TlsFailure>() {
         return of_tls(failure);
+    }
+    // HTTP/2 begins with an exchange of its own, in which the endpoint's refusal may be heard.
+    if let Some(reason) = refused_late(cx, e) {
+        return reason;
     }
     match e.etype() {
         ErrorType::ConnectRefused => Reason::ConnectRefused,

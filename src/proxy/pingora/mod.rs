@@ -164,7 +164,7 @@ impl ProxyHttp for Engine {
         mut e: Error,
     ) -> Error {
         if let Some(cx) = ctx.as_deref_mut() {
-            let reason = failure::of_connect(&e);
+            let reason = failure::of_connect(cx, &e);
             let retry = attempts::decide(cx, reason, FailureClass::Connect);
             e.set_retry(retry);
         }
