@@ -75,7 +75,7 @@ fn staples(words: &TlsConfig, diagnostics: &mut Diagnostics) -> Vec<(usize, Stap
         match (&pair.ocsp_response, &pair.ocsp_responder) {
             (None, None) => {}
             (Some(file), None) => out.push((place, StapleSpec::File(file.path().to_owned()))),
-            (None, Some(url)) if url.value.starts_with("http://") => {
+            (None, Some(url)) if is_responder(&url.value) => {
                 out.push((place, StapleSpec::Responder(url.value.clone())));
             }
             (None, Some(url)) => {
@@ -95,6 +95,13 @@ fn staples(words: &TlsConfig, diagnostics: &mut Diagnostics) -> Vec<(usize, Stap
         }
     }
     out
+}
+
+fn is_responder(url: &str) -> bool {
+    let url = url.parse::<http::Uri>();
+    url.is_ok_and(|url| {
+        url.scheme_str() == Some("http") && url.host().is_some_and(|h| !h.is_empty())
+    })
 }
 
 fn acme(words: &TlsConfig, diagnostics: &mut Diagnostics) -> Option<acme::Settings> {
@@ -287,11 +294,13 @@ fn warn(words: &TlsConfig, warning: &EdgeWarning, diagnostics: &mut Diagnostics)
         EdgeWarning::Staple(place, error) => {
             let pair = words.certificates.get(*place);
             let file = pair.and_then(|pair| pair.ocsp_response.as_ref());
-            let (path, place) = match file {
-                Some(file) => (file.written(), &file.place),
-                None => ("", pair_place(words, *place, Path::new(""))),
+            let url = pair.and_then(|pair| pair.ocsp_responder.as_ref());
+            let (source, place) = match (file, url) {
+                (Some(file), _) => (file.written(), &file.place),
+                (None, Some(url)) => (url.value.as_str(), &url.place),
+                (None, None) => ("", pair_place(words, *place, Path::new(""))),
             };
-            let message = format!("{path} {error}: it is not stapled");
+            let message = format!("{source} {error}: it is not stapled");
             Diagnostic::warning(codes::TLS_OCSP, place, message).with_help(error.help())
         }
         EdgeWarning::Shadowed(found) => Diagnostic::warning(

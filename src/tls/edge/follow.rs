@@ -68,17 +68,20 @@ impl Edge {
                 }
             });
         }
+        // Each file is fine by itself when the default name is in none of them, so it stands for them all.
+        let default = Path::new("default");
         let changed = served.iter().zip(&next).filter(|(a, b)| !Arc::ptr_eq(a, b));
         let changed: Vec<_> = changed.map(|(_, new)| new.file()).collect();
         let Some(first) = changed.first() else {
-            return;
+            return self.fine(default);
         };
         let ordered = self.ordered.lock().clone();
         let Some((store, _)) = self.spec.store(&next, ordered.as_ref()) else {
             let name = self.spec.default.as_deref().unwrap_or_default();
             let text = format!("no certificate is for the default name {name:?} any more");
-            return self.wrong(first, text);
+            return self.wrong(default, format!("{}: {text}", first.display()));
         };
+        self.fine(default);
         self.store.store(Arc::new(store));
         self.metrics.refreshed(true);
         log::info!(

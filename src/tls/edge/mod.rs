@@ -223,9 +223,14 @@ impl Edge {
             .map(|(place, one)| Stapled::new(place, one))
             .collect();
         for one in &staples {
-            let read = served.get(one.place).and_then(|of| one.read(of, now));
-            if let Some(Err((_, error))) = read {
+            let Some(of) = served.get(one.place) else {
+                continue;
+            };
+            if let Some(Err((_, error))) = one.read(of, now) {
                 warnings.push(EdgeWarning::Staple(one.place, error));
+            } else if of.issuer().is_none() {
+                // A responder cannot even be asked.
+                warnings.push(EdgeWarning::Staple(one.place, OcspError::NoIssuer));
             }
         }
         let edge = Self {
