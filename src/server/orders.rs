@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::proxy::connection::Node;
 use crate::snapshot::Snapshot;
-use crate::tls::acme::{AcmeEvent, Challenges, Orders, Settings};
+use crate::tls::acme::{AcmeError, AcmeEvent, Challenges, Orders, Settings};
 use crate::tls::{Certificate, Edge};
 
 /// All of a node.
@@ -29,6 +29,8 @@ struct Running {
     challenges: Arc<Challenges>,
     /// What is served now.
     certificate: Arc<ArcSwapOption<Certificate>>,
+    /// What failed last, unless it is well again.
+    failed: Arc<ArcSwapOption<AcmeError>>,
     _stop: oneshot::Sender<()>,
 }
 
@@ -56,15 +58,7 @@ impl OrderDesk {
                 .is_none_or(|one| one.settings != *settings)
             {
                 running.remove(name);
-                match self.start(name, settings.clone()) {
-                    Ok(one) => {
-                        running.insert(Arc::clone(name), one);
-                    }
-                    Err(error) => {
-                        edge.order_failed(&error, 1);
-                        continue;
-                    }
-                }
+                running.insert(Arc::clone(name), self.start(name, settings.clone()));
             }
             if let Some(one) = running.get(name) {
                 give(edge, one);
@@ -86,15 +80,12 @@ impl OrderDesk {
         }
     }
 
-    fn start(
-        &self,
-        name: &Arc<str>,
-        settings: Settings,
-    ) -> Result<Running, crate::tls::acme::AcmeError> {
-        let orders = Orders::open(settings.clone(), name, &self.name)?;
+    fn start(&self, name: &Arc<str>, settings: Settings) -> Running {
+        let orders = Orders::new(settings.clone(), name, &self.name);
         let challenges = Arc::clone(orders.challenges());
         // Served before the first connection is taken, as after a restart.
         let certificate = Arc::new(ArcSwapOption::new(orders.stored()));
+        let failed = Arc::new(ArcSwapOption::empty());
         let (stop, stopped) = oneshot::channel();
         let publish = {
             let (certificate, node, name) = (
@@ -108,19 +99,33 @@ impl OrderDesk {
             }
         };
         let events = {
-            let (node, name) = (Weak::clone(&self.node), Arc::clone(name));
-            move |event: AcmeEvent| with_edge(&node, &name, |edge| tell(edge, &event))
+            let (failed, node, name) = (
+                Arc::clone(&failed),
+                Weak::clone(&self.node),
+                Arc::clone(name),
+            );
+            move |event: AcmeEvent| {
+                match &event {
+                    AcmeEvent::Failed { error, .. } => failed.store(Some(Arc::new(error.clone()))),
+                    AcmeEvent::Ordered { .. } | AcmeEvent::Renewed { .. } | AcmeEvent::Fine => {
+                        failed.store(None);
+                    }
+                    _ => {}
+                }
+                with_edge(&node, &name, |edge| tell(edge, &event));
+            }
         };
         self.runtime.spawn(orders.run(publish, events, async move {
             // Told by dropping the sender.
             let _ = stopped.await;
         }));
-        Ok(Running {
+        Running {
             settings,
             challenges,
             certificate,
+            failed,
             _stop: stop,
-        })
+        }
     }
 }
 
@@ -128,6 +133,9 @@ fn give(edge: &Edge, one: &Running) {
     edge.set_challenges(&one.challenges);
     if let Some(certificate) = &*one.certificate.load() {
         edge.ordered(certificate);
+    }
+    if let Some(error) = &*one.failed.load() {
+        edge.order_has_failed(error);
     }
 }
 
@@ -160,6 +168,7 @@ fn tell(edge: &Edge, event: &AcmeEvent) {
         AcmeEvent::WaitingForOtherNode { holder } => {
             log::info!("tls {name:?}: {holder} orders the certificate");
         }
+        AcmeEvent::Fine => edge.order_fine(),
         AcmeEvent::NextAttempt { at } => edge.order_next(*at),
     }
 }

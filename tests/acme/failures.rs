@@ -141,7 +141,7 @@ async fn an_order_that_is_stopped_leaves_nothing_behind() {
     let node = Node::start(asked.clone(), "n1");
     let pending = storage.join("challenges");
     crate::harness::eventually("a pending challenge", || async {
-        std::fs::read_dir(&pending).unwrap().next().map(|_| ())
+        std::fs::read_dir(&pending).ok()?.next().map(|_| ())
     })
     .await;
     node.stop().await;
@@ -156,4 +156,59 @@ async fn an_order_that_is_stopped_leaves_nothing_behind() {
         .iter()
         .any(|event| matches!(event, AcmeEvent::WaitingForOtherNode { .. }));
     assert!(!waited, "{events:?} after {:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn a_storage_that_was_removed_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let pebble = Pebble::start(folder.path()).await;
+    let storage = folder.path().join("acme");
+    let domains = ["auto.example.test"];
+    let asked = settings(&pebble, &storage, Challenge::TlsAlpn01, &domains);
+    let node = Node::start(asked, "n1");
+    let _responder = Responder::tls_alpn01(pebble.tls, node.challenges());
+    node.ordered().await;
+    node.rests().await;
+    std::fs::remove_dir_all(&storage).unwrap();
+    node.ahead(Duration::from_secs(4 * 365 * 86_400));
+    let renewed = |event: &AcmeEvent| matches!(event, AcmeEvent::Renewed { .. }).then_some(());
+    node.hears("a renewal", renewed).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn what_another_node_mended_is_told_as_fine() {
+    let folder = tempfile::tempdir().unwrap();
+    let pebble = Pebble::start(folder.path()).await;
+    let storage = folder.path().join("acme");
+    let domains = ["auto.example.test"];
+    let asked = settings(&pebble, &storage, Challenge::Http01, &domains);
+    let node = Node::start(asked.clone(), "n1");
+    node.hears("a failure", failure).await;
+    node.rests().await;
+    let _responder = Responder::http01(pebble.http, node.challenges());
+    let other = Node::start_ahead(asked, "n2", 120);
+    other.ordered().await;
+    let fine = |event: &AcmeEvent| (*event == AcmeEvent::Fine).then_some(());
+    node.hears("that all is fine", fine).await;
+    node.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test]
+async fn a_storage_that_comes_late_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pebble = Pebble::start(folder.path()).await;
+    let storage = folder.path().join("acme");
+    let domains = ["auto.example.test"];
+    let asked = settings(&pebble, &storage, Challenge::TlsAlpn01, &domains);
+    // What stands in its place is no folder.
+    std::fs::write(&storage, "").unwrap();
+    let node = Node::start(asked, "n1");
+    let (error, failures) = node.hears("a failure", failure).await;
+    assert_eq!((error.stage, failures), (Stage::Storage, 0), "{error}");
+    std::fs::remove_file(&storage).unwrap();
+    let _responder = Responder::tls_alpn01(pebble.tls, node.challenges());
+    node.ordered().await;
+    node.stop().await;
 }

@@ -69,8 +69,7 @@ impl Node {
         let seen = Arc::new(Seen::default());
         seen.ahead_s.store(ahead_s, Ordering::Relaxed);
         let clock = Arc::clone(&seen);
-        let orders = Orders::open(settings, "auto", name)
-            .expect("the storage")
+        let orders = Orders::new(settings, "auto", name)
             .with_pace(PACE)
             .with_clock(move || now() + clock.ahead_s.load(Ordering::Relaxed));
         let challenges = Arc::clone(orders.challenges());

@@ -54,6 +54,8 @@ pub enum AcmeEvent {
         /// That node's name.
         holder: String,
     },
+    /// What had failed is well again: the storage, or another node has ordered.
+    Fine,
     /// Nothing will be ordered before this time.
     NextAttempt {
         /// The time.
@@ -95,15 +97,13 @@ pub struct Orders {
 
 impl Orders {
     /// For the `[[tls]]` called `name`, by the node called `node`: that name is what the others see, and by it the nodes
-    /// spread their renewals, so it should be one of a kind and the same after a restart.
-    ///
-    /// # Errors
-    /// The storage cannot be made or read.
-    pub fn open(settings: Settings, name: &str, node: &str) -> Result<Self, AcmeError> {
-        let storage = Storage::open(&settings.storage)?;
+    /// spread their renewals, so it should be one of a kind and the same after a restart. A storage that cannot be used
+    /// yet is tried again while it runs.
+    pub fn new(settings: Settings, name: &str, node: &str) -> Self {
+        let storage = Storage::at(&settings.storage);
         let place = Place::new(&storage, name, &settings.directory, &settings.domains);
         let challenges = Arc::new(Challenges::new(&storage, &settings.domains));
-        Ok(Self {
+        Self {
             settings,
             node: node.to_owned(),
             storage,
@@ -111,7 +111,7 @@ impl Orders {
             challenges,
             pace: Pace::default(),
             clock: Arc::new(unix_now),
-        })
+        }
     }
 
     /// Looks at things as often as this.

@@ -86,7 +86,11 @@ pub fn due(facts: &Facts, now: i64) -> Due {
             None => (by_age(life, facts.seed), Why::Age),
         },
     };
-    let at = at.max(facts.next_attempt.unwrap_or(i64::MIN));
+    // One that lies further ahead than any pause was noted under a clock that was wrong.
+    let longest = MAX_RETRY_AFTER_S + MAX_RETRY_AFTER_S / 10;
+    let held_back = facts.next_attempt;
+    let held_back = held_back.filter(|at| *at <= now.saturating_add(longest));
+    let at = at.max(held_back.unwrap_or(i64::MIN));
     if at <= now {
         Due::Now(why)
     } else {

@@ -43,11 +43,25 @@ impl Storage {
     /// # Errors
     /// Names the folder and the system's reason.
     pub fn open(root: &Path) -> Result<Self, AcmeError> {
-        let storage = Self {
+        let storage = Self::at(root);
+        storage.make()?;
+        Ok(storage)
+    }
+
+    /// The folder, whether it is there or not.
+    pub(super) fn at(root: &Path) -> Self {
+        Self {
             root: root.to_owned(),
-        };
-        for part in ["accounts", "certificates", "challenges", "leases"] {
-            let folder = root.join(part);
+        }
+    }
+
+    /// Makes what is missing of the folders: they may be removed, or mounted late, while nodes run. Takes away what
+    /// killed writers left.
+    ///
+    /// # Errors
+    /// Names the folder and the system's reason.
+    pub(super) fn make(&self) -> Result<(), AcmeError> {
+        for folder in self.folders() {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -55,7 +69,11 @@ impl Storage {
                 .map_err(|error| failed(&folder, &error))?;
             remove_old_drafts(&folder, SystemTime::now());
         }
-        Ok(storage)
+        Ok(())
+    }
+
+    fn folders(&self) -> [PathBuf; 4] {
+        ["accounts", "certificates", "challenges", "leases"].map(|part| self.root.join(part))
     }
 
     pub(super) fn account_file(&self, directory: &str) -> PathBuf {
@@ -116,15 +134,18 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), AcmeError> {
     })
 }
 
-/// Writes a file that must not be there yet.
+/// Writes a file that must not be there yet. On a full disk nothing of it is left.
 pub(super) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    written
 }
 
 /// Makes names in a folder last. Some network file systems refuse this and do it anyway.

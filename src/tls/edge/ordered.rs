@@ -53,7 +53,7 @@ impl Edge {
     /// An order failed, `failures` times in a row; what is served goes on being served.
     pub fn order_failed(&self, error: &AcmeError, failures: u32) {
         self.metrics.order_failed(error.stage.as_str());
-        let text = format!("acme: {error}; {}", error.stage.help());
+        let text = problem(error);
         log::error!(
             "tls {:?}: {text} (failures in a row: {failures})",
             self.name()
@@ -61,8 +61,22 @@ impl Edge {
         self.note(Path::new(SOURCE), text);
     }
 
+    /// An order had failed before this came in force, and was told then.
+    pub fn order_has_failed(&self, error: &AcmeError) {
+        self.note(Path::new(SOURCE), problem(error));
+    }
+
+    /// What had failed is well again.
+    pub fn order_fine(&self) {
+        self.fine(Path::new(SOURCE));
+    }
+
     /// Nothing is ordered before this time, in seconds since 1970.
     pub fn order_next(&self, at: i64) {
         self.metrics.order_next.set(at);
     }
+}
+
+fn problem(error: &AcmeError) -> String {
+    format!("acme: {error}; {}", error.stage.help())
 }

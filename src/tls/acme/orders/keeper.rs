@@ -1,6 +1,7 @@
 //! The turns of the task: look at the storage, decide, order or wait.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::attempt::Outcome;
@@ -38,6 +39,10 @@ pub(super) struct Keeper<'a, P, E> {
     /// After a failure that could not be stored.
     held_back: Option<i64>,
     announced: Option<i64>,
+    /// A failure was told, and not yet that it is over.
+    told: AtomicBool,
+    /// The last question about renewal failed.
+    unanswered: bool,
 }
 
 impl<'a, P, E> Keeper<'a, P, E>
@@ -59,6 +64,8 @@ where
             waiting_for: None,
             held_back: None,
             announced: None,
+            told: false.into(),
+            unanswered: false,
         }
     }
 
@@ -87,7 +94,10 @@ where
                 None => return Ok(self.orders.pace.waiting),
                 Some(lease) => self.under_lease(lease).await?,
             },
-            Due::At(at) => Some(at),
+            Due::At(at) => {
+                self.fine(&record);
+                Some(at)
+            }
         };
         self.waiting_for = None;
         let Some(at) = at else {
@@ -157,6 +167,7 @@ where
         self.ask_at = i64::MIN;
         self.held_back = None;
         self.announced = None;
+        self.broken = None;
     }
 
     fn due(&self, record: &Record) -> Due {
@@ -181,7 +192,9 @@ where
         if now < self.ask_at {
             return;
         }
-        match self.orders.renewal_info(&served.certificate).await {
+        let answer = self.orders.renewal_info(&served.certificate).await;
+        self.unanswered = answer.is_err();
+        match answer {
             Ok(Some((window, again_s))) => {
                 self.window = Some(window);
                 let again_s = i64::try_from(again_s).unwrap_or(ASK_LATER_S);
@@ -205,9 +218,10 @@ where
             let id = orders.place.id();
             Claim::new(&orders.storage, id, &orders.node, orders.pace.term)
         });
-        let now = self.now();
+        let (now, storage) = (self.now(), orders.storage.clone());
         let (claim, attempt) = self
             .disk(move || {
+                storage.make()?;
                 let attempt = claim.attempt(now, Instant::now());
                 Ok((claim, attempt))
             })
@@ -264,7 +278,17 @@ where
         }
     }
 
+    /// Nothing is wrong any more, unless something waits for its next attempt.
+    fn fine(&mut self, record: &Record) {
+        let waits = record.failures > 0 || self.held_back.is_some();
+        let is_fine = !waits && self.broken.is_none() && !self.unanswered;
+        if is_fine && std::mem::take(self.told.get_mut()) {
+            (self.events)(AcmeEvent::Fine);
+        }
+    }
+
     fn fail(&self, error: AcmeError, failures: u32) {
+        self.told.store(true, Ordering::Relaxed);
         (self.events)(AcmeEvent::Failed { error, failures });
     }
 

@@ -156,7 +156,7 @@ fn a_failure_holds_back_the_next_attempt() {
         life: None,
         ..facts
     };
-    assert_eq!(due(&none, 0), Due::At(1_070 * DAY));
+    assert_eq!(due(&none, 1_069 * DAY), Due::At(1_070 * DAY));
     // And never brings one forward.
     let early = Facts {
         next_attempt: Some(0),
@@ -176,4 +176,20 @@ fn a_lifetime_that_makes_no_sense_is_due() {
         ..facts()
     };
     assert_eq!(due(&facts, 10), Due::Now(Why::Age));
+}
+
+#[test]
+fn an_attempt_that_was_put_off_under_a_wrong_clock_is_not_waited_for() {
+    // A node that began in 2036 could not believe the authority; then its clock was set.
+    let late = Facts {
+        life: None,
+        next_attempt: Some(5 * 365 * DAY),
+        ..facts()
+    };
+    assert_eq!(due(&late, 10 * DAY), Due::Now(Why::Missing));
+    let day = Facts {
+        next_attempt: Some(11 * DAY),
+        ..late
+    };
+    assert_eq!(due(&day, 10 * DAY), Due::At(11 * DAY));
 }

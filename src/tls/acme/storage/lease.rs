@@ -20,11 +20,13 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_ENTRIES, Storage, create, failed, names, random_hex, read, write};
+use super::{Storage, create, failed, random_hex, read, write};
 use crate::tls::acme::error::AcmeError;
 
 /// How far the clocks of nodes may lie apart before a lease is taken without watching it, in seconds.
 const SKEW_S: i64 = 600;
+/// Most entries of the folder: each certificate of the farm leaves two.
+const MAX_LEASES: usize = 65_536;
 
 /// What stands in the file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -153,7 +155,7 @@ impl Claim {
             return Ok(Attempt::Busy("a node that was quicker".to_owned()));
         }
         // The one before stays, so that a node with a view one step old meets it and fails.
-        for old in numbers(&names(&self.folder)?, &self.name) {
+        for old in numbers(&self.folder, &self.name)? {
             if old.saturating_add(1) < number {
                 let _ = fs::remove_file(self.file(old));
             }
@@ -233,18 +235,24 @@ impl Drop for Lease {
 }
 
 fn highest(folder: &std::path::Path, name: &str) -> Result<u64, AcmeError> {
-    let names = names(folder)?;
-    if names.len() >= MAX_ENTRIES {
-        let full = io::Error::other("holds too many files to be the leases of a farm");
-        return Err(failed(folder, &full));
-    }
-    Ok(numbers(&names, name).max().unwrap_or(0))
+    Ok(numbers(folder, name)?.into_iter().max().unwrap_or(0))
 }
 
-fn numbers<'n>(names: &'n [String], name: &'n str) -> impl Iterator<Item = u64> + 'n {
-    names
-        .iter()
-        .filter_map(move |file| file.strip_prefix(name)?.strip_prefix('.')?.parse().ok())
+/// The numbers of a lease. Not to see one would make two holders, so all are looked at or none.
+fn numbers(folder: &std::path::Path, name: &str) -> Result<Vec<u64>, AcmeError> {
+    let entries = fs::read_dir(folder).map_err(|error| failed(folder, &error))?;
+    let number =
+        |file: &str| -> Option<u64> { file.strip_prefix(name)?.strip_prefix('.')?.parse().ok() };
+    let mut found = Vec::new();
+    for (place, entry) in entries.enumerate() {
+        if place >= MAX_LEASES {
+            let full = io::Error::other("holds too many files to be the leases of a farm");
+            return Err(failed(folder, &full));
+        }
+        let entry = entry.map_err(|error| failed(folder, &error))?;
+        found.extend(entry.file_name().to_str().and_then(number));
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

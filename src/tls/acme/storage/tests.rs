@@ -76,3 +76,13 @@ fn drafts_of_killed_writers_are_removed_later() {
     assert!(!folder.path().join(".draft").exists());
     assert!(folder.path().join("file").exists());
 }
+
+#[test]
+fn folders_that_were_removed_are_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("acme");
+    let storage = Storage::open(&root).unwrap();
+    fs::remove_dir_all(&root).unwrap();
+    storage.make().unwrap();
+    assert!(names(&storage.leases()).unwrap().is_empty());
+}

@@ -1,4 +1,5 @@
 use super::*;
+use crate::tls::acme::storage::names;
 
 const TERM: Duration = Duration::from_secs(60);
 const NOW: i64 = 1_000_000;
@@ -200,4 +201,14 @@ fn a_folder_that_is_gone_is_an_error() {
     fs::remove_dir_all(farm.folder.path()).unwrap();
     let error = farm.claim("a").attempt(NOW, farm.at(0)).unwrap_err();
     assert!(error.message.contains("leases"), "{error}");
+}
+
+#[test]
+fn a_farm_may_have_many_certificates() {
+    let farm = Farm::new();
+    for number in 0..1_500 {
+        fs::write(farm.storage.leases().join(format!("edge-x{number}.1")), "").unwrap();
+    }
+    let _lease = held(farm.claim("a").attempt(NOW, farm.at(0)));
+    assert_eq!(busy(farm.claim("b").attempt(NOW, farm.at(0))), "a");
 }
