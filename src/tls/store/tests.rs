@@ -130,8 +130,8 @@ fn of_two_alike_the_one_that_lasts_longer_serves() {
     }
 }
 
-/// 100,000 names, one certificate behind them all. The bound holds for any optimisation; the aim of 1 us is the
-/// business of `./dev bench`.
+/// 100,000 names, one certificate behind them all. The bound holds without optimisation on a busy machine; the aim is
+/// 1 us, and the figure is printed.
 #[test]
 fn a_hundred_thousand_names_are_no_slower() {
     let one = certificate(&["seed.test"], p256(), 10);
@@ -154,6 +154,6 @@ fn a_hundred_thousand_names_are_no_slower() {
         }
     }
     let each = begun.elapsed() / 100_000;
-    assert!(each.as_nanos() < 20_000, "{each:?}");
+    assert!(each.as_nanos() < 5_000, "{each:?}");
     println!("lookup among 100,000 names: {each:?}");
 }
