@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 use crate::telemetry::Reason;
 
 /// What the pipeline tells the stream, and what the stream tells the pipeline.
@@ -30,6 +32,8 @@ pub struct Control {
     request_deadline_ms: AtomicU64,
     tunnel_idle_ms: AtomicU64,
     tunnel_age_ms: AtomicU64,
+    /// Told when [`Control::watch`] found the request over.
+    over: Notify,
 }
 
 impl Control {
@@ -49,6 +53,7 @@ impl Control {
             request_deadline_ms: AtomicU64::new(0),
             tunnel_idle_ms: AtomicU64::new(0),
             tunnel_age_ms: AtomicU64::new(0),
+            over: Notify::new(),
         })
     }
 
@@ -155,6 +160,18 @@ impl Control {
     /// the client let us wait too long inside its body. The request's own deadline is held by the
     /// waits of the engine; this is the backstop behind them.
     pub async fn watch(&self) -> Reason {
+        let reason = self.watched().await;
+        self.set_cut(reason);
+        self.over.notify_one();
+        reason
+    }
+
+    /// Waits until [`Control::watch`] has found the request over, so that who reads its body may answer.
+    pub async fn over(&self) {
+        self.over.notified().await;
+    }
+
+    async fn watched(&self) -> Reason {
         /// How far behind the deadline the backstop stands.
         const BEHIND: Duration = Duration::from_secs(1);
         /// The limits are not known in the first moments.
@@ -165,7 +182,6 @@ impl Control {
             let mut next = now + if idle.is_zero() { FIRST } else { idle };
             if let Some((end, reason)) = self.body_end(idle) {
                 if now >= end {
-                    self.set_cut(reason);
                     return reason;
                 }
                 next = next.min(end);
@@ -173,7 +189,6 @@ impl Control {
             if let Some(deadline) = self.request_deadline() {
                 let end = deadline + BEHIND;
                 if now >= end {
-                    self.set_cut(Reason::RequestTimeout);
                     return Reason::RequestTimeout;
                 }
                 next = next.min(end);

@@ -151,7 +151,7 @@ impl Check<'_> {
                 let message = format!("`{key}` is out of bounds");
                 self.0.push(
                     Diagnostic::error(OUT_OF_BOUNDS, &rate.place, message)
-                        .with_help("write a rate of 1 to 10000000, in 1ns to 1h"),
+                        .with_help("write a rate of 1 to 10000000, in 1ms to 1h"),
                 );
             }
         }

@@ -282,6 +282,7 @@ name = "web"
 address = "127.0.0.1:80"
 limits = { connections = 0, header_bytes = "1GiB" }
 timeouts = { header = "0s", keepalive = "0s" }
+h2 = { window = "2MiB", connection_window = "1MiB", resets = { rate = 1, per = "2h" } }
 [[upstream]]
 name = "app"
 endpoints = [{ address = "a:1", weight = 70000 }]
@@ -299,7 +300,7 @@ upstream = [{ name = "app", weight = 0 }]
         .filter_map(|line| line.split(": E-CONF-023").next())
         .collect();
     let wanted = [
-        "2:11", "6:26", "6:44", "7:23", "10:42", "11:68", "12:22", "13:19", "16:38",
+        "2:11", "6:26", "6:44", "7:23", "8:45", "8:62", "11:42", "12:68", "13:22", "14:19", "17:38",
     ];
     assert_eq!(places, wanted, "{found}");
     assert!(found.contains("`attempts` is out of bounds: 0\n  help: write 1 to 16"));

@@ -1,5 +1,7 @@
 //! The request's body: declared length, buffering, and limits while it streams.
 
+use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -77,6 +79,21 @@ pub(super) fn passed(session: &Session, cx: &mut Ctx, end: bool) -> Result<(), R
         return Err(Reason::BodyTooLarge);
     }
     Ok(())
+}
+
+/// The error that ends the request when its client lets us wait too long for the body. HTTP/2 alone: the stream of an
+/// HTTP/1 connection fails by itself.
+pub(super) fn over(cx: Option<&Ctx>) -> impl Future<Output = super::Error> + Send + 'static {
+    let control = cx
+        .filter(|cx| cx.start.connection.h2)
+        .map(|cx| Arc::clone(&cx.start.control));
+    async move {
+        match control {
+            Some(control) => control.over().await,
+            None => std::future::pending().await,
+        }
+        pingora_core::Error::new(pingora_core::ErrorType::ReadTimedout)
+    }
 }
 
 /// A piece of a body through the filters of a phase.

@@ -412,6 +412,10 @@ impl ProxyHttp for Engine {
         finish(cx, &mut fields);
     }
 
+    fn downstream_read_end(&self, ctx: &Self::CTX) -> impl Future<Output = Error> + Send + 'static {
+        body::over(ctx.as_deref())
+    }
+
     fn upstream_read_timeouts_after_header(
         &self,
         ctx: &Self::CTX,

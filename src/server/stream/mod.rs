@@ -163,18 +163,14 @@ impl Drop for ClientStream {
         if !self.linger {
             return;
         }
-        match &self.mode {
-            Mode::Body(guard) if !guard.is_done() => {
-                self.socket.take().map(super::linger::spawn);
-            }
-            Mode::Raw(frames) => {
-                let close = match frames.said_end() {
-                    true => super::linger::spawn_ended,
-                    false => super::linger::spawn,
-                };
-                self.socket.take().map(close);
-            }
-            _ => {}
+        let close = match &self.mode {
+            Mode::Body(guard) if !guard.is_done() => super::linger::spawn,
+            Mode::Raw(frames) if frames.said_end() => super::linger::spawn_ended,
+            Mode::Raw(_) => super::linger::spawn,
+            _ => return,
+        };
+        if let Some(socket) = self.socket.take() {
+            close(socket);
         }
     }
 }

@@ -30,6 +30,7 @@ fn use_everything(m: &Arc<Metrics>) {
     drop(l.connections_open.enter());
     l.connection_rejected(Reason::LimitConnections);
     l.request_rejected(Reason::BadRequest);
+    l.h2_ended(crate::telemetry::H2End::RapidReset);
     l.keepalive_requests.inc();
     l.requests_in_flight.inc();
     l.h2_ended(crate::telemetry::H2End::Idle);

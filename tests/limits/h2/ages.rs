@@ -30,9 +30,9 @@ async fn an_idle_connection_is_told_and_then_closed() {
 async fn an_old_connection_finishes_what_is_under_way() {
     let stand = Stand::new("timeouts = { max_age = \"1s\" }").await;
     for over in Over::BOTH {
+        let begun = Instant::now();
         let mut client = stand.frames(over).await;
         // Always busy: it is never idle.
-        let begun = Instant::now();
         let mut stream = 1;
         while client.heard().goaways.is_empty() {
             client.send(&get(stream, "/here")).await;

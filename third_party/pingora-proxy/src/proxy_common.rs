@@ -15,8 +15,22 @@
 use http::header::{self, HeaderName};
 use pingora_core::protocols::http::authority::{raw_target_authority, RawTargetAuthority};
 use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpUpstreamRequestPolicy};
+use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_error::{Error, ErrorType::InvalidHTTPHeader, OrErr, Result};
 use pingora_http::RequestHeader;
+
+/// A piece of the request body, or the error that `end` comes to first.
+pub(crate) async fn read_or_end(
+    session: &mut HttpSession,
+    done: bool,
+    end: std::pin::Pin<&mut impl std::future::Future<Output = Box<Error>>>,
+) -> Result<Option<bytes::Bytes>> {
+    tokio::select! {
+        biased;
+        body = session.read_body_or_idle(done) => body,
+        e = end => Err(e),
+    }
+}
 
 const MAX_CONNECTION_NOMINATIONS: usize = 10;
 pub(crate) const KEEP_ALIVE: &str = "keep-alive";

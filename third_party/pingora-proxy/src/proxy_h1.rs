@@ -558,6 +558,7 @@ where
          * If both are done, quit the loop
          * Usually there is no request body to read for cacheable request
          */
+        let mut read_end = std::pin::pin!(self.inner.downstream_read_end(ctx));
         while !downstream_state.is_done()
             || !response_state.is_done()
             || downstream_custom_read && !downstream_state.is_errored()
@@ -588,7 +589,7 @@ where
                 // only try to send to pipe if there is capacity to avoid deadlock
                 // Otherwise deadlock could happen if both upstream and downstream are blocked
                 // on sending to their corresponding pipes which are both full.
-                body = session.downstream_session.read_body_or_idle(downstream_state.is_done()),
+                body = read_or_end(&mut session.downstream_session, downstream_state.is_done(), read_end.as_mut()),
                     if downstream_state.can_poll() && send_permit.is_ok() => {
 
                     debug!("downstream event");

@@ -561,6 +561,7 @@ where
         /* duplex mode
          * see the Same function for h1 for more comments
          */
+        let mut read_end = std::pin::pin!(self.inner.downstream_read_end(ctx));
         while !downstream_state.is_done()
             || !response_state.is_done()
             || downstream_custom_read && !downstream_state.is_errored()
@@ -585,7 +586,7 @@ where
             // But we don't need to do the same because the h2 client_body pipe is unbounded (never block)
             tokio::select! {
                 // NOTE: cannot avoid this copy since h2 owns the buf
-                body = session.downstream_session.read_body_or_idle(downstream_state.is_done()), if downstream_state.can_poll() => {
+                body = read_or_end(&mut session.downstream_session, downstream_state.is_done(), read_end.as_mut()), if downstream_state.can_poll() => {
                     debug!("downstream event");
                     let body = match body {
                         Ok(b) => b,

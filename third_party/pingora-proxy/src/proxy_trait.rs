@@ -609,6 +609,15 @@ pub trait ProxyHttp {
         None
     }
 
+    /// Watched while the request body is read: the error it comes to counts as one of reading. Never,
+    /// by default.
+    fn downstream_read_end(
+        &self,
+        _ctx: &Self::CTX,
+    ) -> impl std::future::Future<Output = Box<Error>> + Send + 'static {
+        std::future::pending()
+    }
+
     /// The upstream read timeouts once the final response header has arrived: for the response
     /// body and for an upgraded connection. `None` keeps the peer's `read_timeout`, which then
     /// only bounds the wait for the header.

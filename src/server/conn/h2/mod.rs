@@ -1,29 +1,27 @@
 //! HTTP/2, agreed by ALPN or known before: streams become requests, each in its own task.
 
 mod ended;
+mod requests;
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use pingora_core::apps::HttpServerApp;
-use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{
     H2Accept, H2Options, HttpSession, default_h2_options, handshake,
 };
 use pingora_core::protocols::{Digest, Stream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 
+use self::requests::{Active, idle, spawn};
 use super::Serving;
 use crate::protocol::http2::{Breach, Budget, FrameGuard};
 use crate::proxy::control::Control;
 use crate::proxy::finish;
 use crate::proxy::id::RequestId;
-use crate::proxy::start::{Start, with_start};
 use crate::server::socket::Socket;
 use crate::server::stream::{ClientStream, Watched};
 use crate::snapshot::Listener;
@@ -233,75 +231,4 @@ fn options(listener: &Listener) -> H2Options {
 
 fn size(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-/// Requests of one connection under way.
-#[derive(Default)]
-struct Active {
-    count: AtomicUsize,
-    done: Notify,
-}
-
-impl Active {
-    fn is_none(&self) -> bool {
-        self.count.load(Ordering::Acquire) == 0
-    }
-}
-
-struct Guard(Arc<Active>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.done.notify_waiters();
-        }
-    }
-}
-
-/// Ready when nothing was under way for `keepalive`. Cancelled by every new stream.
-async fn idle(active: &Active, keepalive: Duration) {
-    loop {
-        let done = active.done.notified();
-        if active.is_none() {
-            break;
-        }
-        done.await;
-    }
-    tokio::time::sleep(keepalive).await;
-}
-
-fn spawn(serving: &Serving, session: HttpSession, active: &Arc<Active>) {
-    let snapshot = serving.node.current.load();
-    let listener = serving.listener(&snapshot);
-    if serving.connection.requests.fetch_add(1, Ordering::Relaxed) > 0 {
-        listener.metrics.keepalive_requests.inc();
-    }
-    active.count.fetch_add(1, Ordering::AcqRel);
-    let guard = Guard(Arc::clone(active));
-    let now = Instant::now();
-    let control = Control::new(now);
-    if let Some(rate) = listener.min_body_rate {
-        control.set_body_rate(rate);
-    }
-    let start = Start {
-        node: Arc::clone(&serving.node),
-        snapshot,
-        listener,
-        connection: Arc::clone(&serving.connection),
-        control: Arc::clone(&control),
-        raw_target: None,
-        head_at: now,
-    };
-    let proxy = Arc::clone(&serving.proxy);
-    let shutdown = serving.shutdown.clone();
-    tokio::spawn(async move {
-        let _guard = guard;
-        let session = ServerSession::new_http2(session);
-        let serve = with_start(start, proxy.process_new_http(session, &shutdown));
-        // Dropping the request resets its stream.
-        tokio::select! {
-            _ = serve => {}
-            _ = control.watch() => {}
-        }
-    });
 }

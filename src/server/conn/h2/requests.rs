@@ -1,0 +1,95 @@
+//! Streams that became requests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use pingora_core::apps::HttpServerApp;
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::v2::server::HttpSession;
+use tokio::sync::Notify;
+
+use super::super::Serving;
+use crate::proxy::control::Control;
+use crate::proxy::start::{Start, with_start};
+
+/// How long a request whose client let us wait too long may take to say so.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Requests of one connection under way.
+#[derive(Default)]
+pub(super) struct Active {
+    count: AtomicUsize,
+    done: Notify,
+}
+
+impl Active {
+    /// True while nothing is under way.
+    pub(super) fn is_none(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+}
+
+struct Guard(Arc<Active>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.done.notify_waiters();
+        }
+    }
+}
+
+/// Ready when nothing was under way for `keepalive`. Cancelled by every new stream.
+pub(super) async fn idle(active: &Active, keepalive: Duration) {
+    loop {
+        let done = active.done.notified();
+        if active.is_none() {
+            break;
+        }
+        done.await;
+    }
+    tokio::time::sleep(keepalive).await;
+}
+
+/// Serves a request in a task of its own.
+pub(super) fn spawn(serving: &Serving, session: HttpSession, active: &Arc<Active>) {
+    let snapshot = serving.node.current.load();
+    let listener = serving.listener(&snapshot);
+    if serving.connection.requests.fetch_add(1, Ordering::Relaxed) > 0 {
+        listener.metrics.keepalive_requests.inc();
+    }
+    active.count.fetch_add(1, Ordering::AcqRel);
+    let guard = Guard(Arc::clone(active));
+    let now = Instant::now();
+    let control = Control::new(now);
+    if let Some(rate) = listener.min_body_rate {
+        control.set_body_rate(rate);
+    }
+    let start = Start {
+        node: Arc::clone(&serving.node),
+        snapshot,
+        listener,
+        connection: Arc::clone(&serving.connection),
+        control: Arc::clone(&control),
+        raw_target: None,
+        head_at: now,
+    };
+    let proxy = Arc::clone(&serving.proxy);
+    let shutdown = serving.shutdown.clone();
+    tokio::spawn(async move {
+        let _guard = guard;
+        let session = ServerSession::new_http2(session);
+        let serve = with_start(start, proxy.process_new_http(session, &shutdown));
+        let over = async {
+            control.watch().await;
+            // The request was told, and answers if it can.
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        // Dropping the request resets its stream.
+        tokio::select! {
+            _ = serve => {}
+            () = over => {}
+        }
+    });
+}
