@@ -1,28 +1,26 @@
 //! HTTP/1: one head after the other, each handed to the engine as one request.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::watch;
 
 use super::Serving;
+use super::stopping::Stopping;
 use crate::protocol::http1::{Head, HeadStatus, Reject, TargetForm, parse_head};
 use crate::protocol::uri::{NormalisedUri, UriPolicy, normalise};
 use crate::proxy::control::Control;
 use crate::proxy::finish;
 use crate::proxy::id::RequestId;
 use crate::proxy::start::{Start, with_start};
-use crate::server::linger;
 use crate::server::socket::Socket;
 use crate::server::stream::{ClientStream, MinRate};
+use crate::server::{drain, linger};
 use crate::snapshot::Listener;
 use crate::telemetry::Reason;
 
@@ -52,7 +50,10 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
         min_rate,
     ));
     let mut idle = Idle::Until(first);
-    let mut stopping = std::pin::pin!(Stopping::new(&serving));
+    let mut stopping = std::pin::pin!(Stopping::new(&serving, async {
+        serving.connection.close.store(true, Ordering::Relaxed);
+        drain::idle_grace(&serving.node).await;
+    }));
     loop {
         let listener = serving.listener(&serving.node.current.load());
         let mut head = Head::default();
@@ -217,44 +218,6 @@ enum Idle {
     Until(Instant),
     /// A further head, counted from when we began to wait.
     For(Duration),
-}
-
-/// Ready when idle connections are to be closed. One per connection: it is registered with the
-/// listener's watch when it is first polled and costs one atomic load after that.
-struct Stopping<'s> {
-    watch: watch::Receiver<bool>,
-    ready: Pin<Box<dyn Future<Output = ()> + Send + 's>>,
-    registered: bool,
-}
-
-impl<'s> Stopping<'s> {
-    fn new(serving: &'s Serving) -> Self {
-        let mut shutdown = serving.shutdown.clone();
-        Self {
-            watch: serving.shutdown.clone(),
-            ready: Box::pin(async move {
-                if shutdown.wait_for(|stop| *stop).await.is_err() {
-                    return;
-                }
-                serving.connection.close.store(true, Ordering::Relaxed);
-                crate::server::drain::idle_grace(&serving.node).await;
-            }),
-            registered: false,
-        }
-    }
-}
-
-impl Future for Stopping<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // The task's waker does not change, so the first registration holds for good.
-        if self.registered && !self.watch.has_changed().unwrap_or(true) {
-            return Poll::Pending;
-        }
-        self.registered = true;
-        self.ready.as_mut().poll(cx)
-    }
 }
 
 fn reason_of(reject: Reject) -> Reason {

@@ -6,6 +6,7 @@
 mod h1;
 mod h2;
 mod proxy_header;
+mod stopping;
 mod tls;
 
 use std::net::SocketAddr;

@@ -22,7 +22,7 @@ use crate::proxy::control::Control;
 use crate::server::socket::Socket;
 use frames::Frames;
 pub use frames::Watched;
-use timer::LazyTimer;
+pub(in crate::server) use timer::LazyTimer;
 
 /// Room for a head or a piece of a body; grown only up to the listener's `header_bytes`.
 pub const INBOX_BYTES: usize = 8 * 1024;

@@ -11,13 +11,13 @@ use tokio::time::Sleep;
 /// deadline asked for; when it fires too early it is armed again, so that moving a deadline later
 /// (the usual case: one more byte came) touches no timer wheel.
 #[derive(Debug, Default)]
-pub(super) struct LazyTimer {
+pub(in crate::server) struct LazyTimer {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl LazyTimer {
     /// Ready once `deadline` has passed; else the task is woken then.
-    pub(super) fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    pub(in crate::server) fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let at = tokio::time::Instant::from_std(deadline);
         let sleep = self
             .sleep

@@ -13,11 +13,11 @@ use pingora_core::protocols::http::v2::server::{
     H2Accept, H2Options, HttpSession, default_h2_options, handshake,
 };
 use pingora_core::protocols::{Digest, Stream};
-use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 
-use self::requests::{Active, idle, spawn};
+use self::requests::{Active, Quiet, spawn};
 use super::Serving;
+use super::stopping::Stopping;
 use crate::protocol::http2::{Breach, Budget, FrameGuard};
 use crate::proxy::control::Control;
 use crate::proxy::finish;
@@ -102,10 +102,11 @@ impl Work<'_> {
     async fn run(mut self, mut connection: Connection) -> H2End {
         let listener = &self.serving.accepted_on;
         let digest = Arc::new(Digest::default());
-        let mut shutdown = self.serving.shutdown.clone();
+        let mut stopping = std::pin::pin!(Stopping::new(self.serving, async {}));
         let (most, per) = listener.h2_limits.guard.resets;
         let mut malformed = Budget::new(u64::from(most), per, Instant::now());
-        let quiet = listener.timeouts.keepalive.max(Duration::from_millis(1));
+        let keepalive = listener.timeouts.keepalive.max(Duration::from_millis(1));
+        let mut quiet = Quiet::new(&self.active, keepalive);
         let max_age = listener.timeouts.max_age;
         // The connection's age, and from when it leaves the end of its time for that.
         let mut timed = max_age.is_some();
@@ -114,14 +115,14 @@ impl Work<'_> {
         loop {
             let event = tokio::select! {
                 biased;
-                () = stopped(&mut shutdown), if self.leaving.is_none() => Event::Stop,
+                () = stopping.as_mut(), if self.leaving.is_none() => Event::Stop,
                 accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => {
                     Event::Accepted(Box::new(accepted))
                 }
                 // Found while the connection was driven: nobody is woken for it.
                 breach = poll_fn(|_| self.breach()) => Event::Breach(breach),
                 () = clock.as_mut(), if timed => Event::Time,
-                () = idle(&self.active, quiet), if self.leaving.is_none() => Event::Idle,
+                () = poll_fn(|cx| quiet.poll(cx)), if self.leaving.is_none() => Event::Idle,
             };
             let accepted = match event {
                 Event::Accepted(accepted) => *accepted,
@@ -130,7 +131,10 @@ impl Work<'_> {
                     return ended::by(breach);
                 }
                 // The end of a response is still on its way.
-                Event::Idle if connection.has_streams() => continue,
+                Event::Idle if connection.has_streams() => {
+                    quiet.again();
+                    continue;
+                }
                 Event::Time if self.leaving.is_some() => {
                     if self.overdue && self.active.is_none() {
                         return self.leaving.unwrap_or(H2End::Closed);
@@ -203,11 +207,6 @@ async fn cast_out(connection: &mut Connection) {
     connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
     // A client that takes nothing is not told.
     let _ = timeout(GOODBYE, poll_fn(|cx| connection.poll_closed(cx))).await;
-}
-
-async fn stopped(shutdown: &mut watch::Receiver<bool>) {
-    // The sender is gone: that is a stop as well.
-    let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
 fn options(listener: &Listener) -> H2Options {

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use futures_util::task::AtomicWaker;
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::HttpSession;
-use tokio::sync::Notify;
 
 use super::super::Serving;
 use crate::proxy::control::Control;
 use crate::proxy::start::{Start, with_start};
+use crate::server::stream::LazyTimer;
 
 /// How long a request whose client let us wait too long may take to say so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -20,7 +22,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Active {
     count: AtomicUsize,
-    done: Notify,
+    /// The connection's task: it begins to wait when the last one has ended.
+    done: AtomicWaker,
 }
 
 impl Active {
@@ -35,21 +38,45 @@ struct Guard(Arc<Active>);
 impl Drop for Guard {
     fn drop(&mut self) {
         if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.done.notify_waiters();
+            self.0.done.wake();
         }
     }
 }
 
-/// Ready when nothing was under way for `keepalive`. Cancelled by every new stream.
-pub(super) async fn idle(active: &Active, keepalive: Duration) {
-    loop {
-        let done = active.done.notified();
-        if active.is_none() {
-            break;
+/// How long nothing has been under way.
+pub(super) struct Quiet {
+    active: Arc<Active>,
+    most: Duration,
+    since: Option<Instant>,
+    timer: LazyTimer,
+}
+
+impl Quiet {
+    /// Ready after `most` without a request.
+    pub(super) fn new(active: &Arc<Active>, most: Duration) -> Self {
+        Self {
+            active: Arc::clone(active),
+            most,
+            since: None,
+            timer: LazyTimer::default(),
         }
-        done.await;
     }
-    tokio::time::sleep(keepalive).await;
+
+    /// Counts from now on.
+    pub(super) fn again(&mut self) {
+        self.since = None;
+    }
+
+    /// Ready when nothing was under way for that long. While something is, this costs two atomic operations.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.active.done.register(cx.waker());
+        if !self.active.is_none() {
+            self.since = None;
+            return Poll::Pending;
+        }
+        let since = *self.since.get_or_insert_with(Instant::now);
+        self.timer.poll(since + self.most, cx)
+    }
 }
 
 /// Serves a request in a task of its own.
