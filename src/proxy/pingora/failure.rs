@@ -1,5 +1,6 @@
 //! Pingora's errors, told apart by where the attempt stood.
 
+use std::fmt;
 use std::io;
 
 use pingora_core::{Error, ErrorSource, ErrorType};
@@ -38,7 +39,7 @@ fn of_tls(failure: &TlsFailure) -> Reason {
 }
 
 /// Names the endpoint and what is wrong; the event log bounds how often the same is said.
-pub(super) fn tell(upstream: &str, endpoint: &Endpoint, failure: &TlsFailure) {
+pub(super) fn tell(upstream: &str, endpoint: &Endpoint, failure: &dyn fmt::Display) {
     let configured = &endpoint.configured;
     log::warn!("upstream {upstream}: no TLS with endpoint {configured}: {failure}");
 }
@@ -57,8 +58,13 @@ fn refused_late(cx: &Ctx, e: &Error) -> Option<Reason> {
     let failure = io
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<TlsFailure>());
-    if let (Some(failure), Some(plan), Some(picked)) = (failure, &cx.upstream, &cx.picked) {
-        tell(plan.name(), picked.endpoint(), failure);
+    if let (Some(plan), Some(picked)) = (&cx.upstream, &cx.picked) {
+        // HTTP/2 keeps the words of an error, not what it was.
+        let why: &dyn fmt::Display = match failure {
+            Some(failure) => failure,
+            None => io,
+        };
+        tell(plan.name(), picked.endpoint(), why);
     }
     Some(failure.map_or(Reason::UpstreamTlsAlert, of_tls))
 }
