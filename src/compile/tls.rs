@@ -47,12 +47,10 @@ fn one(words: &TlsConfig, world: &dyn World, diagnostics: &mut Diagnostics) -> O
                 .with_help("add client_auth, or leave forward_identity out"),
         );
     }
-    let opened = Edge::open(
-        spec(words, diagnostics),
-        world.tls(),
-        world.metrics(),
-        SystemTime::now(),
-    );
+    let spec = spec(words, diagnostics);
+    // What is wrong with `acme` was told; that its names have no certificate follows from it.
+    let acme_refused = words.acme.is_some() && spec.acme.is_none();
+    let opened = Edge::open(spec, world.tls(), world.metrics(), SystemTime::now());
     match opened {
         Ok((edge, warnings)) => {
             for warning in &warnings {
@@ -61,7 +59,8 @@ fn one(words: &TlsConfig, world: &dyn World, diagnostics: &mut Diagnostics) -> O
             Some(edge)
         }
         Err(errors) => {
-            for error in &errors {
+            let follows = |error: &&EdgeError| acme_refused && matches!(error, EdgeError::Default);
+            for error in errors.iter().filter(|error| !follows(error)) {
                 report(words, error, diagnostics);
             }
             None
