@@ -121,6 +121,12 @@ fn acme(words: &TlsConfig, diagnostics: &mut Diagnostics) -> Option<acme::Settin
         },
         storage: written.storage.path(),
     };
+    if let Some(fault) = acme::settings::unwritable(written.storage.path()) {
+        let message = format!("`storage`: {}: nothing can be ordered", fault.problem);
+        let place = &written.storage.place;
+        diagnostics
+            .push(Diagnostic::warning(codes::TLS_ACME, place, message).with_help(fault.help));
+    }
     let faults = match acme::settings::check(&asked) {
         Ok(settings) => return Some(settings),
         Err(faults) => faults,

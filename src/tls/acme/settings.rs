@@ -98,6 +98,22 @@ pub struct Fault {
     pub help: &'static str,
 }
 
+/// What gives a user leave.
+const LEAVE: &str = "give the service's user leave to write there";
+
+/// That nothing can be written to the folder of account and certificates now. That may be mended while a node runs, and
+/// what is stored there can be served all the same. Changes nothing.
+pub fn unwritable(storage: &Path) -> Option<Fault> {
+    let at = folder(storage).ok()?;
+    let error = access(&at, Access::WRITE_OK | Access::EXEC_OK).err()?;
+    Some(Fault {
+        word: "storage",
+        index: None,
+        problem: format!("{} cannot be written to: {error}", at.display()),
+        help: LEAVE,
+    })
+}
+
 /// Checks what was asked. Reads `ca` and looks at the folders around `storage`; changes nothing.
 ///
 /// # Errors
@@ -133,7 +149,7 @@ pub fn check(asked: &Asked<'_>) -> Result<Settings, Vec<Fault>> {
         );
     }
     domains(&asked.domains, &mut faults);
-    if let Err((problem, help)) = folder(asked.storage) {
+    if let Err((problem, help)) = folder(asked.storage).map(|_| ()) {
         faults.add("storage", problem, help);
     }
     if !faults.0.is_empty() {
@@ -277,8 +293,8 @@ fn host_problem(name: &str) -> Option<(String, &'static str)> {
 }
 
 /// Whether the folder is there, or can be made, and is ours alone to write.
-fn folder(path: &Path) -> Result<(), (String, &'static str)> {
-    const LEAVE: &str = "give the service's user leave to write there";
+/// The folder, or the nearest one above it that is there.
+fn folder(path: &Path) -> Result<PathBuf, (String, &'static str)> {
     let mut at = path.to_owned();
     let found: Metadata = loop {
         match std::fs::metadata(&at) {
@@ -303,12 +319,7 @@ fn folder(path: &Path) -> Result<(), (String, &'static str)> {
             "chmod 700: who writes there decides which keys are served",
         ));
     }
-    access(&at, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
-        (
-            format!("{} cannot be written to: {error}", at.display()),
-            LEAVE,
-        )
-    })
+    Ok(at)
 }
 
 #[cfg(test)]
