@@ -11,7 +11,6 @@ use boring::nid::Nid;
 use boring::pkey::{Id, PKey, Private};
 use boring::x509::{X509, X509Ref};
 
-use super::files;
 use super::ocsp::Staple;
 
 /// Largest file that is read; a chain of ten RSA certificates has 20 KiB.
@@ -343,7 +342,7 @@ pub(super) fn read(file: &Path) -> Result<Vec<u8>, CertificateError> {
             _ => Problem::Unreadable(error.to_string()),
         })
     };
-    let text = files::read(file, MAX_BYTES).map_err(unreadable)?;
+    let text = super::read::read(file, MAX_BYTES).map_err(unreadable)?;
     text.ok_or_else(|| wrong(Problem::TooLarge))
 }
 

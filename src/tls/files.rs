@@ -4,8 +4,7 @@
 //! are swapped and over bind mounts.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,22 +53,6 @@ impl From<&Metadata> for Stamp {
             changed: (seen.ctime(), seen.ctime_nsec()),
         }
     }
-}
-
-/// A whole file of at most `most` bytes; none if it is larger. What never ends (a device) or waits for a writer (a
-/// pipe) is refused.
-///
-/// # Errors
-/// The system's.
-pub(super) fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(most.saturating_add(1))
-        .read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= most).then_some(bytes))
 }
 
 /// A certificate's file and its key's.

@@ -24,6 +24,7 @@ pub mod offer;
 #[cfg(test)]
 mod openssl;
 mod parts;
+mod read;
 pub mod secrets;
 mod signature;
 pub mod store;

@@ -10,7 +10,6 @@ use boring::error::ErrorStack;
 use boring::hash::{MessageDigest, hash};
 use boring::x509::X509Ref;
 
-use super::files;
 use super::parts::{Parts, Serial};
 
 mod request;
@@ -131,10 +130,9 @@ impl Staple {
         issuer: &X509Ref,
         now_s: i64,
     ) -> Result<Self, OcspError> {
-        let der = files::read(file, MAX_BYTES)
-            .map_err(|error| OcspError::Unreadable(error.to_string()))?
-            .ok_or(OcspError::TooLarge)?;
-        Self::parse(&der, leaf, issuer, now_s)
+        let der = super::read::read(file, MAX_BYTES);
+        let der = der.map_err(|error| OcspError::Unreadable(error.to_string()))?;
+        Self::parse(&der.ok_or(OcspError::TooLarge)?, leaf, issuer, now_s)
     }
 
     /// The same for an answer that was read already.

@@ -5,8 +5,6 @@ use std::path::Path;
 
 use boring::error::ErrorStack;
 
-use super::files;
-
 /// Shortest secret, in bytes: as much as the keys that come of it.
 pub const MIN_SECRET_BYTES: usize = 32;
 /// Most secrets of a file: the newest and those that tickets may still come from.
@@ -88,12 +86,12 @@ impl Secrets {
             std::io::ErrorKind::NotFound => SecretsError::Absent,
             _ => SecretsError::Unreadable(error.to_string()),
         };
-        let meta = std::fs::metadata(file).map_err(unreadable)?;
+        let (opened, meta) = super::read::open(file).map_err(unreadable)?;
         let mode = meta.mode() & 0o7777;
         if mode & 0o077 != 0 {
             return Err(SecretsError::Mode(mode));
         }
-        let text = files::read(file, MAX_BYTES).map_err(unreadable)?;
+        let text = super::read::rest(opened, MAX_BYTES).map_err(unreadable)?;
         Self::parse(&text.ok_or(SecretsError::TooMany)?)
     }
 

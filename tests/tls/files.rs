@@ -203,3 +203,69 @@ async fn thirty_rotations_under_handshakes() {
         .await;
     assert!(refreshed >= 15.0, "{refreshed} rotations seen");
 }
+
+/// A node whose files all stand in a folder of their own, `own` below its own.
+async fn apart() -> (Authority, Node) {
+    let authority = Authority::new("root");
+    let setup = Setup::new();
+    let own = setup.folder().join("own");
+    std::fs::create_dir(&own).expect("a folder");
+    authority.simple(&["www.example.test"]).write(&own, "www");
+    authority.write(&own, "ca.pem");
+    let secrets = own.join("secrets");
+    std::fs::write(&secrets, "0123456789abcdef".repeat(4)).expect("write");
+    let owner = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&secrets, owner).expect("mode");
+    let words = r#"certificates = [{ cert = "own/www.pem", key = "own/www.key" }]
+session_tickets = { secrets = "own/secrets" }
+client_auth = { mode = "optional", ca = "own/ca.pem" }"#;
+    (authority, setup.start(&config(words)).await)
+}
+
+#[tokio::test]
+async fn pipes_and_devices_stop_neither_the_watch_nor_a_reload() {
+    let (authority, node) = apart().await;
+    let file = |name: &str| node.folder().join("own").join(name);
+    let before = serial(&authority, &node).await;
+    for name in ["www.key", "secrets", "ca.pem"] {
+        std::fs::remove_file(file(name)).expect("remove");
+    }
+    let made = std::process::Command::new("mkfifo")
+        .arg(file("www.key"))
+        .status();
+    assert!(made.expect("mkfifo").success());
+    for name in ["secrets", "ca.pem"] {
+        std::os::unix::fs::symlink("/dev/zero", file(name)).expect("a link");
+    }
+    node.metric_is("farmgate_tls_stale_files", &[("tls", "edge")], 3.0)
+        .await;
+    assert_eq!(serial(&authority, &node).await, before);
+    let refused = node.run(&["reload"]).await.expect(1).text();
+    assert!(
+        refused.contains("own/www.key: cannot be read: it is no regular file"),
+        "{refused}"
+    );
+    let next = authority.simple(&["www.example.test"]);
+    std::fs::remove_file(file("www.key")).expect("remove");
+    next.write(&node.folder().join("own"), "www");
+    serves(&authority, &node, &number(&next)).await;
+}
+
+#[tokio::test]
+async fn a_folder_that_was_away_is_fine_again() {
+    let (_authority, node) = apart().await;
+    let (own, away) = (node.folder().join("own"), node.folder().join("away"));
+    // Young files are read again anyway.
+    eventually("old files", || async {
+        let seen = std::fs::metadata(own.join("secrets")).expect("a file");
+        let age = seen.modified().expect("a time").elapsed();
+        (age.unwrap_or_default() > Duration::from_secs(4)).then_some(())
+    })
+    .await;
+    std::fs::rename(&own, &away).expect("rename");
+    node.metric_is("farmgate_tls_stale_files", &[("tls", "edge")], 3.0)
+        .await;
+    std::fs::rename(&away, &own).expect("rename");
+    node.metric_is("farmgate_tls_stale_files", &[("tls", "edge")], 0.0)
+        .await;
+}

@@ -10,7 +10,6 @@ use boring::x509::store::{X509Store, X509StoreBuilder};
 use sha2::{Digest as _, Sha256};
 
 use crate::tls::crl::{self, Crl, CrlError, name};
-use crate::tls::files;
 use crate::tls::identity::SanRule;
 use crate::tls::parts::{Parts, Usage};
 use crate::tls::signature::SignatureError;
@@ -217,5 +216,5 @@ pub(super) fn read_lists(file: &Path) -> Result<Vec<u8>, ClientsProblem> {
 
 /// `None` for a file over `most` bytes.
 fn read(file: &Path, most: u64) -> Result<Option<Vec<u8>>, String> {
-    files::read(file, most).map_err(|error| error.to_string())
+    crate::tls::read::read(file, most).map_err(|error| error.to_string())
 }

@@ -45,6 +45,9 @@ impl Edge {
                     self.wrong(&error.file, text);
                 }
             }
+        } else {
+            // The same files came back after they were away.
+            spec.files().for_each(|file| self.fine(file));
         }
         let stale = clients.auth.authority().stale(seconds(now));
         self.metrics
@@ -99,7 +102,8 @@ impl Edge {
         let stamp = Stamp::of(file);
         let mut known = self.secrets_stamp.lock();
         if stamp.is_some() && *known == stamp {
-            return;
+            // The same file came back after it was away.
+            return self.fine(file);
         }
         match Secrets::open(file) {
             Ok(secrets) => {

@@ -63,7 +63,7 @@ impl Stapled {
         }
     }
 
-    /// Reads the file for the certificate if one of them changed. `None`: there was nothing to do.
+    /// Reads the file for the certificate if one of them changed. `None`: there is no file.
     ///
     /// # Errors
     /// The file, and why it is not stapled.
@@ -82,7 +82,7 @@ impl Stapled {
             .staple()
             .is_some_and(|staple| !staple.is_fresh(seconds(now)));
         if present.is_some() && state.read == present && !over {
-            return None;
+            return Some(Ok(()));
         }
         let issuer = certificate.issuer().ok_or(OcspError::NoIssuer);
         let read =

@@ -130,19 +130,3 @@ fn a_problem_is_told_once_and_only_when_it_stays() {
     assert!(problems.cleared(file));
     assert!(!problems.cleared(file));
 }
-
-#[test]
-fn what_never_ends_and_what_waits_for_a_writer_is_refused() {
-    let folder = TempDir::new().unwrap();
-    let pipe = folder.path().join("pipe");
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-    assert!(made.unwrap().success());
-    for file in [pipe.as_path(), Path::new("/dev/zero"), folder.path()] {
-        let error = read(file, 100).unwrap_err();
-        assert_eq!(error.to_string(), "it is no regular file");
-    }
-    let file = folder.path().join("file");
-    fs::write(&file, [b'x'; 100]).unwrap();
-    assert_eq!(read(&file, 100).unwrap().unwrap().len(), 100);
-    assert!(read(&file, 99).unwrap().is_none());
-}

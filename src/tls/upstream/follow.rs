@@ -32,15 +32,16 @@ impl UpstreamTls {
         let settled = |one: &Option<Stamp>| one.is_some_and(|one| one.is_settled(now));
         let mut seen = self.seen.lock();
         if seen.stamps == stamps && stamps.iter().all(settled) {
-            return Followed::Same;
+            // The same files may have come back after they were away.
+            return match self.cleared(&mut seen.problems) {
+                0 => Followed::Same,
+                _ => Followed::Fine,
+            };
         }
         match self.refresh() {
             Ok(changed) => {
                 seen.stamps = stamps;
-                let told = self
-                    .files()
-                    .filter(|file| seen.problems.cleared(file))
-                    .count();
+                let told = self.cleared(&mut seen.problems);
                 match (changed, told) {
                     (true, _) => Followed::Taken,
                     (false, 0) => Followed::Same,
@@ -55,6 +56,10 @@ impl UpstreamTls {
                 }
             }
         }
+    }
+
+    fn cleared(&self, problems: &mut Problems) -> usize {
+        self.files().filter(|file| problems.cleared(file)).count()
     }
 
     /// Files whose present content cannot be used, and why.
