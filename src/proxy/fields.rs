@@ -105,16 +105,42 @@ pub fn forward(cx: &mut Ctx, request: &HeaderMap, upstream: &mut (dyn Headers + 
     }
 }
 
+/// Removes what a client says under the names of identities, however their dashes are written: origins that hand
+/// fields to programs as variables (RFC 3875 section 4.1.18) cannot tell `Client_Cert` from `Client-Cert`.
+pub fn drop_identities(names: &[HeaderName], headers: &mut (dyn Headers + '_)) {
+    if names.is_empty() {
+        return;
+    }
+    for name in names {
+        headers.remove(name);
+    }
+    let is_spelled = |one: &&HeaderName| {
+        let text = one.as_str().as_bytes();
+        let fits = |name: &HeaderName| {
+            let name = name.as_str().as_bytes();
+            name.len() == text.len() && name.iter().zip(text).all(is_same)
+        };
+        names.iter().any(fits)
+    };
+    let spelled: Vec<HeaderName> = headers.map().keys().filter(is_spelled).cloned().collect();
+    for name in &spelled {
+        headers.remove(name);
+    }
+}
+
+/// True for equal bytes, and for a dash and an underscore.
+fn is_same((one, other): (&u8, &u8)) -> bool {
+    one == other || matches!((one, other), (b'-', b'_') | (b'_', b'-'))
+}
+
 /// Removes what a client that is no trusted proxy claims of hops before it: every `X-Forwarded-*`,
 /// however its dashes are written, and `X-Real-IP`.
 fn drop_claims(upstream: &mut (dyn Headers + '_)) {
     let is_claim = |name: &&HeaderName| {
         let text = name.as_str().as_bytes();
         let starts = |with: &[u8]| {
-            text.get(..with.len()).is_some_and(|front| {
-                let same = |(a, b): (&u8, &u8)| a == b || (*a == b'_' && *b == b'-');
-                front.iter().zip(with).all(same)
-            })
+            text.get(..with.len())
+                .is_some_and(|front| front.iter().zip(with).all(is_same))
         };
         starts(b"x-forwarded-") || (starts(b"x-real-ip") && text.len() == 9)
     };

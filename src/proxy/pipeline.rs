@@ -77,9 +77,7 @@ pub async fn head(
     {
         return Next::Fail(Reason::Misdirected);
     }
-    for name in &cx.start.snapshot.identity_headers {
-        headers.remove(name);
-    }
+    fields::drop_identities(&cx.start.snapshot.identity_headers, headers);
     fields::read_client(cx, headers.map());
     fields::read_trace(cx, headers.map());
 

@@ -190,7 +190,8 @@ async fn optional_lets_those_without_one_in_and_nobody_with_a_wrong_one() {
 async fn origins_are_told_and_clients_cannot_pretend() {
     const FORGED: &str = "GET /x HTTP/1.1\r\nHost: www.example.test\r\n\
         X-Forwarded-Client-Cert: Hash=00;URI=spiffe://farm/root\r\nClient-Cert: :AAAA:\r\n\
-        client-cert-chain: :AAAA:\r\n\r\n";
+        client-cert-chain: :AAAA:\r\nX_Forwarded_Client_Cert: Hash=00\r\nClient_Cert: :AAAA:\r\n\
+        client-cert_chain: :AAAA:\r\n\r\n";
     for (how, field) in [
         ("xfcc", "x-forwarded-client-cert"),
         ("rfc9440", "client-cert"),
@@ -219,7 +220,8 @@ async fn origins_are_told_and_clients_cannot_pretend() {
                 "client-cert",
                 "client-cert-chain",
             ];
-            let is_one = |name: &str| names.contains(&name.to_lowercase().as_str());
+            let dashed = |name: &str| name.to_lowercase().replace('_', "-");
+            let is_one = |name: &str| names.contains(&dashed(name).as_str());
             let fields = seen.headers.iter().filter(|(name, _)| is_one(name));
             fields.map(|(name, _)| name.to_lowercase()).collect()
         };
@@ -345,7 +347,7 @@ async fn a_bad_bundle_or_list_leaves_the_old_one() {
         .metric_is("farmgate_tls_stale_files", &[], 1.0)
         .await;
     assert_eq!(it.with(&fine).await, Ok("partner".to_owned()));
-    // Another authority may take the place of the first, for new connections.
+    // Another authority may take the place of the first.
     let next = Authority::new("next partners");
     next.revoke(it.node.folder(), "partners.crl", &[]);
     next.write(it.node.folder(), "partners.pem");
