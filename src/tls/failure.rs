@@ -35,6 +35,16 @@ pub fn failure_of(ssl: Option<&SslRef>, error: &Error) -> HandshakeFailure {
     }
 }
 
+/// True for who speaks HTTP/1 in the clear: nothing was written to such a client, so it can be told in its own words.
+pub fn is_http(error: &Error) -> bool {
+    let stack = error.ssl_error();
+    let mut reasons = stack.iter().flat_map(|stack| stack.errors());
+    reasons.any(|one| {
+        one.library() == Some("SSL routines")
+            && matches!(one.reason_code(), HTTP_REQUEST | HTTPS_PROXY_REQUEST)
+    })
+}
+
 impl From<ClientRefusal> for HandshakeFailure {
     fn from(refusal: ClientRefusal) -> Self {
         match refusal {

@@ -137,3 +137,19 @@ async fn plain_http_is_told_where_it_is() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn what_is_neither_tls_nor_http_is_told_by_an_alert_alone() {
+    let (_authority, node) = serving("").await;
+    for spoken in [
+        &b"SSH-2.0-client\r\n"[..],
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
+        let mut client = Client::connect(node.at("web")).await;
+        client.send(spoken).await;
+        let (said, _) = client.rest(std::time::Duration::from_secs(5)).await;
+        assert_eq!(said.first(), Some(&21), "{said:?}");
+        assert_eq!(said.len(), 7, "{said:?}");
+    }
+    failed(&node, "not_tls", 2.0).await;
+}

@@ -20,6 +20,7 @@ use crate::server::transport::Transport;
 use crate::snapshot::listener::ListenerTls;
 use crate::telemetry::{HandshakeFailure, Reason};
 use crate::tls::context::ACME_TLS;
+use crate::tls::failure::is_http;
 use crate::tls::failure_of;
 use crate::tls::identity::{Forward, IDENTITY_HEADERS, Identity};
 
@@ -161,10 +162,11 @@ fn failed(error: HandshakeError<Transport>) -> HandshakeFailure {
         Some(source) => failure_of(error.ssl(), source),
         None => HandshakeFailure::Internal,
     };
+    let is_http = source.is_some_and(is_http);
     let transport = error.into_source_stream();
     if let Some(transport) = transport.filter(|_| failure != HandshakeFailure::Closed) {
         let mut socket = transport.into_socket();
-        if failure == HandshakeFailure::NotTls {
+        if is_http {
             // One segment on a socket nothing was written to: it goes out at once or not at all.
             let _ =
                 Pin::new(&mut socket).poll_write(&mut Context::from_waker(Waker::noop()), PLAIN);
