@@ -18,6 +18,7 @@ pub struct Control {
     cut: OnceLock<Reason>,
     tunnel: AtomicBool,
     head_sent: AtomicBool,
+    response_cut: AtomicBool,
     body_limit: AtomicU64,
     /// Milliseconds after `epoch` of the last piece of the body, plus one; 0 when none is awaited.
     body_awaited_ms: AtomicU64,
@@ -44,6 +45,7 @@ impl Control {
             cut: OnceLock::new(),
             tunnel: AtomicBool::new(false),
             head_sent: AtomicBool::new(false),
+            response_cut: AtomicBool::new(false),
             body_limit: AtomicU64::new(u64::MAX),
             body_awaited_ms: AtomicU64::new(0),
             body_idle_ms: AtomicU64::new(0),
@@ -88,6 +90,17 @@ impl Control {
     /// The head of the final response is on its way: the request deadline holds no longer.
     pub fn head_sent(&self) {
         self.head_sent.store(true, Ordering::Relaxed);
+    }
+
+    /// The request failed after the head of its response had gone out. The connection ends, and that end may be all
+    /// by which the client would take the response for whole.
+    pub fn cut_response(&self) {
+        self.response_cut.store(true, Ordering::Relaxed);
+    }
+
+    /// True once a response was cut.
+    pub fn is_response_cut(&self) -> bool {
+        self.response_cut.load(Ordering::Relaxed)
     }
 
     /// The connection became a tunnel (101): bytes pass as they are, bounded by idle time and age.

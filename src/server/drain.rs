@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::Server;
+use super::{Server, linger};
 use crate::proxy::connection::Node;
 
 /// How often a drain looks whether everything has ended.
@@ -63,7 +63,8 @@ async fn drain(server: &Arc<Server>) -> Drained {
     log::info!("draining: no new connections are taken");
     loop {
         let open = server.listeners.lock().open();
-        if open == 0 {
+        // Those that are closing have been sent something that the end of the process would destroy.
+        if open == 0 && linger::under_way() == 0 {
             return Drained { cut: 0 };
         }
         if Instant::now() >= until {

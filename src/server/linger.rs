@@ -12,8 +12,10 @@ use tokio::time::timeout;
 
 use super::socket::Socket;
 
-/// How long and how much a closing connection is read, and how many may close at once.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long a closing connection may be silent, how long and how much it is read, and how many may close at once. A
+/// client that still takes megabytes out of the kernel's buffers over HTTP/2 tells so from time to time.
+const SILENCE: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(30);
 const LINGER_BYTES: usize = 1024 * 1024;
 const MAX_LINGERING: usize = 1024;
 
@@ -33,6 +35,24 @@ pub fn spawn_ended(mut socket: Socket) {
             socket => timeout(LINGER, drain(socket)).await,
         };
     });
+}
+
+/// The same in the middle of a response: over TLS the client is not told that this is its end.
+pub fn spawn_cut(mut socket: Socket) {
+    in_background(async move {
+        let closing = async {
+            if socket.cut().await.is_ok() {
+                drain(&mut socket).await;
+            }
+        };
+        // As above.
+        let _ = timeout(LINGER, closing).await;
+    });
+}
+
+/// How many are closing in the background. What they were sent may not have arrived yet.
+pub fn under_way() -> usize {
+    LINGERING.load(Ordering::Relaxed)
 }
 
 fn in_background(closing: impl Future<Output = ()> + Send + 'static) {
@@ -56,7 +76,8 @@ fn in_background(closing: impl Future<Output = ()> + Send + 'static) {
 /// Closes `socket` after the client closed its side, or after the bounds.
 pub async fn close(mut socket: Socket) {
     let closing = async {
-        if socket.shutdown().await.is_ok() {
+        // Over TLS this writes, and a client may take nothing.
+        if let Ok(Ok(())) = timeout(SILENCE, socket.shutdown()).await {
             drain(&mut socket).await;
         }
     };
@@ -67,7 +88,7 @@ pub async fn close(mut socket: Socket) {
 async fn drain(stream: &mut (impl AsyncRead + Unpin)) {
     let mut scratch = [0u8; 4096];
     let mut total = 0;
-    while let Ok(n) = stream.read(&mut scratch).await {
+    while let Ok(Ok(n)) = timeout(SILENCE, stream.read(&mut scratch)).await {
         total += n;
         if n == 0 || total > LINGER_BYTES {
             break;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_boring::SslStream;
 
@@ -40,6 +40,17 @@ impl Socket {
         if let Self::Tls(stream) = self {
             // A client that takes nothing any more is not waited for.
             let _ = Pin::new(stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+
+    /// Ends the way to the client below TLS, without the word that it is the end.
+    ///
+    /// # Errors
+    /// The socket is gone.
+    pub async fn cut(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tls(stream) => stream.get_mut().shutdown().await,
+            plain => plain.shutdown().await,
         }
     }
 

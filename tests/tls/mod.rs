@@ -1,6 +1,7 @@
 //! TLS with clients, by real handshakes.
 
 mod clients;
+mod ends;
 mod files;
 mod names;
 mod peers;
@@ -58,6 +59,12 @@ pub(crate) async fn failed(node: &Node, reason: &str, times: f64) {
 
 /// A request by `openssl s_client` with these arguments; what it says.
 pub(crate) async fn s_client(node: &Node, arguments: &[&str]) -> String {
+    let request = "GET / HTTP/1.1\r\nHost: www.example.test\r\nConnection: close\r\n\r\n";
+    s_client_says(node, arguments, request).await
+}
+
+/// The same with another request.
+pub(crate) async fn s_client_says(node: &Node, arguments: &[&str], request: &str) -> String {
     let mut command = tokio::process::Command::new("openssl");
     command.args(["s_client", "-connect", &node.at("web").to_string()]);
     command
@@ -69,10 +76,9 @@ pub(crate) async fn s_client(node: &Node, arguments: &[&str]) -> String {
         .stderr(Stdio::piped());
     let mut child = command.kill_on_drop(true).spawn().expect("openssl");
     // The answer comes behind the server's tickets.
-    let request = b"GET / HTTP/1.1\r\nHost: www.example.test\r\nConnection: close\r\n\r\n";
     let mut stdin = child.stdin.take().expect("stdin");
     // It may have ended already.
-    let _ = stdin.write_all(request).await;
+    let _ = stdin.write_all(request.as_bytes()).await;
     let output = soon("openssl", child.wait_with_output())
         .await
         .expect("openssl");

@@ -386,6 +386,9 @@ impl ProxyHttp for Engine {
             };
         };
         failure::settle(cx, e);
+        if local::written(session).is_some() {
+            cx.start.control.cut_response();
+        }
         let (error_code, can_reuse_downstream) = local::error(session, cx).await;
         FailToProxy {
             error_code,

@@ -164,10 +164,12 @@ impl Drop for ClientStream {
             return;
         }
         let close = match &self.mode {
-            Mode::Body(guard) if !guard.is_done() => super::linger::spawn,
+            Mode::Body(guard) if guard.is_done() => return,
+            // The end of the connection may be all by which the client would take the response for whole.
+            Mode::Body(_) if self.control.is_response_cut() => super::linger::spawn_cut,
             Mode::Raw(frames) if frames.said_end() => super::linger::spawn_ended,
-            Mode::Raw(_) => super::linger::spawn,
-            _ => return,
+            Mode::Body(_) | Mode::Raw(_) => super::linger::spawn,
+            Mode::Head => return,
         };
         if let Some(socket) = self.socket.take() {
             close(socket);
