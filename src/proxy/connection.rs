@@ -9,11 +9,11 @@ use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
 
 use crate::protocol::proxy_protocol::Tlvs;
-use crate::snapshot::Current;
+use crate::snapshot::{Current, Listener};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::explain::ExplainRing;
 use crate::telemetry::metrics::Metrics;
-use crate::tls::{Edge, Identity};
+use crate::tls::{ClientMode, Edge, Identity, Standing};
 
 /// The node: what every request may use. One per process.
 pub struct Node {
@@ -76,6 +76,8 @@ pub struct TlsFacts {
     pub server_name: Option<Box<str>>,
     /// Who the client is, if it showed a certificate that was verified.
     pub identity: Option<Arc<Identity>>,
+    /// By whom it was let in last.
+    pub standing: Standing,
     /// The fields by which origins are told so.
     pub forward: Vec<(HeaderName, HeaderValue)>,
 }
@@ -126,6 +128,19 @@ impl Connection {
     pub fn client_sans(&self) -> &[String] {
         let identity = self.tls.as_ref().and_then(|tls| tls.identity.as_ref());
         identity.map_or(&[], |identity| &identity.sans)
+    }
+
+    /// True if the listener's rules about client certificates, as they are now, let this connection in: they may have
+    /// come or changed after its handshake, by a reload or in their files.
+    pub fn is_admitted(&self, listener: &Listener) -> bool {
+        let edge = listener.tls.as_ref().map(|tls| &tls.edge);
+        let Some(auth) = edge.and_then(|edge| edge.client_auth()) else {
+            return true;
+        };
+        match &self.tls {
+            Some(tls) => auth.readmits(tls.identity.as_deref(), &tls.standing),
+            None => auth.mode() == ClientMode::Optional,
+        }
     }
 
     /// True when the connection is not to be kept after the current request.

@@ -15,6 +15,7 @@
 //! | 12 response head | [`response_head`], [`local_head`] |
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use farmgate_plugin_api::exchange::BufferedBody;
@@ -76,6 +77,10 @@ pub async fn head(
         && !tls.covers(&cx.host)
     {
         return Next::Fail(Reason::Misdirected);
+    }
+    if !cx.start.connection.is_admitted(&cx.start.listener) {
+        cx.start.connection.close.store(true, Ordering::Relaxed);
+        return Next::Fail(Reason::ClientCertificate);
     }
     fields::drop_identities(&cx.start.snapshot.identity_headers, headers);
     fields::read_client(cx, headers.map());

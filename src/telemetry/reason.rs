@@ -151,6 +151,7 @@ reasons! {
     NoRoute "no_route" Proxy Route 404 "destination_not_found" Never "No route fits the request.";
     BadRequest "bad_request" Downstream Head 400 "http_request_error" Never "The head is malformed or its framing is ambiguous.";
     Misdirected "misdirected" Downstream Head 421 "http_request_denied" Never "No certificate of the connection's [[tls]] is for the host (RFC 9110 section 15.5.20): another connection may carry the request.";
+    ClientCertificate "client_certificate" Downstream Head 421 "http_request_denied" Never "What the listener asks of client certificates changed since the connection was made and does not let it in any more: a new connection may carry the request.";
     UriTooLong "uri_too_long" Downstream Head 414 "http_request_error" Never "The target is longer than `uri_bytes`.";
     HeaderTooLarge "header_too_large" Downstream Head 431 "http_request_error" Never "The head is larger than `header_bytes` or has more fields than `headers`.";
     MethodNotAllowed "method_not_allowed" Downstream Head 405 "http_request_denied" Never "This method is not served here (CONNECT).";

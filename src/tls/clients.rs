@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use boring::error::ErrorStack;
 use boring::ex_data::Index;
 use boring::ssl::{
@@ -40,6 +40,18 @@ pub enum ClientMode {
 
 /// What was found about a client: who it is, nobody in particular, or why it is refused.
 pub type Admission = Result<Option<Arc<Identity>>, ClientRefusal>;
+
+/// By whom the client of a connection was let in last; nobody yet, or nobody is asked.
+#[derive(Default)]
+pub struct Standing(ArcSwapOption<ClientAuthority>);
+
+impl Standing {
+    /// Let in by what `auth` believes at this time. Take it before the handshake: what is replaced meanwhile is then
+    /// noticed at the first request.
+    pub fn of(auth: Option<&Arc<ClientAuth>>) -> Self {
+        Self(ArcSwapOption::new(auth.map(|auth| auth.authority())))
+    }
+}
 
 /// Seconds since 1970.
 type Clock = Box<dyn Fn() -> i64 + Send + Sync>;
@@ -166,6 +178,24 @@ impl ClientAuth {
             }
         };
         identity.map(|identity| Some(Arc::new(identity)))
+    }
+
+    /// True if the client of an open connection, who showed `identity` when it came, is let in by what is believed
+    /// now. Costs a look as long as nothing changed; after a change the certificate is verified once again.
+    pub fn readmits(&self, identity: Option<&Identity>, standing: &Standing) -> bool {
+        let authority = self.authority.load();
+        let known = standing.0.load();
+        if known.as_ref().is_some_and(|by| Arc::ptr_eq(by, &authority)) {
+            return true;
+        }
+        let admitted = match identity {
+            Some(identity) => authority.believes(identity, (self.clock)()).is_ok(),
+            None => self.mode == ClientMode::Optional,
+        };
+        if admitted {
+            standing.0.store(Some(Arc::clone(&authority)));
+        }
+        admitted
     }
 
     fn verify(&self, ssl: &mut SslRef) -> Result<(), SslVerifyError> {

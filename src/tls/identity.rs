@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use boring::error::ErrorStack;
 use boring::hash::MessageDigest;
-use boring::x509::X509Ref;
+use boring::stack::Stack;
+use boring::x509::{X509, X509Ref};
 use http::HeaderName;
 
 /// Longest chain that is forwarded, in certificates.
@@ -90,6 +91,15 @@ impl Identity {
             der: leaf.to_der()?,
             chain: chain?,
         })
+    }
+
+    /// The certificate, and those between it and the authority.
+    pub(in crate::tls) fn certificates(&self) -> Result<(X509, Stack<X509>), ErrorStack> {
+        let mut chain = Stack::new()?;
+        for der in &self.chain {
+            chain.push(X509::from_der(der)?)?;
+        }
+        Ok((X509::from_der(&self.der)?, chain))
     }
 
     /// The value of `X-Forwarded-Client-Cert` in Envoy's form: `Hash`, `Subject`, then every `URI` and `DNS`.

@@ -32,7 +32,7 @@ pub mod tickets;
 pub mod upstream;
 
 pub use certificate::{Certificate, CertificateError, KeyKind};
-pub use clients::{Admission, ClientAuth, ClientAuthority, ClientMode, ClientRefusal};
+pub use clients::{Admission, ClientAuth, ClientAuthority, ClientMode, ClientRefusal, Standing};
 pub use context::{Alpn, Policy};
 pub use edge::{Edge, EdgeError, EdgeSpec, EdgeWarning, Material};
 pub use failure::failure_of;

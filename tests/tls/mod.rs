@@ -7,6 +7,7 @@ mod names;
 mod peers;
 mod policy;
 mod protocols;
+mod standing;
 mod staples;
 mod tickets;
 

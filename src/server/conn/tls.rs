@@ -21,8 +21,8 @@ use crate::snapshot::listener::ListenerTls;
 use crate::telemetry::{HandshakeFailure, Reason};
 use crate::tls::context::ACME_TLS;
 use crate::tls::failure::is_http;
-use crate::tls::failure_of;
 use crate::tls::identity::{Forward, IDENTITY_HEADERS, Identity};
+use crate::tls::{Standing, failure_of};
 
 /// For who speaks HTTP where TLS is spoken. Whoever speaks something else cannot be told.
 const PLAIN: &[u8] =
@@ -70,6 +70,7 @@ async fn shake(
     {
         return Err(HandshakeFailure::Rate);
     }
+    let standing = Standing::of(edge.client_auth());
     let began = Instant::now();
     let transport = Transport::new(socket, read);
     let accepting = tokio_boring::accept(&tls.acceptor, transport);
@@ -101,7 +102,7 @@ async fn shake(
             return Err(refusal.into());
         }
     };
-    let facts = facts(tls, ssl, identity);
+    let facts = facts(tls, ssl, identity, standing);
     completed(tls, ssl, &facts, began.elapsed());
     Ok(Some(Met {
         socket: Socket::Tls(Box::new(stream)),
@@ -110,7 +111,12 @@ async fn shake(
     }))
 }
 
-fn facts(tls: &ListenerTls, ssl: &SslRef, identity: Option<Arc<Identity>>) -> TlsFacts {
+fn facts(
+    tls: &ListenerTls,
+    ssl: &SslRef,
+    identity: Option<Arc<Identity>>,
+    standing: Standing,
+) -> TlsFacts {
     let cipher = ssl.current_cipher().and_then(|one| one.standard_name());
     TlsFacts {
         edge: Arc::clone(&tls.edge),
@@ -122,6 +128,7 @@ fn facts(tls: &ListenerTls, ssl: &SslRef, identity: Option<Arc<Identity>>) -> Tl
             None => Vec::new(),
         },
         identity,
+        standing,
     }
 }
 

@@ -109,6 +109,16 @@ impl ClientAuthority {
         }
     }
 
+    /// Verifies the client of an open connection again. Certificates that it sent and that no chain went through are
+    /// forgotten by then, so one that another chain would let in is refused: it may connect again.
+    ///
+    /// # Errors
+    /// Why the client is refused.
+    pub(super) fn believes(&self, identity: &Identity, now_s: i64) -> Result<(), ClientRefusal> {
+        let (leaf, chain) = identity.certificates().map_err(broken)?;
+        self.verify(&leaf, &chain, now_s).map(|_| ())
+    }
+
     fn judge(
         &self,
         context: &mut X509StoreContextRef,
