@@ -288,9 +288,7 @@ fn without_a_node_commands_exit_69() {
 
 #[test]
 fn commands_of_later_builds_say_so() {
-    let commands: [&[&str]; 5] = [
-        &["upgrade"],
-        &["upgrade", "--no-wait"],
+    let commands: [&[&str]; 3] = [
         &["purge", "--url", "http://a.test/"],
         &["breaker", "app", "open"],
         &["waf", "learn", "audit.log"],

@@ -55,6 +55,22 @@ fn change(node: &NodeArgs, command: &str, body: &Value) -> u8 {
     })
 }
 
+pub(super) fn upgrade(args: &WaitArgs) -> u8 {
+    let body = json!({ "wait": !args.no_wait });
+    let answer = match send(&args.node, Method::POST, "upgrade", &body) {
+        Ok(answer) => answer,
+        Err(code) => return code,
+    };
+    conclude(&args.node, &answer, |body| match body["pid"].as_u64() {
+        Some(pid) => format!(
+            "process {pid} ({}) serves now, generation {}",
+            body["version"].as_str().unwrap_or_default(),
+            body["generation"]
+        ),
+        None => "upgrading; see `farmgate status`".to_owned(),
+    })
+}
+
 pub(super) fn drain(args: &WaitArgs) -> u8 {
     let body = json!({ "wait": !args.no_wait });
     let answer = match send(&args.node, Method::POST, "drain", &body) {

@@ -88,6 +88,15 @@ pub struct Drain {
     pub lb_grace: Duration,
 }
 
+/// Bounds of an upgrade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpgradeLimits {
+    /// How long the check, and then the start of the new process, may take.
+    pub ready: Duration,
+    /// How many old processes may drain at once.
+    pub draining: usize,
+}
+
 /// What is decided of the process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -101,6 +110,8 @@ pub struct Settings {
     pub zone: Option<Arc<str>>,
     /// Drain.
     pub drain: Drain,
+    /// Upgrades.
+    pub upgrade: UpgradeLimits,
     /// Watching the configuration's files, with this debounce.
     pub watch: Option<Duration>,
     /// The admin address and who may ask there besides loopback.
@@ -224,6 +235,10 @@ fn settings(config: &Config, diagnostics: &mut Diagnostics) -> Settings {
             idle_grace: drain.idle_grace.value.get(),
             deadline: drain.deadline.value.get(),
             lb_grace: drain.lb_grace.value.get(),
+        },
+        upgrade: UpgradeLimits {
+            ready: server.upgrade.ready.value.get(),
+            draining: usize::from(server.upgrade.draining.value),
         },
         watch: server
             .watch

@@ -13,16 +13,24 @@ use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
+use super::control::Operators;
+use super::drain::Occasion;
 use super::history::History;
+use super::inherit::Heritage;
+use super::last_good::fall_back;
 use super::listeners::Listeners;
 use super::orders::OrderDesk;
 use super::reload::{Refused, texts_of};
 use super::services::{FILE_POLL, Host, HostOptions};
 use super::signals::Signals;
-use super::{Server, certificates, control, drain, watch};
+use super::upgrade::channel::Role;
+use super::upgrade::heir::Heir;
+use super::upgrade::spawn::Program;
+use super::upgrade::{Upgrades, leaving};
+use super::{Server, certificates, drain, status, systemd, watch};
 use crate::compile::world::DryWorld;
 use crate::compile::{Settings, compile};
-use crate::config::load::{Text, load_texts, read};
+use crate::config::load::{Text, read};
 use crate::proxy::connection::Node;
 use crate::proxy::pingora;
 use crate::snapshot::{Current, Snapshot};
@@ -38,6 +46,10 @@ const ANSWER: Duration = Duration::from_millis(100);
 const CUT: Duration = Duration::from_secs(1);
 /// How long the start waits for the first answers about names.
 const FIRST_NAMES: Duration = Duration::from_secs(2);
+/// What is left at the deadline of a drain may take this long to be cut.
+const LAST: Duration = Duration::from_secs(5);
+/// How often the service manager hears that a drain goes on.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How the process ended.
 #[derive(Debug)]
@@ -50,29 +62,78 @@ pub enum Ended {
     Failed(String),
 }
 
-/// Runs a node until it is told to stop.
-pub fn run(paths: Vec<PathBuf>, last_good: bool) -> Ended {
-    raise_open_files();
-    let env = |name: &str| std::env::var(name).ok();
-    let seen = watch::look(&paths);
-    let loaded = read(&paths, &env);
-    let first = dry_settings(&loaded).map(|settings| (texts_of(&loaded), settings));
-    let (texts, settings) = match first {
-        Ok(first) => first,
-        Err(diagnostics) if last_good => match fall_back(&paths, &diagnostics) {
-            Some(found) => found,
-            None => return Ended::BadConfig(diagnostics),
-        },
-        Err(diagnostics) => return Ended::BadConfig(diagnostics),
-    };
-    match (data_runtime(&settings), control_runtime()) {
-        (Ok(data), Ok(control)) => start(paths, seen, &texts, settings, data, &control),
-        (Err(error), _) | (_, Err(error)) => Ended::Failed(format!("no runtime: {error}")),
+impl Ended {
+    /// In words, for the process that was to be followed.
+    fn why(&self) -> String {
+        match self {
+            Self::Drained => "stopped".to_owned(),
+            Self::BadConfig(diagnostics) => diagnostics
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("\n"),
+            Self::Failed(why) => why.clone(),
+        }
     }
 }
 
+/// Runs a node until it is told to stop, or until another process has taken over and what is under way has ended.
+pub fn run(paths: Vec<PathBuf>, last_good: bool) -> Ended {
+    raise_open_files();
+    let program = Program::current();
+    let control = match control_runtime() {
+        Ok(control) => control,
+        Err(error) => return Ended::Failed(format!("no runtime: {error}")),
+    };
+    let heir = match control.block_on(Heir::meet()) {
+        Ok(heir) => heir,
+        Err(error) => return Ended::Failed(error),
+    };
+    let prepared = prepare(&paths, last_good && heir.is_none());
+    match prepared {
+        Ok(prepared) => start(program, paths, prepared, heir, &control),
+        Err(ended) => {
+            if let Some(heir) = heir {
+                control.block_on(heir.fail(&ended.why()));
+            }
+            ended
+        }
+    }
+}
+
+/// What is known before anything is made.
+struct Prepared {
+    seen: watch::Seen,
+    texts: Vec<Text>,
+    settings: Settings,
+    data: Runtime,
+}
+
+fn prepare(paths: &[PathBuf], last_good: bool) -> Result<Prepared, Ended> {
+    let env = |name: &str| std::env::var(name).ok();
+    let seen = watch::look(paths);
+    let loaded = read(paths, &env);
+    let first = dry_settings(&loaded).map(|settings| (texts_of(&loaded), settings));
+    let (texts, settings) = match first {
+        Ok(first) => first,
+        Err(diagnostics) if last_good => match fall_back(paths, &diagnostics) {
+            Some(found) => found,
+            None => return Err(Ended::BadConfig(diagnostics)),
+        },
+        Err(diagnostics) => return Err(Ended::BadConfig(diagnostics)),
+    };
+    let data =
+        data_runtime(&settings).map_err(|error| Ended::Failed(format!("no runtime: {error}")))?;
+    Ok(Prepared {
+        seen,
+        texts,
+        settings,
+        data,
+    })
+}
+
 /// Compiles without effect, to know threads and folders before anything is made.
-fn dry_settings(loaded: &crate::config::load::Loaded) -> Result<Settings, Diagnostics> {
+pub(super) fn dry_settings(loaded: &crate::config::load::Loaded) -> Result<Settings, Diagnostics> {
     let mut diagnostics = loaded.diagnostics.clone();
     match compile(
         &loaded.config,
@@ -93,64 +154,6 @@ fn dry_settings(loaded: &crate::config::load::Loaded) -> Result<Settings, Diagno
     }
 }
 
-/// The last configuration that was in force, when the one on disk is wrong and `--last-good` was
-/// given. It is looked for in the state folder that the wrong one names, if it can be read that far,
-/// else in `$STATE_DIRECTORY`.
-fn fall_back(paths: &[PathBuf], diagnostics: &Diagnostics) -> Option<(Vec<Text>, Settings)> {
-    let state = state_folder(paths)?;
-    let texts = History::open(Some(&state)).last_good()?;
-    let loaded = load_texts(&texts, &|name| std::env::var(name).ok()).ok()?;
-    let settings = dry_settings(&loaded).ok()?;
-    log::error!("the configuration is wrong, starting with the last good one:");
-    for diagnostic in diagnostics.iter() {
-        log::error!("{diagnostic}");
-    }
-    Some((texts, settings))
-}
-
-fn state_folder(paths: &[PathBuf]) -> Option<PathBuf> {
-    paths
-        .iter()
-        .find_map(|path| written_state_folder(path))
-        .or_else(|| std::env::var_os("STATE_DIRECTORY").map(PathBuf::from))
-}
-
-/// `server.state` of a file that may be wrong elsewhere.
-fn written_state_folder(path: &Path) -> Option<PathBuf> {
-    let files: Vec<PathBuf> = if path.is_dir() {
-        let mut files: Vec<_> = std::fs::read_dir(path)
-            .ok()?
-            .filter_map(|file| Some(file.ok()?.path()))
-            .filter(|file| file.extension().is_some_and(|e| e == "toml"))
-            .collect();
-        files.sort();
-        files
-    } else {
-        vec![path.to_owned()]
-    };
-    files.iter().find_map(|file| {
-        let state = state_word(&std::fs::read_to_string(file).ok()?)?;
-        Some(file.parent().unwrap_or(Path::new(".")).join(state))
-    })
-}
-
-/// The word `state` of the table `[server]`, read line by line: the text may not be TOML at all.
-fn state_word(text: &str) -> Option<String> {
-    let mut in_server = false;
-    for line in text.lines().map(str::trim) {
-        if line.starts_with('[') {
-            in_server = line.split('#').next().map(str::trim) == Some("[server]");
-        } else if in_server
-            && let Some((key, value)) = line.split_once('=')
-            && key.trim() == "state"
-        {
-            let value = value.trim().strip_prefix('"')?;
-            return value.split('"').next().map(str::to_owned);
-        }
-    }
-    None
-}
-
 fn data_runtime(settings: &Settings) -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.threads)
@@ -168,59 +171,135 @@ fn control_runtime() -> std::io::Result<Runtime> {
 }
 
 fn start(
+    program: Program,
     paths: Vec<PathBuf>,
-    seen: watch::Seen,
-    texts: &[Text],
-    settings: Settings,
-    data: Runtime,
-    control_runtime: &Runtime,
+    prepared: Prepared,
+    heir: Option<Heir>,
+    control: &Runtime,
 ) -> Ended {
+    let Prepared {
+        seen,
+        texts,
+        settings,
+        data,
+    } = prepared;
     let metrics = match Metrics::new(settings.max_series, env!("CARGO_PKG_VERSION")) {
         Ok(metrics) => metrics,
         Err(error) => return Ended::Failed(format!("metrics: {error}")),
     };
-    let ended = control_runtime.block_on(async {
+    let runtime = data.handle().clone();
+    let (server, ended) = control.block_on(async {
         let mut signals = match Signals::new() {
             Ok(signals) => signals,
             Err(error) => return (None, Ended::Failed(format!("signals: {error}"))),
         };
-        let server = assemble(paths, settings, &metrics, data.handle());
-        // First of all: a second node by mistake must not take clients or write history.
-        if let Err(error) = operators(&server).await {
-            return (None, Ended::Failed(error));
+        let assembled = assemble(program, paths, settings, &metrics, &runtime, heir.as_ref());
+        let server = match assembled {
+            Ok(server) => server,
+            Err(why) => return (None, failed(heir, Ended::Failed(why)).await),
+        };
+        if let Err(ended) = come_up(&server, &texts, heir).await {
+            return (Some(server), ended);
         }
-        if let Err(refused) = server.apply(texts, "start").await {
-            return (Some(server), failed_start(refused));
-        }
-        let missing = server.resolver.wait_first(FIRST_NAMES).await;
-        if !missing.is_empty() {
-            log::warn!("no address is known yet for {missing:?}; requests to them get 503");
-        }
+        let watchdog = tokio::spawn(systemd::watchdog(runtime));
         tokio::spawn(certificates::run(Arc::clone(&server)));
         tokio::spawn(watch::run(Arc::clone(&server), seen));
-        let open = server.listeners.lock().slots().count();
-        log::info!("ready: {open} listeners, pid {}", std::process::id());
-        signals.run(&server).await;
-        let told = drain::start(&server);
-        tokio::select! {
-            drained = drain::ended(told) => {
-                if drained.cut == 0 {
-                    log::info!("drained");
-                }
-                // Whoever asked by the control socket is still to be answered.
-                tokio::time::sleep(ANSWER).await;
-            }
-            () = signals.again() => log::warn!("a second signal: stopping at once"),
+        let occasion = signals.run(&server).await;
+        if occasion == Occasion::Upgraded {
+            // Another process is the service now.
+            watchdog.abort();
         }
+        go_down(&server, &mut signals, occasion).await;
         (Some(server), Ended::Drained)
     });
     // Requests that are cut leave their record when their tasks are dropped: only then the log ends.
     data.shutdown_timeout(CUT);
-    let (server, ended) = ended;
     if let Some(server) = server {
-        end(&server);
+        end(&server, control);
     }
     ended
+}
+
+/// From nothing to serving, or from the old process's hands.
+async fn come_up(server: &Arc<Server>, texts: &[Text], heir: Option<Heir>) -> Result<(), Ended> {
+    if heir.is_none()
+        && let Err(error) = server.operators.serve(server)
+    {
+        return Err(Ended::Failed(format!("the operators' sockets: {error}")));
+    }
+    if let Err(refused) = server.apply(texts, "start").await {
+        return Err(failed(heir, failed_start(refused)).await);
+    }
+    let missing = server.resolver.wait_first(FIRST_NAMES).await;
+    if !missing.is_empty() {
+        log::warn!("no address is known yet for {missing:?}; requests to them get 503");
+    }
+    if let Some(heir) = heir
+        && let Err((heir, why)) = heir.take_over(server).await
+    {
+        return Err(failed(Some(heir), Ended::Failed(why)).await);
+    }
+    for (address, stored) in server.heritage.close_rest() {
+        log::info!("nobody is configured to accept on {address}: its socket was closed");
+        if let Some(name) = stored {
+            systemd::forget_name(&name);
+        }
+    }
+    let line = status::line(server);
+    log::info!("ready: {line}");
+    systemd::ready(&line);
+    Ok(())
+}
+
+/// Tells the old process, if there is one, why nothing comes of this one.
+async fn failed(heir: Option<Heir>, ended: Ended) -> Ended {
+    if let Some(heir) = heir {
+        heir.fail(&ended.why()).await;
+    }
+    ended
+}
+
+/// From serving to nothing under way.
+async fn go_down(server: &Arc<Server>, signals: &mut Signals, occasion: Occasion) {
+    let told = drain::start(server, occasion);
+    let drained = async {
+        let drained = drain::ended(told).await;
+        if drained.cut == 0 {
+            log::info!("drained");
+        }
+        if occasion == Occasion::Stop {
+            server.upgrades.elders.gone().await;
+        }
+        // Whoever asked by the control socket is still to be answered.
+        tokio::time::sleep(ANSWER).await;
+    };
+    let until = Instant::now() + server.settings().drain.deadline;
+    tokio::select! {
+        () = leaving::tell(server, until, drained) => {}
+        () = signals.again() => log::warn!("a second signal: stopping at once"),
+        () = say_stopping(server, occasion, until) => {}
+    }
+    if occasion == Occasion::Stop && server.upgrades.elders.count() > 0 {
+        server.upgrades.elders.hurry();
+        // They have a second to say so, and another to end.
+        let _ = tokio::time::timeout(CUT * 2, server.upgrades.elders.gone()).await;
+    }
+}
+
+/// Has the service manager wait while there is something to wait for. Ends only at the deadline.
+async fn say_stopping(server: &Arc<Server>, occasion: Occasion, until: Instant) {
+    if occasion == Occasion::Upgraded {
+        return std::future::pending().await;
+    }
+    let patience = LAST + CUT * 4;
+    while Instant::now() < until + LAST {
+        let left = until.saturating_duration_since(Instant::now()).as_secs();
+        let open = server.listeners.lock().open();
+        let elders = server.upgrades.elders.count();
+        let status = format!("draining: {open} connections, {elders} old processes, {left} s left");
+        systemd::stopping(&status, patience);
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// A wrong configuration is 78, an address that cannot be bound is 1.
@@ -241,11 +320,24 @@ fn failed_start(Refused(diagnostics): Refused) -> Ended {
 }
 
 fn assemble(
+    program: Program,
     paths: Vec<PathBuf>,
     settings: Settings,
     metrics: &Arc<Metrics>,
     data: &tokio::runtime::Handle,
-) -> Arc<Server> {
+    heir: Option<&Heir>,
+) -> Result<Arc<Server>, String> {
+    let heritage = match heir {
+        Some(heir) => Heritage::of_old_process(&heir.hello.sockets),
+        None => Heritage::of_service_manager(),
+    };
+    // First of all: a second node by mistake must not take clients or write history.
+    let operators = Operators::bind(&settings, &heritage)?;
+    let held = heir.is_some();
+    let mut history = History::open(settings.state.as_deref(), held);
+    if let Some(heir) = heir {
+        history.after(heir.hello.generation);
+    }
     let node = Arc::new(Node {
         current: Current::new(Arc::new(Snapshot::empty(metrics))),
         metrics: Arc::clone(metrics),
@@ -256,23 +348,7 @@ fn assemble(
         draining: AtomicBool::new(false),
     });
     let state = Arc::new(State::default());
-    let (min_ttl, max_ttl) = settings.dns_ttl;
-    let options = ResolverOptions {
-        min_ttl,
-        max_ttl,
-        ..ResolverOptions::default()
-    };
-    let for_sink = Arc::clone(&node);
-    let resolver = Arc::new(Resolver::spawn(
-        BTreeSet::new(),
-        Arc::new(SystemLookup::default()),
-        options,
-        Arc::new(move |host: &str, addresses: &Arc<[IpAddr]>| {
-            for plan in for_sink.current.load().upstreams.values() {
-                plan.upstream.resolved(host, addresses);
-            }
-        }),
-    ));
+    let resolver = resolver(&node, &settings);
     let host = Host::new(HostOptions {
         runtime: tokio::runtime::Handle::current(),
         metrics: Arc::clone(metrics),
@@ -281,18 +357,21 @@ fn assemble(
         upstreams: Arc::new(super::world::LiveUpstreams(Arc::clone(&node))),
         file_poll: FILE_POLL,
     });
-    let orders = OrderDesk::new(&node, tokio::runtime::Handle::current(), &paths);
+    let orders = OrderDesk::new(&node, tokio::runtime::Handle::current(), &paths, held);
     let proxy = pingora::build(settings.threads, POOL_PER_THREAD);
-    let listeners = Listeners::new(Arc::clone(&node), proxy, data.clone());
-    Arc::new(Server {
+    let listeners = Listeners::new(Arc::clone(&node), proxy, data.clone(), held);
+    Ok(Arc::new(Server {
         node,
         state,
         resolver,
         host,
         orders,
         listeners: Mutex::new(listeners),
+        operators,
+        heritage,
+        upgrades: Upgrades::new(program, metrics),
         paths,
-        history: Mutex::new(History::open(settings.state.as_deref())),
+        history: Mutex::new(history),
         config: ArcSwap::from_pointee(serde_json::Value::Null),
         changing: tokio::sync::Mutex::new(()),
         last_reload: Mutex::new(None),
@@ -301,28 +380,43 @@ fn assemble(
         started: Instant::now(),
         started_at: SystemTime::now(),
         settings: ArcSwap::from_pointee(settings),
-    })
+    }))
 }
 
-async fn operators(server: &Arc<Server>) -> Result<(), String> {
-    let settings = server.settings();
-    if let Some(path) = &settings.control {
-        control::control(Arc::clone(server), path)
-            .map_err(|error| format!("control socket {}: {error}", path.display()))?;
-    }
-    if let Some((address, _)) = &settings.admin {
-        control::admin(Arc::clone(server), address.clone())
-            .await
-            .map_err(|error| format!("admin address {address:?}: {error}"))?;
-    }
-    Ok(())
+fn resolver(node: &Arc<Node>, settings: &Settings) -> Arc<Resolver> {
+    let (min_ttl, max_ttl) = settings.dns_ttl;
+    let options = ResolverOptions {
+        min_ttl,
+        max_ttl,
+        ..ResolverOptions::default()
+    };
+    let node = Arc::clone(node);
+    Arc::new(Resolver::spawn(
+        BTreeSet::new(),
+        Arc::new(SystemLookup::default()),
+        options,
+        Arc::new(move |host: &str, addresses: &Arc<[IpAddr]>| {
+            for plan in node.current.load().upstreams.values() {
+                plan.upstream.resolved(host, addresses);
+            }
+        }),
+    ))
 }
 
-fn end(server: &Arc<Server>) {
-    if let Some(path) = &server.settings().control {
+fn end(server: &Arc<Server>, control: &Runtime) {
+    // Sockets that another process took stand where they are.
+    if let Some(path) = &server.settings().control
+        && !server
+            .upgrades
+            .is_taken(Role::Control, &path.display().to_string())
+    {
         remove_socket(path);
     }
-    if let Some((crate::compile::AdminAddress::Unix(path), _)) = &server.settings().admin {
+    if let Some((crate::compile::AdminAddress::Unix(path), _)) = &server.settings().admin
+        && !server
+            .upgrades
+            .is_taken(Role::Admin, &format!("unix:{}", path.display()))
+    {
         remove_socket(path);
     }
     if server.host.flush_logs(Duration::from_secs(2)).is_err() {
@@ -333,6 +427,11 @@ fn end(server: &Arc<Server>) {
     {
         log::error!("the access log could not be written to its end");
     }
+    let cut = server.drain.lock().as_ref().and_then(|told| *told.borrow());
+    control.block_on(leaving::last_word(
+        server,
+        cut.map_or(0, |drained| drained.cut),
+    ));
 }
 
 /// A socket file left behind is replaced at the next start; anything else is not ours.

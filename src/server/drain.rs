@@ -25,9 +25,18 @@ pub struct Drained {
     pub cut: u32,
 }
 
+/// Why a process drains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// The node goes down: load balancers are told first.
+    Stop,
+    /// Another process serves on the same addresses: clients and load balancers notice nothing.
+    Upgraded,
+}
+
 /// Starts the node's one drain, or finds it under way. What comes of it is told by the receiver,
 /// whoever waits and whoever leaves.
-pub fn start(server: &Arc<Server>) -> watch::Receiver<Option<Drained>> {
+pub fn start(server: &Arc<Server>, occasion: Occasion) -> watch::Receiver<Option<Drained>> {
     let mut under_way = server.drain.lock();
     if let Some(known) = &*under_way {
         return known.clone();
@@ -36,7 +45,7 @@ pub fn start(server: &Arc<Server>) -> watch::Receiver<Option<Drained>> {
     *under_way = Some(told.clone());
     let server = Arc::clone(server);
     tokio::spawn(async move {
-        let drained = drain(&server).await;
+        let drained = drain(&server, occasion).await;
         // Nobody may be waiting.
         let _ = done.send(Some(drained));
     });
@@ -53,13 +62,15 @@ pub async fn ended(mut told: watch::Receiver<Option<Drained>>) -> Drained {
 
 /// Finishes what runs and takes nothing new: health checks fail, then accepting ends after
 /// `lb_grace`, connections end with their requests, and what is left at the deadline is cut.
-async fn drain(server: &Arc<Server>) -> Drained {
+async fn drain(server: &Arc<Server>, occasion: Occasion) -> Drained {
     let times = server.settings().drain;
     let until = Instant::now() + times.deadline;
-    server.node.draining.store(true, Ordering::SeqCst);
-    log::info!("draining: health checks fail from now on");
-    tokio::time::sleep(times.lb_grace.min(times.deadline)).await;
-    server.listeners.lock().stop();
+    if occasion == Occasion::Stop {
+        server.node.draining.store(true, Ordering::SeqCst);
+        log::info!("draining: health checks fail from now on");
+        tokio::time::sleep(times.lb_grace.min(times.deadline)).await;
+        server.listeners.lock().stop();
+    }
     log::info!("draining: no new connections are taken");
     loop {
         let open = server.listeners.lock().open();

@@ -47,11 +47,23 @@ pub struct StoredText {
 pub struct History {
     folder: Option<PathBuf>,
     entries: VecDeque<Entry>,
+    /// The least number of the next configuration.
+    at_least: u64,
+    /// Some while the files are another process's: what is to be done with them later.
+    held: Option<Vec<Held>>,
+}
+
+/// A change of the files that waits.
+#[derive(Debug)]
+enum Held {
+    Store(Entry),
+    Remove(u64),
 }
 
 impl History {
-    /// Reads what earlier processes left in the state folder. What cannot be read is left alone.
-    pub fn open(state: Option<&Path>) -> Self {
+    /// Reads what earlier processes left in the state folder. What cannot be read is left alone. With `held` the
+    /// files stay as they are until [`History::settle`].
+    pub fn open(state: Option<&Path>, held: bool) -> Self {
         let folder = state.map(|state| state.join("history"));
         let mut entries: Vec<Entry> = folder
             .as_deref()
@@ -64,12 +76,57 @@ impl History {
         Self {
             folder,
             entries: entries.into(),
+            at_least: 0,
+            held: held.then(Vec::new),
         }
+    }
+
+    /// The files are ours from now on.
+    pub fn settle(&mut self) {
+        for held in self.held.take().into_iter().flatten() {
+            match held {
+                Held::Store(entry) => self.store(entry),
+                Held::Remove(generation) => self.remove(generation),
+            }
+        }
+    }
+
+    /// The configurations so far, when no files hold them.
+    pub fn in_memory(&self) -> serde_json::Value {
+        match self.folder {
+            None => serde_json::to_value(&self.entries).unwrap_or_default(),
+            Some(_) => serde_json::Value::Null,
+        }
+    }
+
+    /// Puts those of an old process before our own.
+    pub fn adopt(&mut self, earlier: serde_json::Value) {
+        let Ok(earlier) = serde_json::from_value::<Vec<Entry>>(earlier) else {
+            return;
+        };
+        let own = std::mem::take(&mut self.entries);
+        self.entries.extend(earlier);
+        for entry in own {
+            let same = |newest: &Entry| newest.files == entry.files;
+            if self.entries.back().is_some_and(same) {
+                self.entries.pop_back();
+            }
+            self.entries.push_back(entry);
+        }
+        while self.entries.len() > KEPT {
+            self.entries.pop_front();
+        }
+    }
+
+    /// Counts on from the generation of an old process.
+    pub fn after(&mut self, generation: u64) {
+        self.at_least = self.at_least.max(generation + 1);
     }
 
     /// The number of the next configuration.
     pub fn next_generation(&self) -> u64 {
-        self.entries.back().map_or(1, |entry| entry.generation + 1)
+        let next = self.entries.back().map_or(1, |entry| entry.generation + 1);
+        next.max(self.at_least)
     }
 
     /// Newest last.
@@ -110,26 +167,42 @@ impl History {
             .back()
             .is_some_and(|newest| newest.files == entry.files)
             && let Some(newest) = self.entries.pop_back()
-            && let Some(folder) = &self.folder
         {
-            let _ = std::fs::remove_file(file_of(folder, newest.generation));
+            self.remove(newest.generation);
         }
-        if let Some(folder) = &self.folder
-            && let Err(error) = store(folder, &entry)
-        {
+        self.store(entry.clone());
+        self.entries.push_back(entry);
+        while self.entries.len() > KEPT {
+            if let Some(gone) = self.entries.pop_front() {
+                self.remove(gone.generation);
+            }
+        }
+    }
+
+    fn store(&mut self, entry: Entry) {
+        let Some(folder) = &self.folder else {
+            return;
+        };
+        if let Some(held) = &mut self.held {
+            return held.push(Held::Store(entry));
+        }
+        if let Err(error) = store(folder, &entry) {
             log::warn!(
                 "history is kept in memory only: {}: {error}",
                 folder.display()
             );
         }
-        self.entries.push_back(entry);
-        while self.entries.len() > KEPT {
-            let gone = self.entries.pop_front();
-            if let (Some(folder), Some(gone)) = (&self.folder, gone) {
-                // A leftover is found and dropped at the next start.
-                let _ = std::fs::remove_file(file_of(folder, gone.generation));
-            }
+    }
+
+    fn remove(&mut self, generation: u64) {
+        let Some(folder) = &self.folder else {
+            return;
+        };
+        if let Some(held) = &mut self.held {
+            return held.push(Held::Remove(generation));
         }
+        // A leftover is found and dropped at the next start.
+        let _ = std::fs::remove_file(file_of(folder, generation));
     }
 
     /// The newest configuration an earlier process had in force, for `--last-good`.
@@ -202,12 +275,12 @@ mod tests {
     #[test]
     fn it_is_found_again_and_bounded() {
         let state = tempfile::tempdir().unwrap();
-        let mut history = History::open(Some(state.path()));
+        let mut history = History::open(Some(state.path()), false);
         assert_eq!(history.next_generation(), 1);
         for generation in 1..=25 {
             history.add(generation, "reload", &text(&format!("# {generation}")));
         }
-        let again = History::open(Some(state.path()));
+        let again = History::open(Some(state.path()), false);
         assert_eq!(again.entries().count(), KEPT);
         assert_eq!(again.next_generation(), 26);
         let (generation, texts) = again.texts(None).unwrap();
@@ -219,8 +292,11 @@ mod tests {
     #[test]
     fn a_damaged_file_is_passed_over() {
         let state = tempfile::tempdir().unwrap();
-        History::open(Some(state.path())).add(1, "start", &text(""));
+        History::open(Some(state.path()), false).add(1, "start", &text(""));
         std::fs::write(state.path().join("history/x.json"), "{").unwrap();
-        assert_eq!(History::open(Some(state.path())).entries().count(), 1);
+        assert_eq!(
+            History::open(Some(state.path()), false).entries().count(),
+            1
+        );
     }
 }

@@ -1,9 +1,10 @@
 //! Bound addresses and their accept loops. A reload adds and removes them; what stays keeps its
-//! socket, its slot and its counts.
+//! socket, its slot and its counts. An upgrade hands the sockets to the next process.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 use super::conn::{Accepted, serve};
 use super::gate::Gate;
 use super::socket::Socket;
+use super::systemd;
 use crate::proxy::connection::Node;
 use crate::proxy::pingora::Proxy;
 use crate::snapshot::Listener;
@@ -42,6 +44,21 @@ pub struct SocketFile(Option<PathBuf>);
 impl SocketFile {
     fn keep(mut self) {
         self.0 = None;
+    }
+}
+
+impl Bound {
+    /// A listening socket that another process bound to `address`.
+    ///
+    /// # Errors
+    /// The system refuses to make it non-blocking.
+    pub fn inherited(address: &BindAddress, socket: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        Ok(match address {
+            BindAddress::Tcp(_) => Self::Tcp(socket.into()),
+            // Its file was there before us: should this process fail, the file still has its owner.
+            BindAddress::Unix(_) => Self::Unix(socket.into(), SocketFile(None)),
+        })
     }
 }
 
@@ -111,6 +128,14 @@ struct Serving {
     stop: watch::Sender<bool>,
     gate: Arc<Gate>,
     bound_to: Option<SocketAddr>,
+    /// The socket again, for the service manager and for the next process; none once it is not ours to keep.
+    socket: Option<OwnedFd>,
+}
+
+/// What begins once accepting may begin.
+struct Waiting {
+    accepting: Accepting,
+    acceptor: Acceptor,
 }
 
 /// All addresses of the node.
@@ -121,17 +146,71 @@ pub struct Listeners {
     serving: BTreeMap<BindAddress, Serving>,
     /// Addresses that were removed and whose connections still end.
     leaving: Vec<Serving>,
+    /// Some while nothing may be accepted yet: an old process still serves.
+    held: Option<Vec<Waiting>>,
 }
 
 impl Listeners {
-    /// None yet. Accept loops run on `runtime`.
-    pub fn new(node: Arc<Node>, proxy: Arc<Proxy>, runtime: tokio::runtime::Handle) -> Self {
+    /// None yet. Accept loops run on `runtime`. With `held` nothing is accepted before [`Listeners::release`].
+    pub fn new(
+        node: Arc<Node>,
+        proxy: Arc<Proxy>,
+        runtime: tokio::runtime::Handle,
+        held: bool,
+    ) -> Self {
         Self {
             node,
             proxy,
             runtime,
             serving: BTreeMap::new(),
             leaving: Vec::new(),
+            held: held.then(Vec::new),
+        }
+    }
+
+    /// Accepting begins.
+    pub fn release(&mut self) {
+        for Waiting {
+            accepting,
+            acceptor,
+        } in self.held.take().into_iter().flatten()
+        {
+            self.runtime.spawn(accepting.run(acceptor));
+        }
+    }
+
+    /// What serves a connection, and where.
+    pub fn engine(&self) -> (Arc<Proxy>, tokio::runtime::Handle) {
+        (Arc::clone(&self.proxy), self.runtime.clone())
+    }
+
+    /// Has the service manager keep every socket, in case this process dies.
+    pub fn store(&self) {
+        for (address, one) in &self.serving {
+            if let Some(socket) = &one.socket {
+                systemd::store(&address.to_string(), socket.as_fd());
+            }
+        }
+    }
+
+    /// Every address and its socket, for the next process.
+    pub fn sockets(&self) -> impl Iterator<Item = (&BindAddress, RawFd)> {
+        self.serving.iter().filter_map(|(address, one)| {
+            let socket = one.socket.as_ref()?;
+            Some((address, socket.as_raw_fd()))
+        })
+    }
+
+    /// Another process accepts on the addresses that `taken` names: here nothing more is accepted anywhere.
+    pub fn hand_over(&mut self, taken: &dyn Fn(&BindAddress) -> bool) {
+        for (address, mut one) in std::mem::take(&mut self.serving) {
+            // The receivers end with their connections.
+            let _ = one.stop.send(true);
+            one.socket = None;
+            self.leaving.push(one);
+            if let (false, BindAddress::Unix(path)) = (taken(&address), &address) {
+                let _ = std::fs::remove_file(path);
+            }
         }
     }
 
@@ -163,8 +242,12 @@ impl Listeners {
             Bound::Tcp(socket) => socket.local_addr().ok(),
             Bound::Unix(..) => None,
         };
+        let socket = match &bound {
+            Bound::Tcp(socket) => socket.as_fd().try_clone_to_owned()?,
+            Bound::Unix(socket, _) => socket.as_fd().try_clone_to_owned()?,
+        };
         let _runtime = self.runtime.enter();
-        let socket = match bound {
+        let acceptor = match bound {
             Bound::Tcp(socket) => Acceptor::Tcp(TcpListener::from_std(socket)?),
             Bound::Unix(socket, file) => {
                 let socket = UnixListener::from_std(socket)?;
@@ -179,7 +262,16 @@ impl Listeners {
             gate: Arc::clone(&gate),
             stopped,
         };
-        self.runtime.spawn(accepting.run(socket));
+        match &mut self.held {
+            Some(held) => held.push(Waiting {
+                accepting,
+                acceptor,
+            }),
+            None => {
+                systemd::store(&address.to_string(), socket.as_fd());
+                self.runtime.spawn(accepting.run(acceptor));
+            }
+        }
         self.serving.insert(
             address,
             Serving {
@@ -187,6 +279,7 @@ impl Listeners {
                 stop,
                 gate,
                 bound_to,
+                socket: Some(socket),
             },
         );
         Ok(())
@@ -196,9 +289,11 @@ impl Listeners {
     pub fn retain(&mut self, keep: &dyn Fn(&BindAddress) -> bool) {
         let gone: Vec<_> = self.serving.keys().filter(|a| !keep(a)).cloned().collect();
         for address in gone {
-            if let Some(one) = self.serving.remove(&address) {
+            if let Some(mut one) = self.serving.remove(&address) {
                 // The receivers end with their connections.
                 let _ = one.stop.send(true);
+                one.socket = None;
+                systemd::forget(&address.to_string());
                 self.leaving.push(one);
                 if let BindAddress::Unix(path) = &address {
                     let _ = std::fs::remove_file(path);

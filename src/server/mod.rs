@@ -8,6 +8,8 @@ pub mod drain;
 pub mod explain;
 pub mod gate;
 pub mod history;
+pub mod inherit;
+pub mod last_good;
 pub mod limits;
 pub mod linger;
 pub mod listeners;
@@ -18,7 +20,9 @@ pub mod signals;
 pub mod socket;
 pub mod status;
 pub mod stream;
+pub mod systemd;
 pub mod transport;
+pub mod upgrade;
 pub mod watch;
 pub mod world;
 
@@ -34,10 +38,13 @@ use crate::compile::Settings;
 use crate::proxy::connection::Node;
 use crate::state::State;
 use crate::upstream::discovery::Resolver;
+use control::Operators;
 use history::History;
+use inherit::Heritage;
 use listeners::Listeners;
 use orders::OrderDesk;
 use services::Host;
+use upgrade::Upgrades;
 
 /// A running node. One per process.
 pub struct Server {
@@ -53,6 +60,12 @@ pub struct Server {
     pub orders: OrderDesk,
     /// Bound addresses.
     pub listeners: Mutex<Listeners>,
+    /// The control socket and the admin address.
+    pub operators: Operators,
+    /// Sockets that were open before this process.
+    pub heritage: Heritage,
+    /// How another process takes over.
+    pub upgrades: Upgrades,
     /// Where the configuration comes from.
     pub paths: Vec<PathBuf>,
     /// Configurations so far.
@@ -87,5 +100,16 @@ impl Server {
     /// Settings in force.
     pub fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
+    }
+
+    /// Takes clients, answers operators, orders certificates.
+    ///
+    /// # Errors
+    /// An operators' socket cannot be registered with the runtime.
+    pub fn serve(self: &Arc<Self>) -> std::io::Result<()> {
+        self.operators.serve(self)?;
+        self.orders.release();
+        self.listeners.lock().release();
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::proxy::connection::Node;
 use crate::snapshot::Snapshot;
@@ -21,6 +21,8 @@ pub struct OrderDesk {
     runtime: Handle,
     name: String,
     running: Mutex<BTreeMap<Arc<str>, Running>>,
+    /// True once orders may be made: an old process that still serves makes its own.
+    open: watch::Sender<bool>,
 }
 
 /// One that runs. Dropping it ends its task.
@@ -35,14 +37,26 @@ struct Running {
 }
 
 impl OrderDesk {
-    /// None yet. `paths` tell nodes of one machine apart.
-    pub fn new(node: &Arc<Node>, runtime: Handle, paths: &[PathBuf]) -> Self {
+    /// None yet. `paths` tell nodes of one machine apart. With `held` nothing is ordered before
+    /// [`OrderDesk::release`].
+    pub fn new(node: &Arc<Node>, runtime: Handle, paths: &[PathBuf], held: bool) -> Self {
         Self {
             node: Arc::downgrade(node),
             runtime,
             name: node_name(paths),
             running: Mutex::default(),
+            open: watch::Sender::new(!held),
         }
+    }
+
+    /// Ordering begins.
+    pub fn release(&self) {
+        self.open.send_replace(true);
+    }
+
+    /// Another process orders from now on.
+    pub fn stop(&self) {
+        self.running.lock().clear();
     }
 
     /// Makes a picture ready that is about to be published: its `[[tls]]` get what is there already, and the tasks that
@@ -115,10 +129,17 @@ impl OrderDesk {
                 with_edge(&node, &name, |edge| tell(edge, &event));
             }
         };
-        self.runtime.spawn(orders.run(publish, events, async move {
-            // Told by dropping the sender.
-            let _ = stopped.await;
-        }));
+        let mut open = self.open.subscribe();
+        self.runtime.spawn(async move {
+            if open.wait_for(|open| *open).await.is_err() {
+                return;
+            }
+            let stopped = async move {
+                // Told by dropping the sender.
+                let _ = stopped.await;
+            };
+            orders.run(publish, events, stopped).await;
+        });
         Running {
             settings,
             challenges,

@@ -12,8 +12,9 @@ use std::sync::atomic::Ordering;
 use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Place};
 
 use super::listeners::{Bound, bind};
+use super::upgrade::channel::Role;
 use super::world::LiveWorld;
-use super::{LastReload, Server};
+use super::{LastReload, Server, systemd};
 use crate::compile::{Binding, Compiled, Settings, Slots, codes, compile};
 use crate::config::load::{Loaded, Text, read, read_texts};
 use crate::snapshot::listener::BindAddress;
@@ -69,9 +70,9 @@ impl Server {
     }
 
     fn change(&self, loaded: &Loaded, why: &'static str) -> Result<Reloaded, Refused> {
-        if self.node.is_draining() {
+        if self.drain.lock().is_some() || self.node.is_draining() {
             let mut diagnostics = Diagnostics::new();
-            let message = "the node is draining and takes no new configuration";
+            let message = "this process is draining and takes no new configuration";
             diagnostics.error(codes::DRAINING, &self.place(), message);
             return Err(Refused(diagnostics));
         }
@@ -89,7 +90,12 @@ impl Server {
             },
         });
         match &result {
-            Ok(done) => log::info!("{why}: generation {} is in force", done.generation),
+            Ok(done) => {
+                log::info!("{why}: generation {} is in force", done.generation);
+                if why != "start" {
+                    systemd::status(&super::status::line(self));
+                }
+            }
             Err(refused) => log::error!("{why} refused, nothing changed:\n{refused}"),
         }
         result
@@ -170,7 +176,7 @@ impl Server {
             if self.listeners.lock().holds(&binding.address) {
                 continue;
             }
-            match bind(&binding.address) {
+            match self.socket(&binding.address) {
                 Ok(socket) => bound.push((binding.address.clone(), socket, binding.slot)),
                 Err(error) => {
                     let message = format!(
@@ -182,6 +188,14 @@ impl Server {
             }
         }
         bound
+    }
+
+    /// The socket of an address: the one that was open before us, or a new one.
+    fn socket(&self, address: &BindAddress) -> std::io::Result<Bound> {
+        match self.heritage.take(Role::Listener, &address.to_string()) {
+            Some(inherited) => Bound::inherited(address, inherited.socket),
+            None => bind(address),
+        }
     }
 
     /// From here on nothing can fail.
@@ -291,8 +305,9 @@ fn in_place(before: &Settings, after: &Settings, place: &Place, diagnostics: &mu
             let message =
                 format!("{word} needs farmgate upgrade: it cannot change in a running process");
             diagnostics.push(
-                Diagnostic::error(codes::NEEDS_UPGRADE, place, message)
-                    .with_help("put the old value back to reload the rest, or restart the node"),
+                Diagnostic::error(codes::NEEDS_UPGRADE, place, message).with_help(
+                    "put the old value back to reload the rest, or run `farmgate upgrade`",
+                ),
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Signals: HUP reloads, USR1 reopens logs, TERM and INT go down; a second one goes down at once.
+//! Signals: HUP reloads, USR1 reopens logs, USR2 upgrades, TERM and INT go down; a second one goes down at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,11 +6,14 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Server;
+use super::drain::Occasion;
+use super::upgrade::upgrade;
 
 /// The signals a node listens to. Made first of all: an unhandled SIGHUP would kill the process.
 pub struct Signals {
     hup: Signal,
     usr1: Signal,
+    usr2: Signal,
     term: Signal,
     int: Signal,
 }
@@ -24,27 +27,37 @@ impl Signals {
         Ok(Self {
             hup: signal(SignalKind::hangup())?,
             usr1: signal(SignalKind::user_defined1())?,
+            usr2: signal(SignalKind::user_defined2())?,
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
         })
     }
 
-    /// Handles signals until one, or an operator, asks to stop.
-    pub async fn run(&mut self, server: &Arc<Server>) {
+    /// Handles signals until one, or an operator, asks to stop, or another process has taken over.
+    pub async fn run(&mut self, server: &Arc<Server>) -> Occasion {
         loop {
             tokio::select! {
                 _ = self.hup.recv() => {
-                    // The result is in the log, the metrics and `status`.
-                    let _ = server.reload().await;
+                    let server = Arc::clone(server);
+                    tokio::spawn(async move {
+                        // The result is in the log, the metrics and `status`.
+                        let _ = server.reload().await;
+                    });
                 }
                 _ = self.usr1.recv() => {
                     if let Err(why) = reopen_logs(server) {
                         log::error!("{why}");
                     }
                 }
-                _ = self.term.recv() => return,
-                _ = self.int.recv() => return,
-                () = server.stop.notified() => return,
+                _ = self.usr2.recv() => {
+                    let server = Arc::clone(server);
+                    // The result is in the log, the metrics and `status`.
+                    tokio::spawn(async move { upgrade(&server).await });
+                }
+                _ = self.term.recv() => return Occasion::Stop,
+                _ = self.int.recv() => return Occasion::Stop,
+                () = server.stop.notified() => return Occasion::Stop,
+                () = server.upgrades.handed_over.notified() => return Occasion::Upgraded,
             }
         }
     }

@@ -61,6 +61,7 @@ pub fn status(server: &Server) -> Value {
             Ok(generation) => json!({ "at": last.at, "result": "ok", "generation": generation }),
             Err(why) => json!({ "at": last.at, "result": "refused", "reason": why }),
         }),
+        "upgrade": server.upgrades.status(),
         "routes": snapshot.routes.len(),
         "listeners": listeners,
         "tls": snapshot.tls.values().map(|edge| tls(edge)).collect::<Vec<_>>(),
@@ -133,6 +134,14 @@ fn upstream(plan: &UpstreamPlan) -> Value {
         "reuse_ratio": plan.metrics.reuse_ratio(),
         "endpoints": endpoints,
     })
+}
+
+/// The node in one line, for the log and the service manager.
+pub fn line(server: &Server) -> String {
+    let generation = server.node.current.load().generation;
+    let open = server.listeners.lock().slots().count();
+    let pid = std::process::id();
+    format!("generation {generation}, {open} listeners, pid {pid}")
 }
 
 /// Why the node is not ready; empty when it is.

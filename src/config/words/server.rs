@@ -26,6 +26,8 @@ pub struct ServerConfig {
     /// How in-flight work is finished on shutdown and upgrade.
     #[schemars(with = "DrainConfig")]
     pub drain: Located<DrainConfig>,
+    /// How another process takes over.
+    pub upgrade: UpgradeConfig,
     /// Reload when a configuration file changes.
     pub watch: WatchConfig,
 }
@@ -51,6 +53,28 @@ impl Default for DrainConfig {
             idle_grace: Duration::from_secs(80).into(),
             deadline: Duration::from_secs(300).into(),
             lb_grace: Duration::ZERO.into(),
+        }
+    }
+}
+
+/// How another process takes over.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpgradeConfig {
+    /// How long the check, and then the start of the new process, may take; after that it is killed and this one
+    /// serves on. From 1s to 1h. Default 30s.
+    #[schemars(with = "forms::Duration")]
+    pub ready: Located<Duration>,
+    /// How many old processes may drain at once; a further upgrade is refused. Default 3.
+    #[schemars(with = "u8", range(min = 1, max = 16))]
+    pub draining: Located<u8>,
+}
+
+impl Default for UpgradeConfig {
+    fn default() -> Self {
+        Self {
+            ready: Duration::from_secs(30).into(),
+            draining: 3.into(),
         }
     }
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::super::explain::again;
 use super::super::reload::{Refused, Reloaded};
 use super::super::status::status;
+use super::super::upgrade::upgrade;
 use super::super::{Server, drain, signals};
 use super::{Answer, admin, json as reply};
 use crate::upstream::Control;
@@ -20,7 +21,7 @@ use crate::upstream::Control;
 const COMMAND_BYTES: usize = 64 * 1024;
 
 /// Commands that later releases bring.
-const LATER: &[&str] = &["upgrade", "purge", "breaker", "waf"];
+const LATER: &[&str] = &["purge", "breaker", "waf"];
 
 pub(super) async fn answer(server: &Arc<Server>, request: http::Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
@@ -39,6 +40,7 @@ pub(super) async fn answer(server: &Arc<Server>, request: http::Request<Incoming
         (&Method::GET, "explain", id) => explain(server, id),
         (&Method::POST, "reload", "") => changed(server.reload().await),
         (&Method::POST, "rollback", "") => rollback(server, &body).await,
+        (&Method::POST, "upgrade", "") => upgraded(server, &body).await,
         (&Method::POST, "drain", "") => going_down(server, &body).await,
         (&Method::POST, "reopen-logs", "") => match signals::reopen_logs(server) {
             Ok(()) => reply(200, &json!({ "reopened": true })),
@@ -147,17 +149,40 @@ async fn rollback(server: &Server, body: &[u8]) -> Answer {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Drain {
+struct Wait {
     #[serde(default)]
     wait: bool,
 }
 
-async fn going_down(server: &Arc<Server>, body: &[u8]) -> Answer {
-    let wanted: Drain = match parse(body) {
+async fn upgraded(server: &Arc<Server>, body: &[u8]) -> Answer {
+    let wanted: Wait = match parse(body) {
         Ok(wanted) => wanted,
         Err(answer) => return *answer,
     };
-    let told = drain::start(server);
+    // In a task of its own: whoever asked may leave.
+    let task = {
+        let server = Arc::clone(server);
+        tokio::spawn(async move { upgrade(&server).await })
+    };
+    if !wanted.wait {
+        return reply(200, &json!({ "upgrading": true }));
+    }
+    match task.await {
+        Ok(Ok(done)) => reply(
+            200,
+            &json!({ "pid": done.pid, "version": done.version, "generation": done.generation }),
+        ),
+        Ok(Err(why)) => refused(409, &format!("the upgrade failed, nothing changed: {why}")),
+        Err(error) => refused(500, &error.to_string()),
+    }
+}
+
+async fn going_down(server: &Arc<Server>, body: &[u8]) -> Answer {
+    let wanted: Wait = match parse(body) {
+        Ok(wanted) => wanted,
+        Err(answer) => return *answer,
+    };
+    let told = drain::start(server, drain::Occasion::Stop);
     // The process ends after its drain, whoever stays to hear of it.
     server.stop.notify_one();
     if !wanted.wait {

@@ -9,6 +9,7 @@ mod commands;
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -23,105 +24,198 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::Value;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::Server;
-use crate::compile::AdminAddress;
+use super::inherit::Heritage;
+use super::upgrade::channel::Role;
+use crate::compile::{AdminAddress, Settings};
 
-/// Connections served at once, over both.
+/// Connections served at once, by each socket.
 const CONNECTIONS: usize = 64;
 /// A head must come within this time.
 const HEAD: Duration = Duration::from_secs(10);
+/// How long to wait when the process has no descriptors left.
+const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
 type Answer = http::Response<Full<Bytes>>;
 
-/// Serves the control socket until the task is dropped.
-///
-/// # Errors
-/// The socket cannot be made.
-pub fn control(server: Arc<Server>, path: &Path) -> io::Result<()> {
-    let listener = bind_private(path)?;
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    tokio::spawn(async move {
+/// The control socket and the admin address.
+pub struct Operators {
+    sockets: Vec<OperatorSocket>,
+    stop: watch::Sender<bool>,
+}
+
+/// One of them.
+struct OperatorSocket {
+    role: Role,
+    address: String,
+    socket: Bound,
+}
+
+enum Bound {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl Operators {
+    /// Takes over or binds what the configuration names. Nobody is answered before [`Operators::serve`].
+    ///
+    /// # Errors
+    /// An address cannot be bound: the text names it.
+    pub fn bind(settings: &Settings, heritage: &Heritage) -> Result<Self, String> {
+        let mut sockets = Vec::new();
+        if let Some(path) = &settings.control {
+            let address = path.display().to_string();
+            let socket = match heritage.take(Role::Control, &address) {
+                Some(inherited) => Ok(Bound::Unix(inherited.socket.into())),
+                None => bind_private(path).map(Bound::Unix),
+            };
+            sockets.push(OperatorSocket {
+                role: Role::Control,
+                socket: socket.map_err(|error| format!("control socket {address}: {error}"))?,
+                address,
+            });
+        }
+        if let Some((wanted, _)) = &settings.admin {
+            let address = match wanted {
+                AdminAddress::Tcp(address) => address.to_string(),
+                AdminAddress::Unix(path) => format!("unix:{}", path.display()),
+            };
+            let socket = match (heritage.take(Role::Admin, &address), wanted) {
+                (Some(inherited), AdminAddress::Tcp(_)) => Ok(Bound::Tcp(inherited.socket.into())),
+                (Some(inherited), AdminAddress::Unix(_)) => {
+                    Ok(Bound::Unix(inherited.socket.into()))
+                }
+                (None, AdminAddress::Tcp(address)) => {
+                    std::net::TcpListener::bind(address).map(Bound::Tcp)
+                }
+                (None, AdminAddress::Unix(path)) => bind_private(path).map(Bound::Unix),
+            };
+            sockets.push(OperatorSocket {
+                role: Role::Admin,
+                socket: socket.map_err(|error| format!("admin address {address}: {error}"))?,
+                address,
+            });
+        }
+        let (stop, _) = watch::channel(false);
+        Ok(Self { sockets, stop })
+    }
+
+    /// Every socket, for the next process.
+    pub fn sockets(&self) -> impl Iterator<Item = (Role, &str, RawFd)> {
+        self.sockets.iter().map(|one| {
+            let fd = match &one.socket {
+                Bound::Tcp(socket) => socket.as_raw_fd(),
+                Bound::Unix(socket) => socket.as_raw_fd(),
+            };
+            (one.role, one.address.as_str(), fd)
+        })
+    }
+
+    /// Answers operators until [`Operators::stop`].
+    ///
+    /// # Errors
+    /// A socket cannot be registered with the runtime.
+    pub fn serve(&self, server: &Arc<Server>) -> io::Result<()> {
+        for one in &self.sockets {
+            let serving = OperatorLoop {
+                server: Arc::clone(server),
+                places: Arc::new(Semaphore::new(CONNECTIONS)),
+                stopped: self.stop.subscribe(),
+                role: one.role,
+            };
+            match &one.socket {
+                Bound::Tcp(socket) => {
+                    let socket = socket.try_clone()?;
+                    socket.set_nonblocking(true)?;
+                    tokio::spawn(serving.tcp(TcpListener::from_std(socket)?));
+                }
+                Bound::Unix(socket) => {
+                    let socket = socket.try_clone()?;
+                    socket.set_nonblocking(true)?;
+                    tokio::spawn(serving.unix(UnixListener::from_std(socket)?));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Another process answers from now on. Who is being answered gets the rest of it.
+    pub fn stop(&self) {
+        // The loops may have ended.
+        let _ = self.stop.send(true);
+    }
+}
+
+/// The accept loop of one socket.
+struct OperatorLoop {
+    server: Arc<Server>,
+    places: Arc<Semaphore>,
+    stopped: watch::Receiver<bool>,
+    role: Role,
+}
+
+impl OperatorLoop {
+    async fn tcp(mut self, listener: TcpListener) {
         loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+            let accepted = tokio::select! {
+                _ = self.stopped.wait_for(|stop| *stop) => return,
+                accepted = listener.accept() => accepted,
+            };
+            let Ok((stream, peer)) = accepted else {
+                tokio::time::sleep(OUT_OF_FILES).await;
                 continue;
             };
-            if !is_allowed(&stream) {
+            // The list in force now: a reload may have changed it.
+            let settings = self.server.settings();
+            let allow = settings.admin.as_ref().map_or(&[][..], |(_, allow)| allow);
+            if may_read(peer.ip(), allow) {
+                self.answer(stream).await;
+            }
+        }
+    }
+
+    async fn unix(mut self, listener: UnixListener) {
+        loop {
+            let accepted = tokio::select! {
+                _ = self.stopped.wait_for(|stop| *stop) => return,
+                accepted = listener.accept() => accepted,
+            };
+            let Ok((stream, _)) = accepted else {
+                tokio::time::sleep(OUT_OF_FILES).await;
+                continue;
+            };
+            if self.role == Role::Control && !is_allowed(&stream) {
                 log::warn!("control: a peer that is neither root nor this user was refused");
                 continue;
             }
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                return;
-            };
-            let server = Arc::clone(&server);
-            tokio::spawn(async move {
-                let _place = place;
+            self.answer(stream).await;
+        }
+    }
+
+    /// Serves a connection in a task of its own, once there is a place for it.
+    async fn answer<S>(&self, stream: S)
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
+            return;
+        };
+        let (server, role) = (Arc::clone(&self.server), self.role);
+        tokio::spawn(async move {
+            let _place = place;
+            if role == Role::Control {
                 let service = service_fn(move |request: http::Request<Incoming>| {
                     let server = Arc::clone(&server);
                     async move { Ok::<_, Infallible>(commands::answer(&server, request).await) }
                 });
                 serve(stream, service).await;
-            });
-        }
-    });
-    Ok(())
-}
-
-/// Serves the admin address until the task is dropped.
-///
-/// # Errors
-/// The address cannot be bound.
-pub async fn admin(server: Arc<Server>, address: AdminAddress) -> io::Result<()> {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    match address {
-        AdminAddress::Tcp(address) => {
-            let listener = TcpListener::bind(address).await?;
-            tokio::spawn(async move {
-                loop {
-                    let Ok((stream, peer)) = listener.accept().await else {
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                        continue;
-                    };
-                    // The list in force now: a reload may have changed it.
-                    let settings = server.settings();
-                    let allow = settings.admin.as_ref().map_or(&[][..], |(_, allow)| allow);
-                    if !may_read(peer.ip(), allow) {
-                        continue;
-                    }
-                    let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                        return;
-                    };
-                    let server = Arc::clone(&server);
-                    tokio::spawn(async move {
-                        let _place = place;
-                        read_only(stream, server).await;
-                    });
-                }
-            });
-        }
-        AdminAddress::Unix(path) => {
-            let listener = bind_private(&path)?;
-            tokio::spawn(async move {
-                loop {
-                    let Ok((stream, _)) = listener.accept().await else {
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                        continue;
-                    };
-                    let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                        return;
-                    };
-                    let server = Arc::clone(&server);
-                    tokio::spawn(async move {
-                        let _place = place;
-                        read_only(stream, server).await;
-                    });
-                }
-            });
-        }
+            } else {
+                read_only(stream, server).await;
+            }
+        });
     }
-    Ok(())
 }
 
 async fn read_only<S>(stream: S, server: Arc<Server>)
@@ -159,7 +253,7 @@ where
 
 /// A unix socket only we can open. The folder is made if it is missing; a socket nobody answers on
 /// is replaced.
-fn bind_private(path: &Path) -> io::Result<UnixListener> {
+fn bind_private(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -183,8 +277,7 @@ fn bind_private(path: &Path) -> io::Result<UnixListener> {
     let listener = std::os::unix::net::UnixListener::bind(&half)?;
     std::fs::set_permissions(&half, std::fs::Permissions::from_mode(0o600))?;
     std::fs::rename(&half, path)?;
-    listener.set_nonblocking(true)?;
-    UnixListener::from_std(listener)
+    Ok(listener)
 }
 
 fn is_allowed(stream: &UnixStream) -> bool {

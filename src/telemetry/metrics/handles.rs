@@ -103,6 +103,10 @@ pub struct ConfigMetrics {
     pub last_reload_success: Gauge,
     /// Unix seconds.
     pub last_reload_timestamp: Gauge,
+    /// By result; count with `upgraded`.
+    pub upgrades: Group,
+    /// Old processes that drain.
+    pub draining_processes: Gauge,
 }
 
 /// What the access log's writer counts.
@@ -205,6 +209,11 @@ impl PluginSeries {
 }
 
 impl ConfigMetrics {
+    /// An upgrade ended.
+    pub fn upgraded(&self, ok: bool) {
+        self.upgrades.inc(usize::from(!ok));
+    }
+
     /// A reload ended. `unix_seconds` is now; a refused one leaves generation and time as they are.
     pub fn reloaded(&self, taken: Option<u64>, unix_seconds: u64) {
         match taken {

@@ -99,6 +99,8 @@ impl Metrics {
             reloads: groups(&declare::CONFIG_RELOADS)?.get(&[]),
             last_reload_success: gauges(&declare::CONFIG_LAST_RELOAD_SUCCESS)?.get(&[]),
             last_reload_timestamp: gauges(&declare::CONFIG_LAST_RELOAD_TIMESTAMP)?.get(&[]),
+            upgrades: groups(&declare::UPGRADES)?.get(&[]),
+            draining_processes: gauges(&declare::DRAINING_PROCESSES)?.get(&[]),
         };
         let access_log = AccessLogMetrics {
             records: counters(&declare::ACCESS_LOG_RECORDS)?.get(&[]),

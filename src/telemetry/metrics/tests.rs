@@ -63,6 +63,8 @@ fn use_everything(m: &Arc<Metrics>) {
     m.config().generations_alive.set(1);
     m.config().reloaded(Some(8), 1_700_000_000);
     m.config().reloaded(None, 1_700_000_001);
+    m.config().upgraded(true);
+    m.config().draining_processes.set(1);
     let t = m.tls("edge");
     t.completed("TLSv1.3", true, "TLS_AES_128_GCM_SHA256", Some("X25519"));
     t.completed("TLSv1.2", false, "odd", None);

@@ -24,7 +24,15 @@ const WAITS: &str = "// tidy: waits for a condition";
 const PAUSED: &str = "start_paused = true";
 
 /// The files that may hold `unsafe`, each with its reason.
-const UNSAFE: [(&str, &str); 5] = [
+const UNSAFE: [(&str, &str); 7] = [
+    (
+        "src/server/inherit.rs",
+        "descriptors arrive as numbers from another process",
+    ),
+    (
+        "src/server/upgrade/spawn.rs",
+        "a process is forked twice and keeps descriptors",
+    ),
     (
         "src/tls/alert.rs",
         "boring has no safe call for an alert of our own",

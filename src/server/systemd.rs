@@ -1,0 +1,208 @@
+//! What the service manager is told (sd_notify(3)): readiness, who the main process is, what it does, that it is
+//! alive; and the listening sockets it keeps for us, so that a crash refuses no connection.
+//!
+//! Without `NOTIFY_SOCKET` all of this does nothing.
+
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::runtime::Handle;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Longest line of status: systemd shows one line, and a datagram has an end.
+const STATUS_BYTES: usize = 1000;
+
+/// The service is up.
+pub fn ready(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(&line(status))]);
+}
+
+/// What it does, for `systemctl status`.
+pub fn status(status: &str) {
+    tell(&[NotifyState::Status(&line(status))]);
+}
+
+/// Another process is the service from now on. One datagram: systemd never sees one without the other.
+pub fn hand_over(pid: u32, status: &str) {
+    tell(&[
+        NotifyState::MainPid(pid),
+        NotifyState::Ready,
+        NotifyState::Status(&line(status)),
+    ]);
+}
+
+/// The service goes down. `within` is how long systemd is to wait for the next word from us.
+pub fn stopping(status: &str, within: Duration) {
+    tell(&[
+        NotifyState::Stopping,
+        NotifyState::ExtendTimeoutUsec(micros(within)),
+        NotifyState::Status(&line(status)),
+    ]);
+}
+
+/// Keeps a listening socket over a crash. Told again, the same socket is kept once.
+pub fn store(address: &str, socket: BorrowedFd<'_>) {
+    let name = stored_name(address);
+    let states = [NotifyState::FdStore, NotifyState::FdName(&name)];
+    if let Err(error) = sd_notify::notify_with_fds(&states, &[socket]) {
+        log::warn!("the service manager does not keep the socket of {address}: {error}");
+    }
+}
+
+/// Keeps the socket of this address no longer: with nobody to accept there, clients would connect and hang.
+pub fn forget(address: &str) {
+    forget_name(&stored_name(address));
+}
+
+/// The same by the name it is kept under.
+pub fn forget_name(name: &str) {
+    tell(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]);
+}
+
+/// Says that we are alive, as long as every thread that serves makes progress: it sleeps, or it has worked since the
+/// last look. A thread that hangs for the whole time of the watchdog ends in a restart by systemd.
+pub async fn watchdog(serving: Handle) {
+    let Some(period) = sd_notify::watchdog_enabled().filter(|period| !period.is_zero()) else {
+        return;
+    };
+    let mut threads = Threads::new(serving);
+    let mut looks = interval(period / 3);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        match threads.stuck() {
+            None => tell(&[NotifyState::Watchdog]),
+            Some(thread) => log::error!(
+                "serving thread {thread} has made no progress for {:.1} s; systemd restarts the service if that goes on",
+                (period / 3).as_secs_f64()
+            ),
+        }
+    }
+}
+
+/// The progress of the serving threads.
+struct Threads {
+    serving: Handle,
+    /// Of each thread, at the last look: how often it went to sleep and woke, and how long it worked.
+    seen: Vec<(u64, Duration)>,
+}
+
+impl Threads {
+    fn new(serving: Handle) -> Self {
+        let seen = vec![(u64::MAX, Duration::ZERO); serving.metrics().num_workers()];
+        Self { serving, seen }
+    }
+
+    /// A thread that is awake and has done nothing since the last look. Its time at work counts on every few dozen
+    /// tasks, so a busy thread moves.
+    fn stuck(&mut self) -> Option<usize> {
+        let metrics = self.serving.metrics();
+        let mut stuck = None;
+        for (thread, seen) in self.seen.iter_mut().enumerate() {
+            let parks = metrics.worker_park_unpark_count(thread);
+            let now = (parks, metrics.worker_total_busy_duration(thread));
+            // Odd: it sleeps.
+            if parks.is_multiple_of(2) && *seen == now {
+                stuck = Some(thread);
+            }
+            *seen = now;
+        }
+        stuck
+    }
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        log::warn!("the service manager cannot be told: {error}");
+    }
+}
+
+/// One line, of a length that fits.
+fn line(text: &str) -> String {
+    let mut line: String = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ");
+    if line.len() > STATUS_BYTES {
+        line.truncate(line.floor_char_boundary(STATUS_BYTES));
+        line.push_str("...");
+    }
+    line
+}
+
+/// A name that systemd takes: no colon, at most 255 bytes.
+fn stored_name(address: &str) -> String {
+    let clean: String = address
+        .chars()
+        .map(|c| match c {
+            '0'..='9' | 'a'..='z' | 'A'..='Z' | '.' | '-' | '_' | '/' | '[' | ']' => c,
+            _ => '_',
+        })
+        .collect();
+    format!("farmgate-{clean}")
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_addresses_differ_and_are_allowed() {
+        let addresses = [
+            "127.0.0.1:80",
+            "127.0.0.1:8080",
+            "[::1]:80",
+            "unix:/run/farmgate/web.sock",
+        ];
+        let mut names: Vec<_> = addresses.into_iter().map(stored_name).collect();
+        assert!(
+            names
+                .iter()
+                .all(|name| !name.contains(':') && name.len() < 255)
+        );
+        names.dedup();
+        assert_eq!(names.len(), addresses.len());
+    }
+
+    #[test]
+    fn a_status_is_one_line() {
+        assert_eq!(
+            line("upgrade failed:\n  a.toml:3: wrong\n\n"),
+            "upgrade failed:; a.toml:3: wrong"
+        );
+        assert!(line(&"ä".repeat(5000)).len() <= STATUS_BYTES + 3);
+    }
+
+    #[test]
+    fn a_thread_that_hangs_is_seen() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .unwrap();
+        let mut threads = Threads::new(runtime.handle().clone());
+        let (hang, release) = std::sync::mpsc::channel::<()>();
+        let (running, ran) = std::sync::mpsc::channel();
+        runtime.spawn(async move {
+            running.send(()).unwrap();
+            // A task that blocks its thread: what the watchdog is for.
+            let _ = release.recv();
+        });
+        ran.recv().unwrap();
+        threads.stuck();
+        assert_eq!(threads.stuck(), Some(0));
+        drop(hang);
+        let slept = || runtime.metrics().worker_park_unpark_count(0) % 2 == 1;
+        while !slept() {
+            std::thread::yield_now();
+        }
+        assert_eq!(threads.stuck(), None);
+        assert_eq!(threads.stuck(), None);
+    }
+}

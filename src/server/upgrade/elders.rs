@@ -1,0 +1,243 @@
+//! The processes of earlier upgrades that still drain, as the process that serves sees them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::channel::{Channel, ElderEntry, Message};
+use super::moved;
+use crate::server::inherit;
+use crate::telemetry::metrics::Metrics;
+
+/// Commands that wait for one elder.
+const COMMANDS: usize = 4;
+/// How long a channel may take to pause: its task only has to get a turn.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// All of them.
+pub struct Elders {
+    metrics: Arc<Metrics>,
+    known: Mutex<BTreeMap<u32, Elder>>,
+    /// How many there are.
+    count: watch::Sender<usize>,
+}
+
+struct Elder {
+    since: u64,
+    open: u32,
+    ends: Instant,
+    fd: i32,
+    commands: mpsc::Sender<Command>,
+}
+
+enum Command {
+    /// Give the channel to another process.
+    Pause(oneshot::Sender<Channel>),
+    /// End now.
+    Hurry,
+}
+
+/// The channel to an elder, while another process is about to take it.
+pub struct Paused {
+    pid: u32,
+    since: u64,
+    channel: Channel,
+}
+
+impl Paused {
+    /// As the next process is told of it.
+    pub fn entry(&self) -> ElderEntry {
+        ElderEntry {
+            pid: self.pid,
+            fd: self.channel.fd(),
+            since: self.since,
+            begun: STANDARD.encode(self.channel.begun()),
+        }
+    }
+}
+
+impl Elders {
+    /// None yet.
+    pub fn new(metrics: &Arc<Metrics>) -> Self {
+        Self {
+            metrics: Arc::clone(metrics),
+            known: Mutex::default(),
+            count: watch::Sender::new(0),
+        }
+    }
+
+    /// How many drain.
+    pub fn count(&self) -> usize {
+        self.known.lock().len()
+    }
+
+    /// The descriptors of their channels, for a process that inherits them.
+    pub fn descriptors(&self) -> Vec<i32> {
+        self.known.lock().values().map(|one| one.fd).collect()
+    }
+
+    /// Takes over those that an old process looked after.
+    pub fn adopt(self: &Arc<Self>, entries: &[ElderEntry]) {
+        for entry in entries {
+            let begun = STANDARD.decode(&entry.begun).unwrap_or_default();
+            let channel = inherit::channel_of(entry.fd)
+                .ok_or_else(|| std::io::Error::other("its channel did not arrive"))
+                .and_then(|socket| Channel::new(socket, &begun));
+            match channel {
+                Ok(channel) => self.add(entry.pid, entry.since, channel),
+                Err(error) => log::warn!("process {} drains unseen: {error}", entry.pid),
+            }
+        }
+    }
+
+    /// Looks after a process from now on. `since` is the second of its upgrade.
+    pub fn add(self: &Arc<Self>, pid: u32, since: u64, channel: Channel) {
+        let (commands, asked) = mpsc::channel(COMMANDS);
+        let elder = Elder {
+            since,
+            open: 0,
+            ends: Instant::now(),
+            fd: channel.fd(),
+            commands,
+        };
+        self.known.lock().insert(pid, elder);
+        self.counted();
+        let this = Arc::clone(self);
+        tokio::spawn(async move { this.follow(pid, channel, asked).await });
+    }
+
+    async fn follow(&self, pid: u32, mut channel: Channel, mut asked: mpsc::Receiver<Command>) {
+        let why = loop {
+            let message = tokio::select! {
+                command = asked.recv() => match command {
+                    Some(Command::Pause(taker)) => {
+                        self.forget(pid);
+                        // Whoever asked may have given up: then the channel ends, and the elder drains unseen.
+                        let _ = taker.send(channel);
+                        return;
+                    }
+                    Some(Command::Hurry) => {
+                        // It is gone already, or it hears of it.
+                        let _ = channel.send(&Message::Hurry).await;
+                        continue;
+                    }
+                    None => return,
+                },
+                message = channel.next() => message,
+            };
+            match message {
+                Ok(Some(Message::Progress {
+                    open,
+                    left_ms,
+                    counted,
+                })) => {
+                    moved::add_counted(&self.metrics, counted);
+                    if let Some(elder) = self.known.lock().get_mut(&pid) {
+                        elder.open = open;
+                        elder.ends = Instant::now() + Duration::from_millis(left_ms);
+                    }
+                }
+                Ok(Some(Message::Drained { cut, counted })) => {
+                    moved::add_counted(&self.metrics, counted);
+                    break match cut {
+                        0 => "has drained".to_owned(),
+                        cut => format!("has ended, its deadline cut {cut} connections"),
+                    };
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    log::warn!("old process {pid} ended without a word: it was killed, or crashed");
+                    self.forget(pid);
+                    return;
+                }
+                Err(error) => break format!("drains unseen: {error}"),
+            }
+        };
+        log::info!("old process {pid} {why}");
+        self.forget(pid);
+    }
+
+    fn forget(&self, pid: u32) {
+        self.known.lock().remove(&pid);
+        self.counted();
+    }
+
+    fn counted(&self) {
+        let count = self.count();
+        self.metrics
+            .config()
+            .draining_processes
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.count.send_replace(count);
+    }
+
+    /// Lets go of all channels, for the next process.
+    pub async fn pause(&self) -> Vec<Paused> {
+        let asked: Vec<_> = self
+            .known
+            .lock()
+            .iter()
+            .map(|(pid, elder)| (*pid, elder.since, elder.commands.clone()))
+            .collect();
+        let mut paused = Vec::new();
+        for (pid, since, commands) in asked {
+            let (give, taken) = oneshot::channel();
+            // One that ends in this very moment does not answer.
+            if commands.try_send(Command::Pause(give)).is_ok()
+                && let Ok(Ok(channel)) = timeout(PAUSE, taken).await
+            {
+                paused.push(Paused {
+                    pid,
+                    since,
+                    channel,
+                });
+            }
+        }
+        paused
+    }
+
+    /// Looks after them again: the next process did not come to be.
+    pub fn resume(self: &Arc<Self>, paused: Vec<Paused>) {
+        for one in paused {
+            self.add(one.pid, one.since, one.channel);
+        }
+    }
+
+    /// Waits until none drains.
+    pub async fn gone(&self) {
+        // The sender lives as long as we do.
+        let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// The node stops: they are to end now.
+    pub fn hurry(&self) {
+        for elder in self.known.lock().values() {
+            // A full queue has one of these already.
+            let _ = elder.commands.try_send(Command::Hurry);
+        }
+    }
+
+    /// For `status`.
+    pub fn status(&self) -> Vec<Value> {
+        let now = Instant::now();
+        self.known
+            .lock()
+            .iter()
+            .map(|(pid, elder)| {
+                json!({
+                    "pid": pid,
+                    "since": elder.since,
+                    "connections": elder.open,
+                    "seconds_left": elder.ends.saturating_duration_since(now).as_secs(),
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,387 @@
+//! Upgrade: another process takes over the sockets, and clients see nothing of it.
+//!
+//! | step | old process | new process |
+//! |---|---|---|
+//! | check | runs the binary on disk with `check` | |
+//! | start | starts it, nobody's child, with the listening sockets | reads, compiles, binds what is new, looks at itself |
+//! | hand over | sends the state that moves | takes the state, accepts |
+//! | commit | tells the service manager, accepts no more, drains | keeps the sockets in the service manager's store |
+//!
+//! Up to the commit everything can be taken back: the new process is killed and the old one goes on, having accepted
+//! all the while. After it nothing can fail. `docs/operate/upgrade.md` tells operators the same.
+
+pub mod channel;
+pub mod elders;
+pub mod heir;
+pub mod moved;
+pub mod spawn;
+
+pub mod leaving;
+
+mod check;
+mod selfcheck;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::{Server, systemd};
+use crate::telemetry::clock;
+use crate::telemetry::metrics::Metrics;
+use channel::{Channel, Go, Hello, Message, Ready, Role, SocketEntry};
+use elders::Elders;
+use spawn::{Other, Program};
+
+/// How long the new process may take to accept, once it has all it needs.
+const SERVING: Duration = Duration::from_secs(10);
+/// How long a process may take to begin to exist.
+const SPAWN: Duration = Duration::from_secs(10);
+
+/// The upgrades of this process.
+pub struct Upgrades {
+    /// How this process was started.
+    pub program: Program,
+    /// Old processes that still drain.
+    pub elders: Arc<Elders>,
+    /// Told when another process has taken over.
+    pub handed_over: Notify,
+    phase: Mutex<Option<(Phase, Instant)>>,
+    last: Mutex<Option<LastUpgrade>>,
+    leaving: Mutex<Option<Leaving>>,
+}
+
+/// Where an upgrade is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Checking,
+    Starting,
+    HandingOver,
+    Committed,
+}
+
+impl Phase {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Checking => "checking the new binary and the configuration",
+            Self::Starting => "waiting for the new process to be ready",
+            Self::HandingOver => "handing over",
+            Self::Committed => "handed over",
+        }
+    }
+}
+
+/// What the last upgrade came to.
+#[derive(Clone, Debug)]
+struct LastUpgrade {
+    at: u64,
+    result: Result<Upgraded, String>,
+}
+
+/// An upgrade that was done.
+#[derive(Clone, Debug)]
+pub struct Upgraded {
+    /// The process that serves now.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// The generation it serves.
+    pub generation: u64,
+}
+
+/// What a process needs that leaves.
+struct Leaving {
+    channel: Channel,
+    taken: Vec<(Role, String)>,
+    tally: moved::Tally,
+}
+
+/// The one upgrade under way; dropping it ends it.
+struct UnderWay<'u>(&'u Upgrades);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut phase = self.0.phase.lock();
+        if phase.is_some_and(|(phase, _)| phase != Phase::Committed) {
+            *phase = None;
+        }
+    }
+}
+
+/// A process that is killed unless it takes over.
+struct Candidate(Option<Other>);
+
+impl Drop for Candidate {
+    fn drop(&mut self) {
+        if let Some(other) = &self.0 {
+            other.kill();
+        }
+    }
+}
+
+impl Upgrades {
+    /// None yet.
+    pub fn new(program: Program, metrics: &Arc<Metrics>) -> Self {
+        Self {
+            program,
+            elders: Arc::new(Elders::new(metrics)),
+            handed_over: Notify::new(),
+            phase: Mutex::default(),
+            last: Mutex::default(),
+            leaving: Mutex::default(),
+        }
+    }
+
+    /// For `status`.
+    pub fn status(&self) -> Value {
+        let phase = *self.phase.lock();
+        json!({
+            "phase": phase.map(|(phase, _)| phase.as_str()),
+            "phase_seconds": phase.map(|(_, since)| since.elapsed().as_secs()),
+            "last": self.last.lock().as_ref().map(|last| match &last.result {
+                Ok(done) => json!({ "at": last.at, "result": "ok", "pid": done.pid }),
+                Err(why) => json!({ "at": last.at, "result": "failed", "reason": why }),
+            }),
+            "draining": self.elders.status(),
+        })
+    }
+
+    /// True if the socket of this address is another process's now.
+    pub fn is_taken(&self, role: Role, address: &str) -> bool {
+        let leaving = self.leaving.lock();
+        let taken = leaving.iter().flat_map(|leaving| &leaving.taken);
+        taken.into_iter().any(|(r, a)| *r == role && a == address)
+    }
+
+    fn begin(&self) -> Result<UnderWay<'_>, String> {
+        let mut phase = self.phase.lock();
+        if let Some((at, since)) = *phase {
+            return Err(format!(
+                "an upgrade is under way ({}, for {} s): one at a time",
+                at.as_str(),
+                since.elapsed().as_secs()
+            ));
+        }
+        *phase = Some((Phase::Checking, Instant::now()));
+        Ok(UnderWay(self))
+    }
+
+    fn enter(&self, phase: Phase) {
+        log::info!("upgrade: {}", phase.as_str());
+        systemd::status(&format!("upgrade: {}", phase.as_str()));
+        *self.phase.lock() = Some((phase, Instant::now()));
+    }
+}
+
+/// Has another process take over, started from the binary on disk with the configuration on disk.
+///
+/// # Errors
+/// It was refused or taken back, with the reason. This process serves on.
+pub async fn upgrade(server: &Arc<Server>) -> Result<Upgraded, String> {
+    let under_way = server.upgrades.begin()?;
+    let result = attempt(server).await;
+    let metrics = server.node.metrics.config();
+    metrics.upgraded(result.is_ok());
+    *server.upgrades.last.lock() = Some(LastUpgrade {
+        at: clock::unix_ms() / 1000,
+        result: result.clone(),
+    });
+    match &result {
+        Ok(done) => log::info!(
+            "upgrade: process {} ({}) serves now, generation {}",
+            done.pid,
+            done.version,
+            done.generation
+        ),
+        Err(why) => {
+            log::error!("upgrade failed, this process serves on: {why}");
+            systemd::status(&format!("upgrade failed, serving on: {why}"));
+        }
+    }
+    drop(under_way);
+    result
+}
+
+async fn attempt(server: &Arc<Server>) -> Result<Upgraded, String> {
+    let upgrades = &server.upgrades;
+    // The configuration, and with it the sockets, stay as they are until this is over.
+    let _unchanged = server.changing.lock().await;
+    if server.node.is_draining() || server.drain.lock().is_some() {
+        return Err("the node is draining: it will stop, not be upgraded".to_owned());
+    }
+    let limits = server.settings().upgrade;
+    let draining = upgrades.elders.count();
+    if draining >= limits.draining {
+        return Err(format!(
+            "{draining} old processes still drain, server.upgrade.draining allows {}: wait until one has ended, see `farmgate status`",
+            limits.draining
+        ));
+    }
+    upgrades.enter(Phase::Checking);
+    check::check(&upgrades.program, &server.paths, limits.ready).await?;
+
+    upgrades.enter(Phase::Starting);
+    let (mut channel, other) = start(server).await?;
+    let pid = other.pid;
+    let mut candidate = Candidate(Some(other));
+    let ready = timeout(limits.ready, ready(&mut channel))
+        .await
+        .unwrap_or_else(|_| {
+            Err(format!(
+                "the new process (pid {pid}) was not ready within {} s (server.upgrade.ready) and was killed",
+                limits.ready.as_secs_f64()
+            ))
+        })?;
+
+    upgrades.enter(Phase::HandingOver);
+    let paused = upgrades.elders.pause().await;
+    let (state, tally) = moved::take(server);
+    let go = Go {
+        moved: state,
+        history: server.history.lock().in_memory(),
+        elders: paused.iter().map(elders::Paused::entry).collect(),
+    };
+    if let Err(why) = hand_over(&mut channel, go).await {
+        upgrades.elders.resume(paused);
+        return Err(why);
+    }
+    // It accepts. From here on nothing is taken back.
+    candidate.0 = None;
+    let done = Upgraded {
+        pid,
+        version: ready.version.clone(),
+        generation: ready.generation,
+    };
+    systemd::hand_over(
+        pid,
+        &format!("serving: generation {}, pid {pid}", ready.generation),
+    );
+    upgrades.enter(Phase::Committed);
+    if let Err(error) = channel.send(&Message::Committed).await {
+        log::error!("process {pid} has taken over and does not listen any more: {error}");
+    }
+    leave(
+        server,
+        Leaving {
+            channel,
+            taken: ready.taken,
+            tally,
+        },
+    );
+    Ok(done)
+}
+
+/// Starts the new process and tells it what it inherits.
+async fn start(server: &Arc<Server>) -> Result<(Channel, Other), String> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()
+        .map_err(|error| format!("no channel to a new process: {error}"))?;
+    let sockets = sockets(server);
+    let mut descriptors: Vec<i32> = sockets.iter().map(|entry| entry.fd).collect();
+    descriptors.extend(server.upgrades.elders.descriptors());
+    let program = server.upgrades.program.clone();
+    let path = program.path.display().to_string();
+    let failed = |error: &dyn std::fmt::Display| format!("{path} cannot be started: {error}");
+    // Forking waits for the memory map to be copied.
+    let started = tokio::task::spawn_blocking(move || {
+        let theirs = theirs.into();
+        program.start(&theirs, &descriptors)
+    });
+    started
+        .await
+        .map_err(|error| failed(&error))?
+        .map_err(|error| failed(&error))?;
+    let mut channel = Channel::new(ours.into(), b"").map_err(|error| failed(&error))?;
+    let pid = timeout(SPAWN, channel.pid()).await;
+    let pid = pid
+        .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+        .map_err(|error| failed(&error))?;
+    let other = Other::new(pid);
+    let hello = Hello {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        sockets,
+        generation: server.node.current.load().generation,
+    };
+    if let Err(error) = channel.send(&Message::Hello(hello)).await {
+        other.kill();
+        return Err(failed(&error));
+    }
+    Ok((channel, other))
+}
+
+/// Every listening socket of this process.
+fn sockets(server: &Server) -> Vec<SocketEntry> {
+    let operators = server.operators.sockets();
+    let operators = operators.map(|(role, address, fd)| SocketEntry {
+        role,
+        address: address.to_owned(),
+        fd,
+    });
+    let listeners = server.listeners.lock();
+    let listeners = listeners.sockets().map(|(address, fd)| SocketEntry {
+        role: Role::Listener,
+        address: address.to_string(),
+        fd,
+    });
+    operators.chain(listeners).collect()
+}
+
+async fn ready(channel: &mut Channel) -> Result<Ready, String> {
+    loop {
+        match channel.next().await {
+            Ok(Some(Message::Ready(ready))) => return Ok(ready),
+            Ok(Some(Message::Failed { why })) => return Err(why),
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => {
+                return Err(
+                    "the new process ended before it was ready, without a word; its last messages stand in the event log"
+                        .to_owned(),
+                );
+            }
+        }
+    }
+}
+
+async fn hand_over(channel: &mut Channel, go: Go) -> Result<(), String> {
+    let serving = async {
+        channel
+            .send(&Message::Go(Box::new(go)))
+            .await
+            .map_err(|error| format!("the new process did not take the state: {error}"))?;
+        loop {
+            match channel.next().await {
+                Ok(Some(Message::Serving)) => return Ok(()),
+                Ok(Some(Message::Failed { why })) => return Err(why),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => {
+                    return Err(
+                        "the new process ended when it was to serve; its last messages stand in the event log"
+                            .to_owned(),
+                    );
+                }
+            }
+        }
+    };
+    timeout(SERVING, serving).await.unwrap_or_else(|_| {
+        Err(format!(
+            "the new process did not serve within {} s and was killed",
+            SERVING.as_secs()
+        ))
+    })
+}
+
+/// This process accepts no more; what it has under way drains.
+fn leave(server: &Arc<Server>, leaving: Leaving) {
+    server.operators.stop();
+    server.listeners.lock().hand_over(&|address| {
+        let address = address.to_string();
+        let mut taken = leaving.taken.iter();
+        taken.any(|(role, one)| *role == Role::Listener && *one == address)
+    });
+    server.orders.stop();
+    *server.upgrades.leaving.lock() = Some(leaving);
+    server.upgrades.handed_over.notify_one();
+}
