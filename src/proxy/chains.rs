@@ -309,7 +309,8 @@ enum Settled {
 async fn settle(call: std::thread::Result<Answer<'_>>, deadline: Instant) -> Settled {
     match call {
         Ok(Answer::Now(verdict)) => Settled::Verdict(verdict),
-        Ok(Answer::Wait(future)) => wait(future, deadline).await,
+        // Boxed: a request whose filters answer at once carries no timer with it.
+        Ok(Answer::Wait(future)) => Box::pin(wait(future, deadline)).await,
         Err(_) => Settled::Panic,
     }
 }

@@ -27,13 +27,13 @@ pub struct Control {
     body_bytes: AtomicU64,
     /// What the client let us wait for them, without the wait under way.
     body_waited_ms: AtomicU64,
-    /// Payload bytes per second of waiting, at least; 0 for no bound. Held by [`Control::watch`].
+    /// Payload bytes per second of waiting, at least; 0 for no bound. Held by [`Control::end`].
     body_rate: AtomicU64,
     /// Milliseconds after `epoch`; 0 for none.
     request_deadline_ms: AtomicU64,
     tunnel_idle_ms: AtomicU64,
     tunnel_age_ms: AtomicU64,
-    /// Told when [`Control::watch`] found the request over.
+    /// Told by [`Control::set_over`].
     over: Notify,
 }
 
@@ -169,45 +169,32 @@ impl Control {
         })
     }
 
-    /// For streams without a guard of their own (HTTP/2): returns why the request is over as soon as
-    /// the client let us wait too long inside its body. The request's own deadline is held by the
+    /// For streams without a guard of their own (HTTP/2): when the request is over as things stand, and why: the client
+    /// let us wait too long inside its body. None while nothing is awaited. The request's own deadline is held by the
     /// waits of the engine; this is the backstop behind them.
-    pub async fn watch(&self) -> Reason {
-        let reason = self.watched().await;
-        self.set_cut(reason);
-        self.over.notify_one();
-        reason
-    }
-
-    /// Waits until [`Control::watch`] has found the request over, so that who reads its body may answer.
-    pub async fn over(&self) {
-        self.over.notified().await;
-    }
-
-    async fn watched(&self) -> Reason {
+    pub fn end(&self) -> Option<(Instant, Reason)> {
         /// How far behind the deadline the backstop stands.
         const BEHIND: Duration = Duration::from_secs(1);
-        /// The limits are not known in the first moments.
-        const FIRST: Duration = Duration::from_millis(50);
-        loop {
-            let now = Instant::now();
-            let idle = self.body_idle();
-            let mut next = now + if idle.is_zero() { FIRST } else { idle };
-            if let Some((end, reason)) = self.body_end(idle) {
-                if now >= end {
-                    return reason;
-                }
-                next = next.min(end);
-            }
-            if let Some(deadline) = self.request_deadline() {
-                let end = deadline + BEHIND;
-                if now >= end {
-                    return Reason::RequestTimeout;
-                }
-                next = next.min(end);
-            }
-            tokio::time::sleep_until(next.max(now + Duration::from_millis(1)).into()).await;
+        let body = self.body_end(self.body_idle());
+        let request = self
+            .request_deadline()
+            .map(|deadline| (deadline + BEHIND, Reason::RequestTimeout));
+        match (body, request) {
+            (Some(body), Some(request)) if request.0 < body.0 => Some(request),
+            (None, request) => request,
+            (body, _) => body,
         }
+    }
+
+    /// The request has come to its [`Control::end`].
+    pub fn set_over(&self, reason: Reason) {
+        self.set_cut(reason);
+        self.over.notify_one();
+    }
+
+    /// Waits until the request is found over ([`Control::set_over`]), so that who reads its body may answer.
+    pub async fn over(&self) {
+        self.over.notified().await;
     }
 
     /// Most payload bytes of the current body.

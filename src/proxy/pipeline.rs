@@ -70,7 +70,9 @@ pub async fn head(
     if cx.start.listener.health_path.as_deref() == Some(cx.path()) {
         return Next::Reply(respond::health(&cx.start.node));
     }
-    if let Some(reply) = respond::validation(cx).await {
+    if respond::may_validate(cx)
+        && let Some(reply) = Box::pin(respond::validation(cx)).await
+    {
         return Next::Reply(reply);
     }
     if let Some(tls) = &cx.start.connection.tls
@@ -112,7 +114,7 @@ pub async fn head(
             }
             Next::ReadBody { limit, refuse }
         }
-        Body::Buffer { .. } => body(cx, headers, BufferedBody::default()).await,
+        Body::Buffer { .. } => Box::pin(body(cx, headers, BufferedBody::default())).await,
         Body::Stream => target(cx, headers, &route),
     }
 }

@@ -30,15 +30,16 @@ pub fn health(node: &Node) -> Box<Reply> {
 /// Where an authority looks for the answer to its question (RFC 8555 section 8.3).
 const VALIDATION: &str = "/.well-known/acme-challenge/";
 
-/// The answer to an authority's question about a name that a certificate is ordered for; on listeners without TLS
-/// only. A question that is none of ours goes on to the routes.
+/// True when the request may be an authority's question about a name that a certificate is ordered for: on listeners
+/// without TLS only.
+pub fn may_validate(cx: &Ctx) -> bool {
+    !cx.start.snapshot.validated.is_empty() && cx.start.connection.tls.is_none()
+}
+
+/// The answer to an authority's question. One that is none of ours goes on to the routes.
 pub async fn validation(cx: &Ctx) -> Option<Box<Reply>> {
-    let asked = &cx.start.snapshot.validated;
-    if asked.is_empty() || cx.start.connection.tls.is_some() {
-        return None;
-    }
     let token = cx.path().strip_prefix(VALIDATION)?;
-    for edge in asked {
+    for edge in &cx.start.snapshot.validated {
         let Some(challenges) = edge.challenges() else {
             continue;
         };

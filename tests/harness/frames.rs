@@ -98,6 +98,8 @@ pub(crate) struct Heard {
     pub(crate) data_bytes: usize,
     /// PING and SETTINGS that were acknowledged.
     pub(crate) acks: usize,
+    /// Pieces that were read: over TLS each is a record.
+    pub(crate) pieces: usize,
     /// The connection ended.
     pub(crate) ended: bool,
 }
@@ -174,6 +176,7 @@ impl Frames {
             let mut piece = vec![0; 64 * 1024];
             while let Ok(n @ 1..) = reader.read(&mut piece).await {
                 inbox.extend_from_slice(&piece[..n]);
+                shared.lock().pieces += 1;
                 let mut at = 0;
                 while let Some(head) = inbox.get(at..at + 9) {
                     let length = usize::from(head[1]) << 8 | usize::from(head[2]);

@@ -64,6 +64,8 @@ fn fail(cx: &mut Ctx, reason: Reason) -> Error {
     pingora_core::Error::new(pingora_core::ErrorType::Custom(reason.as_str()))
 }
 
+// What is rare is boxed where it is awaited: Pingora boxes each of these futures for each request, with the room of all
+// they may ever hold.
 #[async_trait]
 impl ProxyHttp for Engine {
     type CTX = Option<Box<Ctx>>;
@@ -108,20 +110,20 @@ impl ProxyHttp for Engine {
             pipeline::head(cx, &mut fields, length).await
         };
         if let Next::ReadBody { limit, refuse } = next {
-            let buffered = body::read(session, cx, limit, refuse).await;
+            let buffered = Box::pin(body::read(session, cx, limit, refuse)).await;
             let buffered = match buffered {
                 Ok(buffered) => buffered,
                 Err(reason) => return Err(fail(cx, reason)),
             };
             cx.replay_read = session.body_bytes_read() as u64;
             let mut fields = RequestFields(session.req_header_mut());
-            next = pipeline::body(cx, &mut fields, buffered).await;
+            next = Box::pin(pipeline::body(cx, &mut fields, buffered)).await;
         }
         match next {
             Next::Forward => Ok(false),
             Next::Reply(reply) => {
                 cx.reason = Reason::PluginReply;
-                local::reply(session, cx, reply).await?;
+                Box::pin(local::reply(session, cx, reply)).await?;
                 Ok(true)
             }
             Next::Reset | Next::ReadBody { .. } => {
@@ -224,7 +226,7 @@ impl ProxyHttp for Engine {
             Next::Fail(reason) => Err(fail(cx, reason)),
             Next::Reply(reply) => {
                 cx.reason = Reason::PluginReply;
-                local::reply(session, cx, reply).await?;
+                Box::pin(local::reply(session, cx, reply)).await?;
                 Err(fail(cx, Reason::PluginReply))
             }
             Next::Reset | Next::ReadBody { .. } => Err(fail(cx, Reason::PluginReply)),
@@ -478,7 +480,7 @@ impl Engine {
             }
             Next::Reply(reply) => {
                 cx.reason = Reason::PluginReply;
-                local::reply(session, cx, reply).await?;
+                Box::pin(local::reply(session, cx, reply)).await?;
                 Err(fail(cx, Reason::PluginReply))
             }
             Next::Fail(reason) => Err(fail(cx, reason)),

@@ -47,6 +47,8 @@ pub(super) struct Frames {
     ahead: u32,
     /// The engine waits to read until something is written.
     parked: bool,
+    /// What was written waits for [`super::Outlet::poll_flush`].
+    holds: bool,
     ended: bool,
 }
 
@@ -57,6 +59,7 @@ impl Frames {
             watched,
             ahead: 0,
             parked: false,
+            holds: false,
             ended: false,
         }
     }
@@ -116,6 +119,16 @@ impl Frames {
             self.parked = false;
             cx.waker().wake_by_ref();
         }
+    }
+
+    /// The engine's flushes are put off from now on.
+    pub(super) fn hold(&mut self) {
+        self.holds = true;
+    }
+
+    /// True when the engine's flushes are put off.
+    pub(super) fn holds(&self) -> bool {
+        self.holds
     }
 
     /// The client was told that nothing more comes.

@@ -7,11 +7,13 @@
 
 mod engine;
 mod frames;
+mod outlet;
 mod read;
 mod timer;
 mod write;
 
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
@@ -22,12 +24,15 @@ use crate::proxy::control::Control;
 use crate::server::socket::Socket;
 use frames::Frames;
 pub use frames::Watched;
+pub use outlet::{FrameStream, Outlet, divide};
 pub(in crate::server) use timer::LazyTimer;
 
 /// Room for a head or a piece of a body; grown only up to the listener's `header_bytes`.
 pub const INBOX_BYTES: usize = 8 * 1024;
 /// Responses up to this size leave in one write.
 const OUTBOX_BYTES: usize = 8 * 1024;
+/// Frames of HTTP/2 that are ready together leave together, up to the largest record of TLS (RFC 8446 section 5.1).
+const RECORD_BYTES: usize = 16 * 1024;
 
 /// The slowest body a client may send.
 #[derive(Clone, Copy, Debug)]
@@ -162,6 +167,10 @@ impl Drop for ClientStream {
     fn drop(&mut self) {
         if !self.linger {
             return;
+        }
+        if matches!(self.mode, Mode::Raw(_)) {
+            // What waits in the outbox leaves if the client takes it at once.
+            let _ = self.poll_outbox(&mut Context::from_waker(Waker::noop()));
         }
         let close = match &self.mode {
             Mode::Body(guard) if guard.is_done() => return,

@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Buf;
 use tokio::io::AsyncWrite;
 
-use super::{ClientStream, Mode, OUTBOX_BYTES};
+use super::{ClientStream, Mode, OUTBOX_BYTES, RECORD_BYTES};
 use crate::telemetry::Reason;
 
 impl AsyncWrite for ClientStream {
@@ -18,7 +18,10 @@ impl AsyncWrite for ClientStream {
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(this.poll_gather(cx, data))?;
+        if !matches!(this.mode, Mode::Raw(_)) {
+            return this.poll_gather(cx, data);
+        }
+        let written = ready!(this.poll_gather_frames(cx, data))?;
         if let Mode::Raw(frames) = &mut this.mode {
             frames.sent(data.get(..written).unwrap_or_default());
         }
@@ -27,11 +30,11 @@ impl AsyncWrite for ClientStream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_outbox(cx))?;
-        if let Mode::Raw(frames) = &mut this.mode {
-            frames.flushed(cx);
+        if matches!(&this.mode, Mode::Raw(frames) if frames.holds()) {
+            // The task that serves the connection sends it, before it rests.
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        this.poll_sent(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -57,6 +60,24 @@ impl ClientStream {
             self.outbox.extend_from_slice(data);
             return Poll::Ready(Ok(data.len()));
         }
+        self.poll_write_through(cx, data)
+    }
+
+    /// As [`ClientStream::poll_gather`], in full records of TLS: frames are small, or a piece of a body cut in two.
+    fn poll_gather_frames(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        if self.outbox.len() >= RECORD_BYTES {
+            ready!(self.poll_outbox(cx))?;
+        }
+        if self.outbox.is_empty() && data.len() >= RECORD_BYTES {
+            return self.poll_write_through(cx, data);
+        }
+        let room = RECORD_BYTES.saturating_sub(self.outbox.len());
+        let taken = data.get(..room).unwrap_or(data);
+        self.outbox.extend_from_slice(taken);
+        Poll::Ready(Ok(taken.len()))
+    }
+
+    fn poll_write_through(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.socket).poll_write(cx, data) {
             Poll::Ready(Ok(written)) => {
                 self.client_took(written, cx);
@@ -65,6 +86,15 @@ impl ClientStream {
             Poll::Ready(Err(error)) => Poll::Ready(Err(self.lost(error))),
             Poll::Pending => self.poll_write_deadline(cx).map_ok(|()| 0),
         }
+    }
+
+    /// Sends everything that was gathered.
+    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_outbox(cx))?;
+        if let Mode::Raw(frames) = &mut self.mode {
+            frames.flushed(cx);
+        }
+        Poll::Ready(Ok(()))
     }
 
     pub(super) fn poll_outbox(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Over, Stand};
-use crate::harness::frames::{CANCEL, PRIORITY, frame, get, open_window, reset};
+use crate::harness::frames::{CANCEL, Heard, PRIORITY, frame, get, open_window, reset};
 use crate::harness::{Origin, Setup, free_address};
 
 /// No connection was ended by us for what its client did.
@@ -44,6 +44,24 @@ async fn run(program: &str, arguments: &[&str]) -> String {
         output.unwrap_or_else(|error| panic!("{program} (./dev test installs it): {error}"));
     assert!(output.status.success(), "{program}: {output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[tokio::test]
+async fn responses_that_are_ready_together_leave_together() {
+    const STREAMS: u32 = 40;
+    let stand = Stand::new("").await;
+    let mut frames = stand.frames(Over::Tls).await;
+    let before = frames.until("settings", |heard| heard.acks > 0).await;
+    let all: Vec<u8> = (0..STREAMS).flat_map(|n| get(2 * n + 1, "/here")).collect();
+    assert!(frames.send(&all).await);
+    let answered = |heard: &Heard| heard.answered == 40 && heard.data_bytes == 40 * 5;
+    let after = frames.until("all answers", answered).await;
+    // A worker may take requests over from the one that read them, so there may be more than one.
+    let records = after.pieces - before.pieces;
+    assert!(records < 20, "{records} records of TLS");
+    // A lone request waits for nobody.
+    assert!(frames.send(&get(2 * STREAMS + 1, "/here")).await);
+    frames.until("one more", |heard| heard.answered == 41).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod ended;
 mod requests;
+mod turns;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use pingora_core::protocols::{Digest, Stream};
 use tokio::time::{sleep_until, timeout};
 
 use self::requests::{Active, Quiet, spawn};
+use self::turns::Turns;
 use super::Serving;
 use super::stopping::Stopping;
 use crate::protocol::http2::{Breach, Budget, FrameGuard};
@@ -23,7 +25,7 @@ use crate::proxy::control::Control;
 use crate::proxy::finish;
 use crate::proxy::id::RequestId;
 use crate::server::socket::Socket;
-use crate::server::stream::{ClientStream, Watched};
+use crate::server::stream::{ClientStream, Outlet, Watched, divide};
 use crate::snapshot::Listener;
 use crate::telemetry::{H2End, Reason};
 
@@ -46,15 +48,17 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut) {
     let control = Control::new(Instant::now());
     control.set_request(u64::MAX, listener.timeouts.body_idle, None);
     let watched = Arc::new(Watched::default());
-    let mut stream = Box::new(ClientStream::new(socket, inbox, Arc::clone(&control), None));
+    let mut stream = ClientStream::new(socket, inbox, Arc::clone(&control), None);
     let guard = FrameGuard::new(&listener.h2_limits.guard, Instant::now());
     stream.set_raw(guard, Arc::clone(&watched));
+    let (stream, outlet) = divide(stream);
     let handshake = timeout(
         listener.timeouts.header,
-        handshake(stream, Some(options(&listener))),
+        handshake(Box::new(stream), Some(options(&listener))),
     );
     let end = match handshake.await {
         Ok(Ok(connection)) => {
+            outlet.hold();
             let work = Work {
                 serving: &serving,
                 watched: &watched,
@@ -63,7 +67,7 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut) {
                 leaving: None,
                 overdue: false,
             };
-            work.run(connection).await
+            work.run(connection, outlet).await
         }
         _ => {
             listener.metrics.request_rejected(Reason::HeaderTimeout);
@@ -99,7 +103,7 @@ enum Event {
 
 impl Work<'_> {
     /// Serves the connection to its end.
-    async fn run(mut self, mut connection: Connection) -> H2End {
+    async fn run(mut self, mut connection: Connection, outlet: Outlet) -> H2End {
         let listener = &self.serving.accepted_on;
         let digest = Arc::new(Digest::default());
         let mut stopping = std::pin::pin!(Stopping::new(self.serving, async {}));
@@ -112,17 +116,23 @@ impl Work<'_> {
         let mut timed = max_age.is_some();
         let first = self.serving.connection.opened + max_age.unwrap_or_default();
         let mut clock = std::pin::pin!(sleep_until(first.into()));
+        let mut turns = Turns::new(outlet, &self.active);
         loop {
-            let event = tokio::select! {
-                biased;
-                () = stopping.as_mut(), if self.leaving.is_none() => Event::Stop,
-                accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => {
-                    Event::Accepted(Box::new(accepted))
+            let next = async {
+                tokio::select! {
+                    biased;
+                    () = stopping.as_mut(), if self.leaving.is_none() => Event::Stop,
+                    accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => {
+                        Event::Accepted(Box::new(accepted))
+                    }
+                    // Found while the connection was driven: nobody is woken for it.
+                    breach = poll_fn(|_| self.breach()) => Event::Breach(breach),
+                    () = clock.as_mut(), if timed => Event::Time,
+                    () = poll_fn(|cx| quiet.poll(cx)), if self.leaving.is_none() => Event::Idle,
                 }
-                // Found while the connection was driven: nobody is woken for it.
-                breach = poll_fn(|_| self.breach()) => Event::Breach(breach),
-                () = clock.as_mut(), if timed => Event::Time,
-                () = poll_fn(|cx| quiet.poll(cx)), if self.leaving.is_none() => Event::Idle,
+            };
+            let Ok(event) = turns.run(next).await else {
+                return self.lost();
             };
             let accepted = match event {
                 Event::Accepted(accepted) => *accepted,
@@ -193,12 +203,20 @@ impl Work<'_> {
         );
     }
 
+    /// The client took nothing for too long, or is gone.
+    fn lost(&self) -> H2End {
+        match self.control.cut() {
+            Some(_) => H2End::Stalled,
+            None => self.leaving.unwrap_or(H2End::Closed),
+        }
+    }
+
     fn failed(&self, error: &pingora_core::Error) -> H2End {
         if self.control.cut().is_some() {
             return H2End::Stalled;
         }
         let abuse = ended::by_engine(error, self.watched.said());
-        abuse.or(self.leaving).unwrap_or(H2End::Closed)
+        abuse.unwrap_or_else(|| self.lost())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Streams that became requests.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -14,6 +15,7 @@ use super::super::Serving;
 use crate::proxy::control::Control;
 use crate::proxy::start::{Start, with_start};
 use crate::server::stream::LazyTimer;
+use crate::telemetry::Reason;
 
 /// How long a request whose client let us wait too long may take to say so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -30,6 +32,11 @@ impl Active {
     /// True while nothing is under way.
     pub(super) fn is_none(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
+    }
+
+    /// True while more than one is under way.
+    pub(super) fn is_many(&self) -> bool {
+        self.count.load(Ordering::Acquire) > 1
     }
 }
 
@@ -109,14 +116,26 @@ pub(super) fn spawn(serving: &Serving, session: HttpSession, active: &Arc<Active
         let session = ServerSession::new_http2(session);
         let serve = with_start(start, proxy.process_new_http(session, &shutdown));
         let over = async {
-            control.watch().await;
+            let mut timer = LazyTimer::default();
+            let reason = poll_fn(|cx| poll_end(&control, &mut timer, cx)).await;
+            control.set_over(reason);
             // The request was told, and answers if it can.
-            tokio::time::sleep(LAST_WORDS).await;
+            Box::pin(tokio::time::sleep(LAST_WORDS)).await;
         };
         // Dropping the request resets its stream.
         tokio::select! {
+            // What the request awaits changes while it is polled, so its end is looked up after that.
+            biased;
             _ = serve => {}
             () = over => {}
         }
     });
+}
+
+/// Ready when the request is over because its client let us wait too long. Who awaits nothing costs no timer.
+fn poll_end(control: &Control, timer: &mut LazyTimer, cx: &mut Context<'_>) -> Poll<Reason> {
+    let Some((end, reason)) = control.end() else {
+        return Poll::Pending;
+    };
+    timer.poll(end, cx).map(|()| reason)
 }
