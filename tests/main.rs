@@ -11,3 +11,4 @@ mod limits;
 mod reload;
 mod scenarios;
 mod tls;
+mod upgrade;

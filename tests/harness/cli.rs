@@ -36,7 +36,12 @@ impl Ran {
 
 /// The binary under test, without the variables that would change its defaults.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_farmgate"));
+    command_of(Path::new(env!("CARGO_BIN_EXE_farmgate")))
+}
+
+/// The same by another path.
+pub(crate) fn command_of(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
     command
         .env_remove("RUNTIME_DIRECTORY")
         .env_remove("FARMGATE_CONTROL")

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::cli::{Ran, command, farmgate_async};
+use super::cli::{Ran, command_of, farmgate_async};
 use super::client::{Client, Response};
+use super::heir::{Heir, adopt_orphans};
 use super::log::Log;
 use super::metrics::Scrape;
 use super::{eventually, free_address, soon};
@@ -104,9 +105,12 @@ impl Setup {
             control: run.join("control.sock"),
             log: Log::at(&run.join("access.log")),
             stderr: run.join("stderr.log"),
+            binary: self.folder.path().join("farmgate"),
             child: None,
+            heirs: Vec::new(),
             setup: self,
         };
+        node.restore_binary();
         node.write(config);
         node
     }
@@ -118,7 +122,10 @@ pub(crate) struct Node {
     config: PathBuf,
     control: PathBuf,
     stderr: PathBuf,
-    child: Option<Child>,
+    pub(super) binary: PathBuf,
+    pub(super) child: Option<Child>,
+    /// Processes that took over, oldest first.
+    pub(super) heirs: Vec<Heir>,
     /// Its access log.
     pub(crate) log: Log,
 }
@@ -164,9 +171,10 @@ impl Node {
 
     /// Starts the process. It may be started again after it has ended.
     pub(crate) fn spawn(&mut self) {
+        adopt_orphans();
         let stderr = std::fs::File::create(&self.stderr).expect("the error log");
         let stdout = std::fs::File::create(self.stderr.with_file_name("stdout.log"));
-        let child = command()
+        let child = command_of(&self.binary)
             .arg("run")
             .arg("--config")
             .arg(&self.config)
@@ -203,6 +211,9 @@ impl Node {
 
     /// The exit code, once the process has ended.
     pub(crate) fn ended(&mut self) -> Option<i32> {
+        if let Some(heir) = self.heirs.last_mut() {
+            return heir.ended();
+        }
         let child = self.child.as_mut().expect("a process");
         let status = child.try_wait().expect("the process's state")?;
         Some(status.code().unwrap_or(-1))
@@ -232,7 +243,10 @@ impl Node {
 
     /// The process id.
     pub(crate) fn process(&self) -> u32 {
-        self.child.as_ref().expect("a process").id()
+        match self.heirs.last() {
+            Some(heir) => heir.process,
+            None => self.child.as_ref().expect("a process").id(),
+        }
     }
 
     /// SIGTERM, a drain, exit code 0.
@@ -331,6 +345,9 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        for heir in &mut self.heirs {
+            heir.kill();
+        }
         if let Some(child) = &mut self.child {
             let running = matches!(child.try_wait(), Ok(None));
             let _ = child.kill();

@@ -284,31 +284,29 @@ async fn start(server: &Arc<Server>) -> Result<(Channel, Other), String> {
     let program = server.upgrades.program.clone();
     let path = program.path.display().to_string();
     let failed = |error: &dyn std::fmt::Display| format!("{path} cannot be started: {error}");
+    let mut channel = Channel::new(ours.into(), b"").map_err(|error| failed(&error))?;
+    let hello = Message::Hello(Hello {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        sockets,
+        generation: server.node.current.load().generation,
+    });
     // Forking waits for the memory map to be copied.
-    let started = tokio::task::spawn_blocking(move || {
+    let start = tokio::task::spawn_blocking(move || {
         let theirs = theirs.into();
         program.start(&theirs, &descriptors)
     });
+    // Said first, so that the new process knows all it needs even if this one is killed in the next moment. That it
+    // does not listen is found out below.
+    let (_, started) = tokio::join!(channel.send(&hello), start);
     started
-        .await
         .map_err(|error| failed(&error))?
         .map_err(|error| failed(&error))?;
-    let mut channel = Channel::new(ours.into(), b"").map_err(|error| failed(&error))?;
     let pid = timeout(SPAWN, channel.pid()).await;
     let pid = pid
         .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
         .map_err(|error| failed(&error))?;
     let other = Other::new(pid);
-    let hello = Hello {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        pid: std::process::id(),
-        sockets,
-        generation: server.node.current.load().generation,
-    };
-    if let Err(error) = channel.send(&Message::Hello(hello)).await {
-        other.kill();
-        return Err(failed(&error));
-    }
     Ok((channel, other))
 }
 
