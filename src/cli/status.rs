@@ -38,6 +38,27 @@ pub(super) fn top(node: &NodeArgs, interval: u64, count: u64) -> u8 {
     }
 }
 
+/// The upgrade under way, how the last one failed, and the old processes.
+fn upgrades(out: &mut String, upgrade: &Value) {
+    if let Some(phase) = upgrade["phase"].as_str() {
+        let _ = writeln!(
+            out,
+            "upgrade: {phase}, for {} s",
+            upgrade["phase_seconds"]
+        );
+    }
+    if let Some(reason) = upgrade["last"]["reason"].as_str() {
+        let _ = writeln!(out, "last upgrade failed: {reason}");
+    }
+    for old in upgrade["draining"].as_array().into_iter().flatten() {
+        let _ = writeln!(
+            out,
+            "old process {} drains: {} connections, {} s left",
+            old["pid"], old["connections"], old["seconds_left"]
+        );
+    }
+}
+
 fn render(status: &Value) -> String {
     let mut out = String::new();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -62,6 +83,7 @@ fn render(status: &Value) -> String {
             text(&status["last_reload"]["reason"])
         );
     }
+    upgrades(&mut out, &status["upgrade"]);
     let _ = writeln!(out, "\nlisteners");
     for listener in status["listeners"].as_array().into_iter().flatten() {
         let _ = writeln!(
