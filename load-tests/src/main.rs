@@ -2,7 +2,8 @@
 //!
 //! `bench` runs the cases of `load-tests/cases` and prints CPU time per request beside the rivals;
 //! `bare-pingora` is the smallest proxy the framework can be, and the budget's yardstick;
-//! `origin-fixed` is the origin behind all of them; `client` is the generator where there is TLS.
+//! `origin-fixed` is the origin behind all of them; `client` is the generator where there is TLS;
+//! `mixed` counts what clients of every kind lose while a server is upgraded, reloaded or killed.
 //!
 //! A bench reads top down: [`bench`] sequences, [`case`] says what to send, [`contestant`] starts
 //! the proxies, [`generator`] loads them by wrk or [`client`], [`measure`] counts, [`report`] prints.
@@ -18,6 +19,7 @@ mod generator;
 mod interrupt;
 mod machine;
 mod measure;
+mod mixed;
 mod process;
 mod report;
 
@@ -50,6 +52,8 @@ enum Command {
     },
     /// Load a contestant with TLS as a case says, and print what was seen; `bench` starts this
     Client(client::ClientOptions),
+    /// Load a server with clients of every kind, none of which tries twice, and count what fails
+    Mixed(mixed::MixedOptions),
     /// Serve one fixed answer as cheaply as possible, one thread
     OriginFixed {
         /// Address to listen on
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
             key,
         } => bare_pingora::run(listen, origin, certificate.zip(key)),
         Command::Client(options) => client::run(&options),
+        Command::Mixed(options) => mixed::run(&options),
         Command::OriginFixed { listen, size } => fixed_origin::run(listen, size)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|error| format!("origin-fixed on {listen}: {error}")),
