@@ -176,14 +176,8 @@ async fn goes_away(stream: TcpStream, streams: u32, reason: h2::Reason) {
     while let Some(Ok((request, mut respond))) = connection.accept().await {
         taken += 1;
         let path = request.uri().path().to_owned();
-        let Some(length) = path.strip_prefix("/bytes/").and_then(|n| n.parse().ok()) else {
-            // The slow ones stay open until the connection ends.
-            tokio::spawn(async move {
-                let _hold = respond;
-                std::future::pending::<()>().await;
-            });
-            continue;
-        };
+        let small = path.strip_prefix("/bytes/").map(|n| n.parse().unwrap());
+        let body = small.map_or_else(|| super::kind::slow(4, 0).1, pattern);
         if taken > streams {
             connection.abrupt_shutdown(reason);
             // It is sent by whoever waits for the next stream.
@@ -191,8 +185,8 @@ async fn goes_away(stream: TcpStream, streams: u32, reason: h2::Reason) {
             return;
         }
         let head = http::Response::new(());
-        let mut body = respond.send_response(head, false).unwrap();
-        let _ = body.send_data(pattern(length), true);
+        let mut answer = respond.send_response(head, false).unwrap();
+        let _ = answer.send_data(body, true);
     }
 }
 
