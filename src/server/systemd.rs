@@ -3,15 +3,19 @@
 //!
 //! Without `NOTIFY_SOCKET` all of this does nothing.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
 use tokio::runtime::Handle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// Longest line of status: systemd shows one line, and a datagram has an end.
 const STATUS_BYTES: usize = 1000;
+/// How long a service manager may be busy with other things.
+const HEARD: Duration = Duration::from_secs(5);
 
 /// The service is up.
 pub fn ready(status: &str) {
@@ -30,6 +34,28 @@ pub fn hand_over(pid: u32, status: &str) {
         NotifyState::Ready,
         NotifyState::Status(&line(status)),
     ]);
+}
+
+/// Waits until the service manager has read all that it was told, for at most [`HEARD`].
+pub async fn heard() {
+    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+        return;
+    }
+    // It closes what comes with this message when its turn has come (sd_notify_barrier(3)).
+    let asked = UnixStream::pair().and_then(|(ours, theirs)| {
+        sd_notify::notify_with_fds(&[NotifyState::Custom("BARRIER=1")], &[theirs.as_fd()])?;
+        Ok(ours)
+    });
+    let heard = match asked {
+        Ok(mut closed) => timeout(HEARD, closed.read_u8()).await,
+        Err(error) => return log::warn!("the service manager cannot be told: {error}"),
+    };
+    if heard.is_err() {
+        log::warn!(
+            "the service manager has not read what it was told for {} s",
+            HEARD.as_secs()
+        );
+    }
 }
 
 /// The service goes down. `within` is how long systemd is to wait for the next word from us.

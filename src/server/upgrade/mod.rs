@@ -248,21 +248,28 @@ async fn attempt(server: &Arc<Server>) -> Result<Upgraded, String> {
         upgrades.elders.resume(paused);
         return Err(why);
     }
-    // It accepts. From here on nothing is taken back.
+    // It accepts, and so does this process still. The service manager takes it as its main process if it is alive
+    // when that is read; one that is alive later was so then.
+    systemd::hand_over(
+        pid,
+        &format!("serving: generation {}, pid {pid}", ready.generation),
+    );
+    systemd::heard().await;
+    if let Err(error) = channel.send(&Message::Committed).await {
+        upgrades.elders.resume(paused);
+        return Err(format!(
+            "the new process (pid {pid}) ended as soon as it served ({error}); its last messages stand in the event log"
+        ));
+    }
+    // From here on nothing is taken back, and the service manager listens to the new process only.
     candidate.0 = None;
+    log::info!("upgrade: {}", Phase::Committed.as_str());
+    *upgrades.phase.lock() = Some((Phase::Committed, Instant::now()));
     let done = Upgraded {
         pid,
         version: ready.version.clone(),
         generation: ready.generation,
     };
-    systemd::hand_over(
-        pid,
-        &format!("serving: generation {}, pid {pid}", ready.generation),
-    );
-    upgrades.enter(Phase::Committed);
-    if let Err(error) = channel.send(&Message::Committed).await {
-        log::error!("process {pid} has taken over and does not listen any more: {error}");
-    }
     leave(
         server,
         Leaving {
