@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use farmgate_plugin_api::decode::Diagnostics;
+use farmgate_plugin_api::decode::{Diagnostics, Severity};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -67,11 +67,7 @@ impl Ended {
     fn why(&self) -> String {
         match self {
             Self::Drained => "stopped".to_owned(),
-            Self::BadConfig(diagnostics) => diagnostics
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("\n"),
+            Self::BadConfig(diagnostics) => errors_of(diagnostics),
             Self::Failed(why) => why.clone(),
         }
     }
@@ -310,13 +306,21 @@ fn failed_start(Refused(diagnostics): Refused) -> Ended {
     ];
     if diagnostics
         .iter()
-        .filter(|d| d.severity == farmgate_plugin_api::decode::Severity::Error)
+        .filter(|d| d.severity == Severity::Error)
         .all(|d| bind.contains(&d.code))
     {
-        let text: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-        return Ended::Failed(text.join("\n"));
+        return Ended::Failed(errors_of(&diagnostics));
     }
     Ended::BadConfig(diagnostics)
+}
+
+/// The reason alone: warnings before it would hide it in a line of status.
+fn errors_of(diagnostics: &Diagnostics) -> String {
+    let errors = diagnostics
+        .iter()
+        .filter(|d| d.severity == Severity::Error)
+        .map(ToString::to_string);
+    errors.collect::<Vec<_>>().join("\n")
 }
 
 fn assemble(
