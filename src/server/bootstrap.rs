@@ -200,7 +200,10 @@ fn start(
         let watchdog = tokio::spawn(systemd::watchdog(runtime));
         tokio::spawn(certificates::run(Arc::clone(&server)));
         tokio::spawn(watch::run(Arc::clone(&server), seen));
-        let occasion = signals.run(&server).await;
+        let mut occasion = signals.run(&server).await;
+        if occasion == Occasion::Stop {
+            occasion = server.upgrades.give_up().await;
+        }
         if occasion == Occasion::Upgraded {
             // Another process is the service now.
             watchdog.abort();

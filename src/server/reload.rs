@@ -70,6 +70,12 @@ impl Server {
     }
 
     fn change(&self, loaded: &Loaded, why: &'static str) -> Result<Reloaded, Refused> {
+        if self.upgrades.is_over() {
+            let mut diagnostics = Diagnostics::new();
+            let message = "another process has just taken over: ask again";
+            diagnostics.error(codes::DRAINING, &self.place(), message);
+            return Err(Refused(diagnostics));
+        }
         if self.drain.lock().is_some() || self.node.is_draining() {
             let mut diagnostics = Diagnostics::new();
             let message = "this process is draining and takes no new configuration";

@@ -182,7 +182,11 @@ async fn going_down(server: &Arc<Server>, body: &[u8]) -> Answer {
         Ok(wanted) => wanted,
         Err(answer) => return *answer,
     };
-    let told = drain::start(server, drain::Occasion::Stop);
+    let occasion = server.upgrades.give_up().await;
+    if occasion == drain::Occasion::Upgraded {
+        return refused(409, "another process has just taken over: ask again");
+    }
+    let told = drain::start(server, occasion);
     // The process ends after its drain, whoever stays to hear of it.
     server.stop.notify_one();
     if !wanted.wait {

@@ -26,9 +26,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
+use super::drain::Occasion;
 use super::{Server, systemd};
 use crate::telemetry::clock;
 use crate::telemetry::metrics::Metrics;
@@ -49,7 +50,9 @@ pub struct Upgrades {
     pub elders: Arc<Elders>,
     /// Told when another process has taken over.
     pub handed_over: Notify,
-    phase: Mutex<Option<(Phase, Instant)>>,
+    phase: watch::Sender<Option<(Phase, Instant)>>,
+    /// True once the node is to stop: then no other process takes over any more.
+    stopping: watch::Sender<bool>,
     last: Mutex<Option<LastUpgrade>>,
     leaving: Mutex<Option<Leaving>>,
 }
@@ -104,10 +107,13 @@ struct UnderWay<'u>(&'u Upgrades);
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        let mut phase = self.0.phase.lock();
-        if phase.is_some_and(|(phase, _)| phase != Phase::Committed) {
-            *phase = None;
-        }
+        self.0.phase.send_if_modified(|phase| {
+            let given_up = phase.is_some_and(|(phase, _)| phase != Phase::Committed);
+            if given_up {
+                *phase = None;
+            }
+            given_up
+        });
     }
 }
 
@@ -129,7 +135,8 @@ impl Upgrades {
             program,
             elders: Arc::new(Elders::new(metrics)),
             handed_over: Notify::new(),
-            phase: Mutex::default(),
+            phase: watch::Sender::new(None),
+            stopping: watch::Sender::new(false),
             last: Mutex::default(),
             leaving: Mutex::default(),
         }
@@ -137,7 +144,7 @@ impl Upgrades {
 
     /// For `status`.
     pub fn status(&self) -> Value {
-        let phase = *self.phase.lock();
+        let phase = *self.phase.borrow();
         json!({
             "phase": phase.map(|(phase, _)| phase.as_str()),
             "phase_seconds": phase.map(|(_, since)| since.elapsed().as_secs()),
@@ -157,22 +164,59 @@ impl Upgrades {
     }
 
     fn begin(&self) -> Result<UnderWay<'_>, String> {
-        let mut phase = self.phase.lock();
-        if let Some((at, since)) = *phase {
-            return Err(format!(
+        let mut found = None;
+        self.phase.send_if_modified(|phase| {
+            found = *phase;
+            *phase = found.or(Some((Phase::Checking, Instant::now())));
+            found.is_none()
+        });
+        match found {
+            Some((at, since)) => Err(format!(
                 "an upgrade is under way ({}, for {} s): one at a time",
                 at.as_str(),
                 since.elapsed().as_secs()
-            ));
+            )),
+            None => Ok(UnderWay(self)),
         }
-        *phase = Some((Phase::Checking, Instant::now()));
-        Ok(UnderWay(self))
     }
 
     fn enter(&self, phase: Phase) {
         log::info!("upgrade: {}", phase.as_str());
         systemd::status(&format!("upgrade: {}", phase.as_str()));
-        *self.phase.lock() = Some((phase, Instant::now()));
+        self.phase.send_replace(Some((phase, Instant::now())));
+    }
+
+    /// True once another process serves.
+    pub fn is_over(&self) -> bool {
+        let phase = *self.phase.borrow();
+        phase.is_some_and(|(phase, _)| phase == Phase::Committed)
+    }
+
+    /// The node is to stop: an upgrade under way is given up, and none begins any more. Returns when that is so, with
+    /// what the drain is for then: another process may have taken over in this very moment.
+    pub async fn give_up(&self) -> Occasion {
+        self.stopping.send_replace(true);
+        let mut phase = self.phase.subscribe();
+        let settled =
+            phase.wait_for(|phase| phase.is_none_or(|(phase, _)| phase == Phase::Committed));
+        match settled.await.map(|phase| phase.is_some()) {
+            Ok(true) => Occasion::Upgraded,
+            // The sender lives as long as we do.
+            Ok(false) | Err(_) => Occasion::Stop,
+        }
+    }
+
+    /// Does a step of an upgrade, unless the node is to stop.
+    async fn unless_stopping<T>(
+        &self,
+        step: impl Future<Output = Result<T, String>>,
+    ) -> Result<T, String> {
+        let mut stopping = self.stopping.subscribe();
+        tokio::select! {
+            biased;
+            _ = stopping.wait_for(|stopping| *stopping) => Err("the node was told to stop".to_owned()),
+            done = step => done,
+        }
     }
 }
 
@@ -181,7 +225,11 @@ impl Upgrades {
 /// # Errors
 /// It was refused or taken back, with the reason. This process serves on.
 pub async fn upgrade(server: &Arc<Server>) -> Result<Upgraded, String> {
-    let under_way = server.upgrades.begin()?;
+    // Told to whoever asked, and to the log for a signal; it is no result of the upgrade that is under way.
+    let under_way = server
+        .upgrades
+        .begin()
+        .inspect_err(|why| log::warn!("upgrade refused: {why}"))?;
     let result = attempt(server).await;
     let metrics = server.node.metrics.config();
     metrics.upgraded(result.is_ok());
@@ -209,7 +257,7 @@ async fn attempt(server: &Arc<Server>) -> Result<Upgraded, String> {
     let upgrades = &server.upgrades;
     // The configuration, and with it the sockets, stay as they are until this is over.
     let _unchanged = server.changing.lock().await;
-    if server.node.is_draining() || server.drain.lock().is_some() {
+    if *upgrades.stopping.borrow() || server.node.is_draining() || server.drain.lock().is_some() {
         return Err("the node is draining: it will stop, not be upgraded".to_owned());
     }
     let limits = server.settings().upgrade;
@@ -221,20 +269,23 @@ async fn attempt(server: &Arc<Server>) -> Result<Upgraded, String> {
         ));
     }
     upgrades.enter(Phase::Checking);
-    check::check(&upgrades.program, &server.paths, limits.ready).await?;
+    let check = check::check(&upgrades.program, &server.paths, limits.ready);
+    upgrades.unless_stopping(check).await?;
 
     upgrades.enter(Phase::Starting);
     let (mut channel, other) = start(server).await?;
     let pid = other.pid;
     let mut candidate = Candidate(Some(other));
-    let ready = timeout(limits.ready, ready(&mut channel))
-        .await
-        .unwrap_or_else(|_| {
+    let ready = async {
+        let ready = timeout(limits.ready, ready(&mut channel)).await;
+        ready.unwrap_or_else(|_| {
             Err(format!(
                 "the new process (pid {pid}) was not ready within {} s (server.upgrade.ready) and was killed",
                 limits.ready.as_secs_f64()
             ))
-        })?;
+        })
+    };
+    let ready = upgrades.unless_stopping(ready).await?;
 
     upgrades.enter(Phase::HandingOver);
     let paused = upgrades.elders.pause().await;
@@ -244,7 +295,8 @@ async fn attempt(server: &Arc<Server>) -> Result<Upgraded, String> {
         history: server.history.lock().in_memory(),
         elders: paused.iter().map(elders::Paused::entry).collect(),
     };
-    if let Err(why) = hand_over(&mut channel, go).await {
+    let handed = upgrades.unless_stopping(hand_over(&mut channel, go));
+    if let Err(why) = handed.await {
         upgrades.elders.resume(paused);
         return Err(why);
     }
@@ -264,7 +316,9 @@ async fn attempt(server: &Arc<Server>) -> Result<Upgraded, String> {
     // From here on nothing is taken back, and the service manager listens to the new process only.
     candidate.0 = None;
     log::info!("upgrade: {}", Phase::Committed.as_str());
-    *upgrades.phase.lock() = Some((Phase::Committed, Instant::now()));
+    upgrades
+        .phase
+        .send_replace(Some((Phase::Committed, Instant::now())));
     let done = Upgraded {
         pid,
         version: ready.version.clone(),
