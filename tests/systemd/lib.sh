@@ -53,7 +53,12 @@ holds() { (($2)) || fail "$1: $2 does not hold"; }
 prop() { systemctl show -p "$1" --value farmgate.service; }
 main_pid() { prop MainPID; }
 # All processes of the unit.
-processes() { cat "/sys/fs/cgroup$(prop ControlGroup)/cgroup.procs" 2>/dev/null || true; }
+processes() {
+  local group
+  group="$(prop ControlGroup)"
+  # A unit that does not run has no group.
+  [ -z "$group" ] || cat "/sys/fs/cgroup$group/cgroup.procs" 2>/dev/null || true
+}
 only_main() { [ "$(processes)" = "$(main_pid)" ]; }
 is_active() { [ "$(prop ActiveState)" = active ] && [ "$(main_pid)" != 0 ]; }
 is_serving() { is_active && curl -fsS -o /dev/null -m 2 "http://$ADMIN/readyz"; }
@@ -61,6 +66,9 @@ metric() { curl -fsS -m 5 "http://$ADMIN/metrics" | awk -v name="$1" '
   index($1, name) == 1 { rest = substr($1, length(name) + 1, 1); if (rest == "" || rest == "{") sum += $2 }
   END { printf "%d\n", sum }'; }
 journal() { journalctl -q --no-pager -o cat -u farmgate.service "$@"; }
+# wrote PATTERN: a line of the node's journal, without regard to case. To its end: a reader that leaves early fails
+# the writer.
+wrote() { journal | grep -iE "$1" >"$WORK/wrote"; }
 
 # put FILE: as dpkg does it, a new file under the name of the old one.
 put() {
@@ -74,7 +82,8 @@ install_node() {
   put "$HERE/farmgate"
   install -D -m 644 "$HERE/units/farmgate.service" /etc/systemd/system/farmgate.service
   install -m 644 "$HERE/units/farmgate.socket" /etc/systemd/system/farmgate.socket
-  systemd-sysusers "$HERE/units/farmgate.sysusers"
+  systemd-sysusers "$HERE/units/farmgate.sysusers" 2>/dev/null
+  mkdir -p -m 750 /etc/farmgate
   mkdir -p /etc/farmgate/tls
   rm -f /etc/farmgate/*.toml
   cp "$HERE/node.toml" "$CONF"
@@ -123,6 +132,52 @@ upgraded() {
   same "the file that process $pid runs" "$exe" "$disk"
   same "the state of the unit" "$(prop ActiveState)" active
 }
+
+# --- upgrades that stand still --------------------------------------------------------------------
+
+HOLD=/run/hold
+
+# A binary that waits before `check`, and before `run` in a process that is to take over, while $HOLD/check or
+# $HOLD/run is there; then it is the real one.
+put_held() {
+  mkdir -p -m 755 "$HOLD"
+  cat >"$WORK/held" <<'HELD'
+#!/bin/bash
+hold=none
+[ "$1" != check ] || hold=check
+[ "$1" != run ] || [ -z "${FARMGATE_UPGRADE:-}" ] || hold=run
+while [ -e "/run/hold/$hold" ]; do sleep 0.02; done
+exec -a /usr/bin/farmgate /farmgate/farmgate "$@"
+HELD
+  put "$WORK/held"
+}
+hold() { touch "$HOLD/$1"; }
+release() { rm -f "$HOLD"/*; }
+
+# at PHASE: the service manager was told of it.
+at() { prop StatusText | grep -F "$1" >/dev/null; }
+# The process that is to take over from the main one, if there is one.
+heir() {
+  local pid main
+  main="$(main_pid)"
+  for pid in $(processes); do
+    [ "$pid" = "$main" ] || ! began_as_heir "$pid" || echo "$pid"
+  done 2>/dev/null | head -n 1
+}
+# It has the channel's number, and the double fork is behind it.
+began_as_heir() {
+  tr '\0' '\n' <"/proc/$1/environ" | grep '^FARMGATE_UPGRADE=' >/dev/null &&
+    tr '\0' ' ' <"/proc/$1/cmdline" | grep ' run ' >/dev/null
+}
+# freeze PID: returns when each of its threads stands still; the signal alone takes its time.
+freeze() {
+  kill -STOP "$1"
+  within 5 "process $1 stands still" stands_still "$1"
+}
+stands_still() { ! grep -hE '^State:' "/proc/$1"/task/*/status | grep -v 'T (stopped)'; }
+has_heir() { [ -n "$(heir)" ]; }
+# has_mail PID: bytes wait for it on a connected Unix socket; it stands still, so this is the channel of an upgrade.
+has_mail() { ss -xpH state connected | awk -v pid="pid=$1," 'index($0, pid) && $3 > 0 { found = 1 } END { exit !found }'; }
 
 # --- the clients ----------------------------------------------------------------------------------
 
