@@ -4,7 +4,7 @@
 //! missing have defaults, and messages of an unknown kind are passed over.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -75,6 +75,9 @@ pub struct Hello {
     pub sockets: Vec<SocketEntry>,
     /// The newest generation of the old process: the new one counts on.
     pub generation: u64,
+    /// Channels to processes that drained when the new one was started: those that end before it takes over are not
+    /// among the elders it is told of, and are closed.
+    pub elders: Vec<i32>,
 }
 
 /// What a socket is for.
@@ -218,9 +221,12 @@ impl Channel {
         Ok(self.inbox.get_u32_ne())
     }
 
-    /// The descriptor, for a process that inherits it.
-    pub fn fd(&self) -> RawFd {
-        self.stream.as_raw_fd()
+    /// The socket again, for a process that inherits it.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.stream.as_fd().try_clone_to_owned()
     }
 
     /// What was read of the next message.

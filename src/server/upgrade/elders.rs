@@ -1,6 +1,7 @@
 //! The processes of earlier upgrades that still drain, as the process that serves sees them.
 
 use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,6 @@ use tokio::time::timeout;
 
 use super::channel::{Channel, ElderEntry, Message};
 use super::moved;
-use crate::server::inherit;
 use crate::telemetry::metrics::Metrics;
 
 /// Commands that wait for one elder.
@@ -33,7 +33,7 @@ struct Elder {
     since: u64,
     open: u32,
     ends: Instant,
-    fd: i32,
+    socket: Arc<OwnedFd>,
     commands: mpsc::Sender<Command>,
 }
 
@@ -49,6 +49,7 @@ pub struct Paused {
     pid: u32,
     since: u64,
     channel: Channel,
+    socket: Arc<OwnedFd>,
 }
 
 impl Paused {
@@ -56,7 +57,7 @@ impl Paused {
     pub fn entry(&self) -> ElderEntry {
         ElderEntry {
             pid: self.pid,
-            fd: self.channel.fd(),
+            fd: self.socket.as_raw_fd(),
             since: self.since,
             begun: STANDARD.encode(self.channel.begun()),
         }
@@ -78,16 +79,20 @@ impl Elders {
         self.known.lock().len()
     }
 
-    /// The descriptors of their channels, for a process that inherits them.
-    pub fn descriptors(&self) -> Vec<i32> {
-        self.known.lock().values().map(|one| one.fd).collect()
+    /// The sockets of their channels, for a process that inherits them: open as long as they are held, though an elder
+    /// may end meanwhile and its number be given to a client.
+    pub fn sockets(&self) -> Vec<Arc<OwnedFd>> {
+        let known = self.known.lock();
+        known.values().map(|one| Arc::clone(&one.socket)).collect()
     }
 
-    /// Takes over those that an old process looked after.
-    pub fn adopt(self: &Arc<Self>, entries: &[ElderEntry]) {
+    /// Takes over those that an old process looked after. `channels` were inherited, by their numbers; what belongs to
+    /// none of them is closed.
+    pub fn adopt(self: &Arc<Self>, entries: &[ElderEntry], mut channels: BTreeMap<RawFd, OwnedFd>) {
         for entry in entries {
             let begun = STANDARD.decode(&entry.begun).unwrap_or_default();
-            let channel = inherit::channel_of(entry.fd)
+            let channel = channels
+                .remove(&entry.fd)
                 .ok_or_else(|| std::io::Error::other("its channel did not arrive"))
                 .and_then(|socket| Channel::new(socket, &begun));
             match channel {
@@ -99,12 +104,16 @@ impl Elders {
 
     /// Looks after a process from now on. `since` is the second of its upgrade.
     pub fn add(self: &Arc<Self>, pid: u32, since: u64, channel: Channel) {
+        let socket = match channel.duplicate() {
+            Ok(socket) => Arc::new(socket),
+            Err(error) => return log::warn!("process {pid} drains unseen: {error}"),
+        };
         let (commands, asked) = mpsc::channel(COMMANDS);
         let elder = Elder {
             since,
             open: 0,
             ends: Instant::now(),
-            fd: channel.fd(),
+            socket,
             commands,
         };
         self.known.lock().insert(pid, elder);
@@ -184,10 +193,13 @@ impl Elders {
             .known
             .lock()
             .iter()
-            .map(|(pid, elder)| (*pid, elder.since, elder.commands.clone()))
+            .map(|(pid, elder)| {
+                let socket = Arc::clone(&elder.socket);
+                (*pid, elder.since, elder.commands.clone(), socket)
+            })
             .collect();
         let mut paused = Vec::new();
-        for (pid, since, commands) in asked {
+        for (pid, since, commands, socket) in asked {
             let (give, taken) = oneshot::channel();
             // One that ends in this very moment does not answer.
             if commands.try_send(Command::Pause(give)).is_ok()
@@ -197,6 +209,7 @@ impl Elders {
                     pid,
                     since,
                     channel,
+                    socket,
                 });
             }
         }

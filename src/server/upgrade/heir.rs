@@ -1,5 +1,7 @@
 //! The new process: it meets the old one, gets ready without touching a client, and takes over.
 
+use std::collections::BTreeMap;
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +22,8 @@ pub struct Heir {
     channel: Channel,
     /// What it hands over.
     pub hello: Hello,
+    /// The channels to older processes, by their numbers.
+    elders: BTreeMap<RawFd, OwnedFd>,
 }
 
 /// How the old process let go.
@@ -59,7 +63,14 @@ impl Heir {
             .await
             .unwrap_or_else(|_| Err("the old process says nothing".to_owned()))?;
         log::info!("taking over from process {} ({})", hello.pid, hello.version);
-        Ok(Some(Self { channel, hello }))
+        // They close on exec from here on, whether or not their processes are still there when it is our turn.
+        let elders = hello.elders.iter();
+        let elders = elders.filter_map(|fd| Some((*fd, inherit::channel_of(*fd)?)));
+        Ok(Some(Self {
+            channel,
+            elders: elders.collect(),
+            hello,
+        }))
     }
 
     /// Tells the old process that nothing comes of it.
@@ -90,7 +101,8 @@ impl Heir {
         if let Word::Go(go) = word {
             log::info!("{}", moved::give(server, go.moved));
             server.history.lock().adopt(go.history);
-            server.upgrades.elders.adopt(&go.elders);
+            let channels = std::mem::take(&mut self.elders);
+            server.upgrades.elders.adopt(&go.elders, channels);
         } else {
             log::warn!("the old process is gone: taking over without its state");
         }

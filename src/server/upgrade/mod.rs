@@ -21,6 +21,7 @@ pub mod leaving;
 mod check;
 mod selfcheck;
 
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -341,7 +342,9 @@ async fn start(server: &Arc<Server>) -> Result<(Channel, Other), String> {
         .map_err(|error| format!("no channel to a new process: {error}"))?;
     let sockets = sockets(server);
     let mut descriptors: Vec<i32> = sockets.iter().map(|entry| entry.fd).collect();
-    descriptors.extend(server.upgrades.elders.descriptors());
+    let held = server.upgrades.elders.sockets();
+    let elders: Vec<i32> = held.iter().map(|socket| socket.as_raw_fd()).collect();
+    descriptors.extend(&elders);
     let program = server.upgrades.program.clone();
     let path = program.path.display().to_string();
     let failed = |error: &dyn std::fmt::Display| format!("{path} cannot be started: {error}");
@@ -351,11 +354,14 @@ async fn start(server: &Arc<Server>) -> Result<(Channel, Other), String> {
         pid: std::process::id(),
         sockets,
         generation: server.node.current.load().generation,
+        elders,
     });
     // Forking waits for the memory map to be copied.
     let start = tokio::task::spawn_blocking(move || {
         let theirs = theirs.into();
-        program.start(&theirs, &descriptors)
+        let started = program.start(&theirs, &descriptors);
+        drop(held);
+        started
     });
     // Said first, so that the new process knows all it needs even if this one is killed in the next moment. That it
     // does not listen is found out below.
