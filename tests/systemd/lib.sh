@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # What the scenarios share; read by them inside the sandbox. A scenario ends with exit 0 or says why not.
 set -euo pipefail
 
@@ -52,6 +53,7 @@ holds() { (($2)) || fail "$1: $2 does not hold"; }
 
 prop() { systemctl show -p "$1" --value farmgate.service; }
 main_pid() { prop MainPID; }
+is_not_main() { [ "$(main_pid)" != "$1" ]; }
 # All processes of the unit.
 processes() {
   local group
@@ -62,13 +64,15 @@ processes() {
 only_main() { [ "$(processes)" = "$(main_pid)" ]; }
 is_active() { [ "$(prop ActiveState)" = active ] && [ "$(main_pid)" != 0 ]; }
 is_serving() { is_active && curl -fsS -o /dev/null -m 2 "http://$ADMIN/readyz"; }
+# restarted OLD: another process than this one serves.
+restarted() { is_not_main "$1" && is_serving; }
+# metric NAME: the sum of its series; with labels, as they are printed, that one.
 metric() { curl -fsS -m 5 "http://$ADMIN/metrics" | awk -v name="$1" '
   index($1, name) == 1 { rest = substr($1, length(name) + 1, 1); if (rest == "" || rest == "{") sum += $2 }
   END { printf "%d\n", sum }'; }
-journal() { journalctl -q --no-pager -o cat -u farmgate.service "$@"; }
 # wrote PATTERN: a line of the node's journal, without regard to case. To its end: a reader that leaves early fails
 # the writer.
-wrote() { journal | grep -iE "$1" >"$WORK/wrote"; }
+wrote() { journalctl -q --no-pager -o cat -u farmgate.service | grep -iE "$1" >"$WORK/wrote"; }
 
 # put FILE: as dpkg does it, a new file under the name of the old one.
 put() {
@@ -83,8 +87,8 @@ install_node() {
   install -D -m 644 "$HERE/units/farmgate.service" /etc/systemd/system/farmgate.service
   install -m 644 "$HERE/units/farmgate.socket" /etc/systemd/system/farmgate.socket
   systemd-sysusers "$HERE/units/farmgate.sysusers" 2>/dev/null
-  mkdir -p -m 750 /etc/farmgate
   mkdir -p /etc/farmgate/tls
+  chmod 750 /etc/farmgate
   rm -f /etc/farmgate/*.toml
   cp "$HERE/node.toml" "$CONF"
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=www.example.test \
@@ -140,7 +144,7 @@ HOLD=/run/hold
 # A binary that waits before `check`, and before `run` in a process that is to take over, while $HOLD/check or
 # $HOLD/run is there; then it is the real one.
 put_held() {
-  mkdir -p -m 755 "$HOLD"
+  mkdir -p "$HOLD"
   cat >"$WORK/held" <<'HELD'
 #!/bin/bash
 hold=none

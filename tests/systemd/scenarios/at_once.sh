@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Two upgrades, an upgrade and a reload, upgrades while old processes drain, a stop while an upgrade is under way.
+# shellcheck source=tests/systemd/lib.sh
 source "$(dirname "$0")/lib.sh"
 
 install_node
@@ -48,8 +49,7 @@ for turn in 1 2 3; do
   file="$WORK/long$turn"
   curl -fsS -m 60 -o "$file" "http://$WEB/slow-body?chunks=80&size=1000&interval_ms=100" &
   downloads+=($!)
-  begun() { [ -s "$file" ]; }
-  within 5 "download $turn has begun" begun
+  within 5 "download $turn has begun" test -s "$file"
   old="$(main_pid)"
   systemctl reload farmgate.service || fail "upgrade $turn was refused: $(prop StatusText)"
   [ "$(main_pid)" != "$old" ] || fail "upgrade $turn changed nothing"
@@ -105,8 +105,7 @@ done
 # An upgrade of a node that stops.
 curl -fsS -m 60 -o "$WORK/last" "http://$WEB/slow-body?chunks=20&size=1000&interval_ms=100" &
 last=$!
-begun() { [ -s "$WORK/last" ]; }
-within 5 "the download has begun" begun
+within 5 "the download has begun" test -s "$WORK/last"
 systemctl stop farmgate.service &
 stop=$!
 within 5 "the node drains" at "draining"

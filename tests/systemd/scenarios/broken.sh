@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # New binaries and configurations that are broken in every way: the old process goes on, and says why.
+# shellcheck source=tests/systemd/lib.sh
 source "$(dirname "$0")/lib.sh"
 
 install_node
@@ -34,6 +35,7 @@ refused() {
 
 # fake LINES: a binary whose `run` does this; its other commands work.
 fake() {
+  # shellcheck disable=SC2016 # for the script
   printf '#!/bin/sh\ncase "$1" in run) ;; *) exec /farmgate/farmgate "$@" ;; esac\n%s\n' "$1" >"$WORK/fake"
   put "$WORK/fake"
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Thirty upgrades in a row (--long): memory and open files of the thirtieth are those of the fifth.
+# shellcheck source=tests/systemd/lib.sh
 source "$(dirname "$0")/lib.sh"
 
 rss_kib() { awk '/^VmRSS/ {print $2}' "/proc/$1/status"; }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # kill -9 of the main process: systemd keeps the sockets, so nobody is refused; only what was under way is lost.
+# shellcheck source=tests/systemd/lib.sh
 source "$(dirname "$0")/lib.sh"
 
 begin
@@ -9,8 +10,7 @@ times=3
 for ((turn = 1; turn <= times; turn++)); do
   old="$(main_pid)"
   kill -KILL "$old"
-  restarted() { [ "$(main_pid)" != "$old" ] && is_serving; }
-  within 10 "kill $turn: the node serves again" restarted
+  within 10 "kill $turn: the node serves again" restarted "$old"
   say "kill $turn: $old -> $(main_pid)"
   # Clients of every kind come to work again.
   sleep 2.5

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # kill -9 of the old or the new process at each step of an upgrade, which stands still there: one of them serves on or
 # systemd starts another, and nobody is refused.
+# shellcheck source=tests/systemd/lib.sh
 source "$(dirname "$0")/lib.sh"
 
 install_node
@@ -48,8 +49,7 @@ serving() {
 committed() {
   systemctl reload farmgate.service 2>/dev/null &
   reload=$!
-  upgrade_is_over() { [ "$(main_pid)" != "$old" ]; }
-  within 5 "the new process is the main one" upgrade_is_over
+  within 5 "the new process is the main one" is_not_main "$old"
   new="$(main_pid)"
 }
 

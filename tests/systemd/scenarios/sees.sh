@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The clients see losses: nginx closes idle connections at a reload (issue of its design), and they count that.
+# shellcheck source=tests/systemd/lib.sh
 source "$(dirname "$0")/lib.sh"
 
 nginx="$(PATH="$PATH:/usr/sbin" command -v nginx)" || { say "nginx is missing"; exit 77; }

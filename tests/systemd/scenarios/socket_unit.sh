@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # farmgate.socket: systemd binds, the first client starts the node, upgrades work, a restart refuses nobody.
+# shellcheck source=tests/systemd/lib.sh
 source "$(dirname "$0")/lib.sh"
 
 install_node

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # systemctl stop: health checks fail first, the load balancer gets its time, then what is under way ends, however
 # long it takes: the unit's own limit is pushed back by the node.
+# shellcheck source=tests/systemd/lib.sh
 source "$(dirname "$0")/lib.sh"
 
 install_node
@@ -13,8 +14,7 @@ start_node
 # 100 parts, one each 100 ms: ten seconds.
 curl -fsS -m 60 -o "$WORK/long" "http://$WEB/slow-body?chunks=100&size=1000&interval_ms=100" &
 long=$!
-started() { [ -s "$WORK/long" ]; }
-within 5 "the long download has begun" started
+within 5 "the long download has begun" test -s "$WORK/long"
 
 load fresh --address "$WEB" --fresh 3
 begun=$EPOCHREALTIME

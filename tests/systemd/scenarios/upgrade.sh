@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Upgrades by `systemctl reload` under clients of every kind: nobody loses anything.
+# shellcheck source=tests/systemd/lib.sh
 source "$(dirname "$0")/lib.sh"
 
 begin
 load plain "${MIX[@]}"
 load tls "${TLS_MIX[@]}"
-times=$([ -n "$LONG" ] && echo 10 || echo 3)
+times=$([ -n "$LONG" ] && echo 30 || echo 10)
 for ((turn = 1; turn <= times; turn++)); do
   old="$(main_pid)"
   put "$HERE/farmgate"

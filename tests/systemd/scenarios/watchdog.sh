@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A process that hangs, and one of whose threads hangs: the watchdog notices, systemd starts another process, and
 # nobody is refused.
+# shellcheck source=tests/systemd/lib.sh
 source "$(dirname "$0")/lib.sh"
 
 install_node
@@ -15,8 +16,7 @@ same "restarts of a healthy node" "$(prop NRestarts)" 0
 load fresh --address "$WEB" --fresh 3 --think 3
 old="$(main_pid)"
 kill -STOP "$old"
-restarted() { [ "$(main_pid)" != "$old" ] && is_serving; }
-within 15 "the watchdog restarts a node that hangs" restarted
+within 15 "the watchdog restarts a node that hangs" restarted "$old"
 unload fresh
 same "restarts" "$(prop NRestarts)" 1
 wrote 'watchdog timeout' || fail "the journal does not speak of the watchdog"
@@ -34,9 +34,8 @@ sleep 3
 same "restarts of a healthy node after an upgrade" "$(prop NRestarts)" 1
 old="$(main_pid)"
 "$HERE/stick.py" "$old" >"$WORK/stuck" 2>"$WORK/stick.err" &
-sticks() { [ -s "$WORK/stuck" ]; }
-within 10 "a thread stands still" sticks
-within 15 "the watchdog restarts a node of which one thread hangs" restarted
+within 10 "a thread stands still" test -s "$WORK/stuck"
+within 15 "the watchdog restarts a node of which one thread hangs" restarted "$old"
 same "restarts" "$(prop NRestarts)" 2
 wrote 'serving thread [0-9]+ has made no progress' || fail "the log does not speak of the thread"
 unload busy
