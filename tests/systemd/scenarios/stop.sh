@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# systemctl stop: health checks fail first, the load balancer gets its time, then what is under way ends, however
-# long it takes: the unit's own limit is pushed back by the node.
+# systemctl stop: health checks fail first, the load balancer gets its time, then what is under way ends, here and in
+# a process that was replaced before, however long it takes: the unit's own limit is pushed back by the node.
 # shellcheck source=tests/systemd/lib.sh
 source "$(dirname "$0")/lib.sh"
 
@@ -12,6 +12,11 @@ TimeoutStopSec=4'
 start_origin
 start_node
 # 100 parts, one each 100 ms: ten seconds.
+curl -fsS -m 60 -o "$WORK/longer" "http://$WEB/slow-body?chunks=100&size=1000&interval_ms=100" &
+longer=$!
+within 5 "the first long download has begun" test -s "$WORK/longer"
+systemctl reload farmgate.service || fail "the upgrade was refused: $(prop StatusText)"
+holds "the old process drains" "$(processes | wc -l) == 2"
 curl -fsS -m 60 -o "$WORK/long" "http://$WEB/slow-body?chunks=100&size=1000&interval_ms=100" &
 long=$!
 within 5 "the long download has begun" test -s "$WORK/long"
@@ -35,6 +40,7 @@ within 5 "the listener closes after lb_grace" closed
 closed_ms=$(((${EPOCHREALTIME/./} - ${begun/./}) / 1000))
 say "the listener closed after $closed_ms ms"
 holds "lb_grace was kept" "$closed_ms >= 2900"
+wait "$longer" || fail "the long download of the old process was cut"
 wait "$long" || fail "the long download was cut"
 same "bytes of the long download" "$(stat -c %s "$WORK/long")" 100000
 wait "$stop" || fail "systemctl stop failed"
