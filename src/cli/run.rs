@@ -13,12 +13,12 @@ pub(super) fn run(config: Vec<PathBuf>, last_good: bool) -> u8 {
         Ended::Drained => exit::OK,
         Ended::BadConfig(diagnostics) => {
             for diagnostic in diagnostics.iter() {
-                err!("{diagnostic}");
+                events::last_words(&diagnostic.to_string());
             }
             exit::CONFIG
         }
         Ended::Failed(why) => {
-            err!("farmgate: {why}");
+            events::last_words(&format!("farmgate: {why}"));
             exit::FAILED
         }
     }

@@ -3,10 +3,14 @@
 //! `FARMGATE_LOG` sets levels (`info`, or `warn,farmgate=debug`), `FARMGATE_LOG_FORMAT=json` the form. Identical
 //! messages are let through a few times per window and then only counted, so that a broken origin cannot fill a
 //! disk. Secrets are scrubbed and control characters escaped: an event is always one line.
+//!
+//! When standard error leads to the journal, a line begins with its priority as sd-daemon(3) says (`<4>` for a
+//! warning) and has no time of its own, nor a level in the text form: the journal keeps both.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -36,6 +40,15 @@ pub enum Format {
     Json,
 }
 
+/// Who reads the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// A person or a file: lines say when they were written.
+    Plain,
+    /// The systemd journal: lines say how grave they are.
+    Journal,
+}
+
 /// Which levels of which targets are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Levels {
@@ -48,6 +61,7 @@ pub struct Levels {
 pub struct EventLog {
     levels: Levels,
     format: Format,
+    reader: Reader,
     limiter: Mutex<Limiter>,
     keys: RandomState,
 }
@@ -155,10 +169,11 @@ impl Limiter {
 
 impl EventLog {
     /// A logger with these levels.
-    pub fn new(levels: Levels, format: Format) -> Self {
+    pub fn new(levels: Levels, format: Format, reader: Reader) -> Self {
         EventLog {
             levels,
             format,
+            reader,
             limiter: Mutex::new(Limiter::default()),
             keys: RandomState::new(),
         }
@@ -179,11 +194,24 @@ impl EventLog {
         if held > 0 {
             message.push_str(&format!(" (and {held} more like it)"));
         }
-        let time = clock::rfc3339(now_ms);
         let mut out = Vec::with_capacity(message.len() + 96);
+        // What a line begins with, in either form.
+        let (before, text, time) = match self.reader {
+            Reader::Plain => {
+                let time = clock::rfc3339(now_ms);
+                let text = format!("{time} {level:5} ");
+                (String::new(), text, format!("\"time\":\"{time}\","))
+            }
+            Reader::Journal => (
+                format!("<{}>", priority(level)),
+                String::new(),
+                String::new(),
+            ),
+        };
+        out.extend_from_slice(before.as_bytes());
         match self.format {
             Format::Text => {
-                out.extend_from_slice(format!("{time} {level:5} {target}: ").as_bytes());
+                out.extend_from_slice(format!("{text}{target}: ").as_bytes());
                 for c in message.chars() {
                     match c.is_control() {
                         true => out.extend(c.escape_default().map(|c| c as u8)),
@@ -196,7 +224,7 @@ impl EventLog {
             Format::Json => {
                 let level = level.as_str().to_ascii_lowercase();
                 out.extend_from_slice(
-                    format!("{{\"time\":\"{time}\",\"level\":\"{level}\",\"target\":").as_bytes(),
+                    format!("{{{time}\"level\":\"{level}\",\"target\":").as_bytes(),
                 );
                 json_string(target.as_bytes(), &mut out);
                 out.extend_from_slice(b",\"message\":");
@@ -228,6 +256,46 @@ impl Log for EventLog {
     fn flush(&self) {}
 }
 
+/// The number syslog(3) has for a level. What nobody reads in quiet times (debug, trace) is 7.
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    }
+}
+
+impl Reader {
+    /// The reader of standard error. systemd names the journal's stream in `JOURNAL_STREAM` as `DEVICE:INODE`;
+    /// the variable is inherited by processes whose standard error leads elsewhere, so both are compared.
+    pub fn of_stderr() -> Reader {
+        let named = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+        Reader::of(&named, std::io::stderr())
+    }
+
+    fn of(named: &str, stream: impl AsFd) -> Reader {
+        let numbers = named.split_once(':').and_then(|(device, inode)| {
+            Some((device.parse::<u64>().ok()?, inode.parse::<u64>().ok()?))
+        });
+        match (numbers, rustix::fs::fstat(stream)) {
+            (Some(numbers), Ok(stat)) if numbers == (stat.st_dev, stat.st_ino) => Reader::Journal,
+            _ => Reader::Plain,
+        }
+    }
+}
+
+/// Says on standard error why the process ends: each line as an error where the journal reads.
+pub fn last_words(text: &str) {
+    let mark = match Reader::of_stderr() {
+        Reader::Plain => String::new(),
+        Reader::Journal => format!("<{}>", priority(Level::Error)),
+    };
+    let lines: String = text.lines().map(|line| format!("{mark}{line}\n")).collect();
+    // Nobody can be told when it fails.
+    let _ = std::io::stderr().lock().write_all(lines.as_bytes());
+}
+
 /// Installs the event log from `FARMGATE_LOG` and `FARMGATE_LOG_FORMAT`. A second call changes nothing.
 pub fn install() {
     let (levels, unread) = Levels::parse(&std::env::var("FARMGATE_LOG").unwrap_or_default());
@@ -237,7 +305,7 @@ pub fn install() {
     };
     let max = levels.max();
     static LOGGER: OnceLock<EventLog> = OnceLock::new();
-    let logger = LOGGER.get_or_init(|| EventLog::new(levels, format));
+    let logger = LOGGER.get_or_init(|| EventLog::new(levels, format, Reader::of_stderr()));
     if log::set_logger(logger).is_ok() {
         log::set_max_level(max);
         for word in unread {
@@ -256,7 +324,7 @@ mod tests {
     }
 
     fn log(format: Format) -> EventLog {
-        EventLog::new(Levels::parse("").0, format)
+        EventLog::new(Levels::parse("").0, format, Reader::Plain)
     }
 
     #[test]
@@ -285,6 +353,39 @@ mod tests {
         assert_eq!(value["message"], "a\n\"b\" password: REDACTED");
         assert_eq!(value["level"], "warn");
         assert_eq!(json.matches('\n').count(), 1);
+    }
+
+    #[test]
+    fn the_journal_gets_a_priority_and_no_time() {
+        let log = |format| EventLog::new(Levels::parse("").0, format, Reader::Journal);
+        assert_eq!(
+            text(&log(Format::Text), "two\n<0>lines", 0).unwrap(),
+            "<4>farmgate::server: two\\n<0>lines\n"
+        );
+        assert_eq!(
+            text(&log(Format::Json), "down", 0).unwrap(),
+            "<4>{\"level\":\"warn\",\"target\":\"farmgate::server\",\"message\":\"down\"}\n"
+        );
+        let levels = [
+            Level::Error,
+            Level::Warn,
+            Level::Info,
+            Level::Debug,
+            Level::Trace,
+        ];
+        assert_eq!(levels.map(priority), [3, 4, 6, 7, 7]);
+    }
+
+    #[test]
+    fn the_journal_reads_only_the_stream_it_named() {
+        let (file, other) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let stat = rustix::fs::fstat(&file).unwrap();
+        let named = format!("{}:{}", stat.st_dev, stat.st_ino);
+        assert_eq!(Reader::of(&named, &file), Reader::Journal);
+        assert_eq!(Reader::of(&named, &other), Reader::Plain);
+        for wrong in ["", "1", "1:", ":2", "a:b", "1:2:3", "-1:2"] {
+            assert_eq!(Reader::of(wrong, &file), Reader::Plain, "{wrong}");
+        }
     }
 
     #[test]
