@@ -20,6 +20,7 @@ mod check;
 mod client;
 mod docs;
 mod explain;
+mod manual;
 mod operate;
 pub mod origin;
 mod run;
@@ -172,9 +173,21 @@ enum Command {
     },
     /// The small demo and test origin.
     Origin(origin::OriginOptions),
+    /// Prints completions for a shell: `source <(farmgate completions bash)`.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
     /// Writes the generated reference.
     #[command(hide = true)]
     Docs {
+        /// The folder.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Writes the manual pages.
+    #[command(hide = true)]
+    Man {
         /// The folder.
         #[arg(long)]
         out: PathBuf,
@@ -229,6 +242,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Schema => schema::schema(),
         Command::Plugins { kind, json } => schema::plugins(kind.as_deref(), json),
         Command::Origin(options) => run::origin(options),
+        Command::Completions { shell } => manual::completions(shell),
         Command::Docs { out } => docs::write(&out),
+        Command::Man { out } => manual::write(&out),
     }
 }
