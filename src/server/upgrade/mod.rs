@@ -256,6 +256,10 @@ pub async fn upgrade(server: &Arc<Server>) -> Result<Upgraded, String> {
 
 async fn attempt(server: &Arc<Server>) -> Result<Upgraded, String> {
     let upgrades = &server.upgrades;
+    // When the first process of a container or of a pid namespace ends, the kernel kills all others.
+    if std::process::id() == 1 {
+        return Err("process 1 of a container cannot be replaced: start a container of the new image, then stop this one (`farmgate reload` takes a new configuration)".to_owned());
+    }
     // The configuration, and with it the sockets, stay as they are until this is over.
     let _unchanged = server.changing.lock().await;
     if *upgrades.stopping.borrow() || server.node.is_draining() || server.drain.lock().is_some() {
