@@ -102,7 +102,7 @@ async fn another_user_is_turned_away() {
         let open = std::fs::Permissions::from_mode(0o777);
         std::fs::set_permissions(path, open).expect("permissions");
     }
-    let copy = node.folder().join("farmgate");
+    let copy = node.folder().join("copy");
     std::fs::copy(env!("CARGO_BIN_EXE_farmgate"), &copy).expect("copy");
     let ran = tokio::process::Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])

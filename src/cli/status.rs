@@ -41,11 +41,7 @@ pub(super) fn top(node: &NodeArgs, interval: u64, count: u64) -> u8 {
 /// The upgrade under way, how the last one failed, and the old processes.
 fn upgrades(out: &mut String, upgrade: &Value) {
     if let Some(phase) = upgrade["phase"].as_str() {
-        let _ = writeln!(
-            out,
-            "upgrade: {phase}, for {} s",
-            upgrade["phase_seconds"]
-        );
+        let _ = writeln!(out, "upgrade: {phase}, for {} s", upgrade["phase_seconds"]);
     }
     if let Some(reason) = upgrade["last"]["reason"].as_str() {
         let _ = writeln!(out, "last upgrade failed: {reason}");

@@ -411,18 +411,20 @@ fn resolver(node: &Arc<Node>, settings: &Settings) -> Arc<Resolver> {
 }
 
 fn end(server: &Arc<Server>, control: &Runtime) {
-    // Sockets that another process took stand where they are.
+    // Sockets that another process took stand where they are, and so do those of an old process that serves on because
+    // this one failed.
+    let never_served = server.listeners.lock().is_held();
+    let others = |role: Role, address: &str| {
+        server.upgrades.is_taken(role, address)
+            || never_served && server.operators.is_inherited(role)
+    };
     if let Some(path) = &server.settings().control
-        && !server
-            .upgrades
-            .is_taken(Role::Control, &path.display().to_string())
+        && !others(Role::Control, &path.display().to_string())
     {
         remove_socket(path);
     }
     if let Some((crate::compile::AdminAddress::Unix(path), _)) = &server.settings().admin
-        && !server
-            .upgrades
-            .is_taken(Role::Admin, &format!("unix:{}", path.display()))
+        && !others(Role::Admin, &format!("unix:{}", path.display()))
     {
         remove_socket(path);
     }

@@ -168,6 +168,11 @@ impl Listeners {
         }
     }
 
+    /// True while nothing may be accepted yet.
+    pub fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// Accepting begins.
     pub fn release(&mut self) {
         for Waiting {

@@ -51,6 +51,8 @@ struct OperatorSocket {
     role: Role,
     address: String,
     socket: Bound,
+    /// Another process bound it.
+    inherited: bool,
 }
 
 enum Bound {
@@ -67,12 +69,15 @@ impl Operators {
         let mut sockets = Vec::new();
         if let Some(path) = &settings.control {
             let address = path.display().to_string();
-            let socket = match heritage.take(Role::Control, &address) {
+            let inherited = heritage.take(Role::Control, &address);
+            let is_inherited = inherited.is_some();
+            let socket = match inherited {
                 Some(inherited) => Ok(Bound::Unix(inherited.socket.into())),
                 None => bind_private(path).map(Bound::Unix),
             };
             sockets.push(OperatorSocket {
                 role: Role::Control,
+                inherited: is_inherited,
                 socket: socket.map_err(|error| format!("control socket {address}: {error}"))?,
                 address,
             });
@@ -82,7 +87,9 @@ impl Operators {
                 AdminAddress::Tcp(address) => address.to_string(),
                 AdminAddress::Unix(path) => format!("unix:{}", path.display()),
             };
-            let socket = match (heritage.take(Role::Admin, &address), wanted) {
+            let inherited = heritage.take(Role::Admin, &address);
+            let is_inherited = inherited.is_some();
+            let socket = match (inherited, wanted) {
                 (Some(inherited), AdminAddress::Tcp(_)) => Ok(Bound::Tcp(inherited.socket.into())),
                 (Some(inherited), AdminAddress::Unix(_)) => {
                     Ok(Bound::Unix(inherited.socket.into()))
@@ -94,6 +101,7 @@ impl Operators {
             };
             sockets.push(OperatorSocket {
                 role: Role::Admin,
+                inherited: is_inherited,
                 socket: socket.map_err(|error| format!("admin address {address}: {error}"))?,
                 address,
             });
@@ -111,6 +119,12 @@ impl Operators {
             };
             (one.role, one.address.as_str(), fd)
         })
+    }
+
+    /// True if another process bound the socket of this role.
+    pub fn is_inherited(&self, role: Role) -> bool {
+        let mut sockets = self.sockets.iter();
+        sockets.any(|one| one.role == role && one.inherited)
     }
 
     /// Answers operators until [`Operators::stop`].
