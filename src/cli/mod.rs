@@ -115,8 +115,14 @@ enum Command {
         count: u64,
     },
     /// Reads the configuration again, here; all or nothing.
+    ///
+    /// Four settings need `farmgate upgrade`: server.threads, server.control, server.state and admin.address.
     Reload(operate::WaitArgs),
     /// Another process takes over.
+    ///
+    /// It is started from the binary and the configuration on disk, takes the sockets once it is ready, and the old one
+    /// finishes what it has under way. If it cannot serve, the old one goes on and the exit code is 1. This is what
+    /// `systemctl reload farmgate` runs.
     Upgrade(operate::WaitArgs),
     /// Finishes what runs and stops.
     Drain(operate::WaitArgs),
