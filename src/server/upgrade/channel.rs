@@ -4,12 +4,14 @@
 //! missing have defaults, and messages of an unknown kind are passed over.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -221,6 +223,15 @@ impl Channel {
         Ok(self.inbox.get_u32_ne())
     }
 
+    /// False once the other process has closed its end, as its death does too. What it said before was read.
+    pub fn is_open(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit(); 1];
+        match SockRef::from(&self.stream).peek(&mut byte) {
+            Ok(length) => length > 0,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+
     /// The socket again, for a process that inherits it.
     ///
     /// # Errors
@@ -275,6 +286,19 @@ mod tests {
         ));
         sent.await.unwrap();
         assert!(new.next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_other_side_is_seen() {
+        let (mut old, mut new) = pair();
+        assert!(old.is_open() && new.is_open());
+        new.send(&Message::Serving).await.unwrap();
+        assert!(old.is_open());
+        let next = old.next().await.unwrap();
+        assert!(matches!(next, Some(Message::Serving)));
+        assert!(old.is_open());
+        drop(new);
+        assert!(!old.is_open());
     }
 
     #[tokio::test]

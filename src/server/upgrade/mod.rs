@@ -312,10 +312,10 @@ async fn attempt(server: &Arc<Server>) -> Result<Upgraded, String> {
         &format!("serving: generation {}, pid {pid}", ready.generation),
     );
     systemd::heard().await;
-    if let Err(error) = channel.send(&Message::Committed).await {
+    if !channel.is_open() {
         upgrades.elders.resume(paused);
         return Err(format!(
-            "the new process (pid {pid}) ended as soon as it served ({error}); its last messages stand in the event log"
+            "the new process (pid {pid}) ended as soon as it served; its last messages stand in the event log"
         ));
     }
     // From here on nothing is taken back, and the service manager listens to the new process only.
@@ -324,6 +324,9 @@ async fn attempt(server: &Arc<Server>) -> Result<Upgraded, String> {
     upgrades
         .phase
         .send_replace(Some((Phase::Committed, Instant::now())));
+    if let Err(error) = channel.send(&Message::Committed).await {
+        log::error!("process {pid} has taken over and does not listen any more: {error}");
+    }
     let done = Upgraded {
         pid,
         version: ready.version.clone(),
