@@ -146,6 +146,20 @@ impl HistogramCell {
         self.buckets.iter().map(|b| b.load(Relaxed)).sum()
     }
 
+    /// The count of one bucket; the last one is +Inf.
+    pub(super) fn bucket(&self, place: usize) -> Option<u64> {
+        Some(self.buckets.get(place)?.load(Relaxed))
+    }
+
+    /// Adds to a bucket, or to the sum of nanoseconds behind the last of them.
+    pub(super) fn add(&self, place: usize, n: u64) {
+        match self.buckets.get(place) {
+            Some(bucket) => bucket.fetch_add(n, Relaxed),
+            None if place == BUCKETS => self.sum_ns.fetch_add(n, Relaxed),
+            None => 0,
+        };
+    }
+
     /// The sum of the durations in nanoseconds.
     pub fn sum_ns(&self) -> u64 {
         self.sum_ns.load(Relaxed)
@@ -157,6 +171,18 @@ impl GroupCell {
     #[inline]
     pub(super) fn slot(&self, index: usize) -> Option<&AtomicU64> {
         self.slots.get(index)
+    }
+
+    /// All slots.
+    pub(super) fn slots(&self) -> &[AtomicU64] {
+        &self.slots
+    }
+
+    /// Adds to the word at `index`, if there is one.
+    pub(super) fn add(&self, index: usize, n: u64) {
+        if let Some(slot) = self.slot(index) {
+            slot.fetch_add(n, Relaxed);
+        }
     }
 
     /// The value of the word at `index`; 0 if there is no such word.

@@ -129,7 +129,7 @@ declare! {
     CONFIG_RELOADS Counter "farmgate_config_reloads_total" "reloads" [] over "result" RESULTS, "Reloads, by result.";
     CONFIG_LAST_RELOAD_SUCCESS Gauge "farmgate_config_last_reload_success" "0 or 1" [] "1 if the last reload was taken.";
     CONFIG_LAST_RELOAD_TIMESTAMP Gauge "farmgate_config_last_reload_timestamp_seconds" "seconds" [] "Unix time of the last reload that was taken.";
-    UPGRADES Counter "farmgate_upgrades_total" "upgrades" [] over "result" UPGRADE_RESULTS, "Upgrades that this process began, by result; after `ok` another process serves.";
+    UPGRADES Counter "farmgate_upgrades_total" "upgrades" [] over "result" UPGRADE_RESULTS, "Upgrades that were begun, by result; after `ok` another process serves.";
     DRAINING_PROCESSES Gauge "farmgate_draining_processes" "processes" [] "Old processes of earlier upgrades that still drain.";
     ACCESS_LOG_RECORDS Counter "farmgate_access_log_records_total" "records" [] "Access log records written.";
     ACCESS_LOG_DROPPED Counter "farmgate_access_log_dropped_total" "records" [] "Access log records lost: buffer full, or the write failed.";

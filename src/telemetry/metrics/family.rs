@@ -23,12 +23,15 @@ use super::declare::Declared;
 /// What an open label value becomes when the cap is reached.
 pub const OTHER: &str = "other";
 
+/// Combinations of closed label values that another process may name. The code has fewer.
+const MAX_FOLDED: usize = 1024;
+
 /// The cap on exported series, shared by all families of a process.
 #[derive(Debug)]
 pub struct SeriesBudget {
     cap: AtomicUsize,
     used: AtomicUsize,
-    folded: CounterCell,
+    folded: Arc<CounterCell>,
 }
 
 impl SeriesBudget {
@@ -37,7 +40,7 @@ impl SeriesBudget {
         SeriesBudget {
             cap: AtomicUsize::new(cap),
             used: AtomicUsize::new(0),
-            folded: CounterCell::new(&[]),
+            folded: Arc::new(CounterCell::new(&[])),
         }
     }
 
@@ -54,6 +57,11 @@ impl SeriesBudget {
     /// How often a label value was folded.
     pub fn folded(&self) -> u64 {
         self.folded.get()
+    }
+
+    /// Counts how often a label value was folded.
+    pub(super) fn folded_cell(&self) -> &Arc<CounterCell> {
+        &self.folded
     }
 
     fn try_take(&self, n: usize) -> bool {
@@ -76,6 +84,9 @@ impl SeriesBudget {
 }
 
 type Labels = Box<[Arc<str>]>;
+
+/// Gets labels, whether folded series count in it, and the cell.
+pub(super) type CellVisitor<'v, M> = dyn FnMut(&[Arc<str>], bool, &Arc<M>) + 'v;
 
 /// All series of one metric name.
 pub struct Family<M: Cell> {
@@ -169,20 +180,66 @@ impl<M: Cell> Family<M> {
     }
 
     fn folded(&self, labels: &[Arc<str>]) -> Arc<M> {
-        let folded: Labels = self
-            .labels
-            .iter()
-            .zip(labels)
+        self.folded
+            .lock()
+            .entry(self.fold(labels))
+            .or_insert_with(|| Arc::new(M::new(self.closed_words)))
+            .clone()
+    }
+
+    fn fold(&self, labels: &[Arc<str>]) -> Labels {
+        let pairs = self.labels.iter().zip(labels);
+        pairs
             .map(|(name, value)| match super::declare::is_closed(name) {
                 true => value.clone(),
                 false => Arc::from(OTHER),
             })
-            .collect();
-        self.folded
-            .lock()
-            .entry(folded)
-            .or_insert_with(|| Arc::new(M::new(self.closed_words)))
-            .clone()
+            .collect()
+    }
+
+    /// Where folded series of these values count, as another process names them; none when there are too many.
+    pub(super) fn folded_for(&self, labels: &[Arc<str>]) -> Option<Arc<M>> {
+        let folded = self.fold(labels);
+        let mut all = self.folded.lock();
+        if all.len() >= MAX_FOLDED && !all.contains_key(&folded) {
+            return None;
+        }
+        let cell = all.entry(folded);
+        let make = || Arc::new(M::new(self.closed_words));
+        Some(cell.or_insert_with(make).clone())
+    }
+
+    /// Names of the labels that a caller gives.
+    pub(super) fn label_names(&self) -> &'static [&'static str] {
+        self.labels
+    }
+
+    /// Words of the closed set.
+    pub(super) fn closed_words(&self) -> &'static [&'static str] {
+        self.closed_words
+    }
+
+    /// The series of these values, if somebody holds it.
+    pub(super) fn held(&self, labels: &[Arc<str>]) -> Option<Arc<Series<M>>> {
+        self.series.lock().get(labels).and_then(Weak::upgrade)
+    }
+
+    /// Shows every cell in use with its labels, and whether folded series count in it.
+    pub(super) fn each_cell(&self, see: &mut CellVisitor<'_, M>) {
+        for series in self.living_series() {
+            if let Some(Slot { cell, own: true }) = series.slot.get() {
+                see(&series.labels, false, cell);
+            }
+        }
+        for (labels, cell) in self.folded.lock().iter() {
+            see(labels, true, cell);
+        }
+    }
+
+    /// Taken out of the map before anything is done with them: dropping the last handle locks the map again.
+    fn living_series(&self) -> Vec<Arc<Series<M>>> {
+        let series = self.series.lock();
+        series.values().filter_map(Weak::upgrade).collect()
     }
 
     fn pairs(&self, values: &[Arc<str>]) -> Vec<proto::LabelPair> {
@@ -312,36 +369,45 @@ impl Series<GroupCell> {
     /// Adds one to the word at `index` of the closed set; an index outside it is ignored.
     #[inline]
     pub fn inc(&self, index: usize) {
+        self.add(index, 1);
+    }
+
+    /// Adds `n` to the word at `index`; 0 is not a count.
+    #[inline]
+    pub(super) fn add(&self, index: usize, n: u64) {
         if let Some(slot) = self.cell().slot(index) {
             if slot.load(Relaxed) == 0 {
-                self.first(index);
+                self.first(index, n);
             } else {
-                slot.fetch_add(1, Relaxed);
+                slot.fetch_add(n, Relaxed);
             }
         }
     }
 
     /// The first count of a word makes it a series: charged to the budget, or folded.
     #[cold]
-    fn first(&self, index: usize) {
+    fn first(&self, index: usize, n: u64) {
+        if n == 0 {
+            return;
+        }
         let Some(Slot { cell, own }) = self.slot.get() else {
             return;
         };
         let Some(slot) = cell.slot(index) else { return };
         if !own {
-            slot.fetch_add(1, Relaxed);
+            slot.fetch_add(n, Relaxed);
         } else if self.family.budget.try_take(1) {
             // Another thread may have been first: then the charge is its, not ours.
-            if slot.compare_exchange(0, 1, Relaxed, Relaxed).is_err() {
+            if slot.compare_exchange(0, n, Relaxed, Relaxed).is_err() {
                 self.family.budget.give(1);
-                slot.fetch_add(1, Relaxed);
+                slot.fetch_add(n, Relaxed);
             }
         } else {
             let fallback = self
                 .fallback
                 .get_or_init(|| self.family.folded(&self.labels));
             if let Some(slot) = fallback.slot(index) {
-                slot.fetch_add(1, Relaxed);
+                slot.fetch_add(n, Relaxed);
             }
         }
     }
@@ -359,26 +425,10 @@ impl<M: Cell> Collector for Exported<M> {
 
     fn collect(&self) -> Vec<proto::MetricFamily> {
         let family = &self.0;
-        // Taken out first: dropping the last handle locks the map again.
-        let living: Vec<_> = family
-            .series
-            .lock()
-            .values()
-            .filter_map(Weak::upgrade)
-            .collect();
-        let mut samples = Vec::with_capacity(living.len());
-        for series in &living {
-            if let Some(Slot { cell, own: true }) = series.slot.get() {
-                cell.collect(
-                    &family.pairs(&series.labels),
-                    family.closed_label,
-                    &mut samples,
-                );
-            }
-        }
-        for (labels, cell) in family.folded.lock().iter() {
+        let mut samples = Vec::new();
+        family.each_cell(&mut |labels, _, cell| {
             cell.collect(&family.pairs(labels), family.closed_label, &mut samples);
-        }
+        });
         vec![cell::family(&family.desc, M::KIND, samples)]
     }
 }

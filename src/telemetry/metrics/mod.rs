@@ -4,10 +4,12 @@
 //! The `prometheus` crate keeps the registry and writes the text; the values are our own cells, since a series
 //! must vanish with its last user and `max_series` must hold for all of them together (see `family`).
 
+mod book;
 mod cell;
 mod declare;
 mod family;
 mod handles;
+mod moved;
 mod plugin;
 mod process;
 #[cfg(test)]
@@ -16,7 +18,7 @@ mod tls;
 
 use std::sync::Arc;
 
-use prometheus::Registry;
+use book::Book;
 
 pub use cell::{BOUNDS_NS, Cell, CounterCell, GaugeCell, GroupCell, HistogramCell};
 pub use declare::{ALL, Declared, Kind, code_class, metrics_markdown};
@@ -27,6 +29,7 @@ pub use handles::{
     AccessLogMetrics, ConfigMetrics, EndpointMetrics, ListenerMetrics, PluginSeries,
     RequestMetrics, RouteMetrics, UpstreamMetrics,
 };
+pub use moved::{Added, Counts, FamilyCounts, SeriesCounts, Tally};
 pub use plugin::{PluginMetricError, PluginMetrics};
 pub use tls::{ORDER_STAGES, TlsMetrics};
 
@@ -43,8 +46,7 @@ type Groups = Arc<Family<GroupCell>>;
 
 /// All metrics of the process. One per process (or per test); it outlives every snapshot.
 pub struct Metrics {
-    registry: Registry,
-    budget: Arc<SeriesBudget>,
+    book: Book,
     plugins: plugin::PluginFamilies,
     tls: tls::TlsFamilies,
     requests: Groups,
@@ -82,15 +84,16 @@ impl Metrics {
     /// Declares everything. `max_series` is the cap on exported series, `version` the one of the build.
     /// Fails only when a declaration is wrong, which a test rules out.
     pub fn new(max_series: usize, version: &str) -> prometheus::Result<Arc<Metrics>> {
-        let registry = Registry::new();
-        let budget = Arc::new(SeriesBudget::new(max_series));
-        let counters = |d| Family::<CounterCell>::register(d, &budget, &registry);
-        let gauges = |d| Family::<GaugeCell>::register(d, &budget, &registry);
-        let histograms = |d| Family::<HistogramCell>::register(d, &budget, &registry);
-        let groups = |d| Family::<GroupCell>::register(d, &budget, &registry);
+        let book = Book::new(max_series);
+        let counters = |d| book.counted::<CounterCell>(d);
+        let gauges = |d| book.gauge(d);
+        let histograms = |d| book.counted::<HistogramCell>(d);
+        let groups = |d| book.counted::<GroupCell>(d);
 
-        registry.register(Box::new(process::ProcessCollector::new()?))?;
-        registry.register(Box::new(process::BudgetCollector::new(budget.clone())?))?;
+        let processes = process::ProcessCollector::new()?;
+        book.registry.register(Box::new(processes))?;
+        let budget = process::BudgetCollector::new(book.budget.clone())?;
+        book.registry.register(Box::new(budget))?;
         let build = gauges(&declare::BUILD_INFO)?.get(&[version]);
         build.set(1);
         let config = ConfigMetrics {
@@ -143,18 +146,17 @@ impl Metrics {
             plugin_errors: groups(&declare::PLUGIN_ERRORS_TOTAL)?,
             plugin_replies: counters(&declare::PLUGIN_REPLIES)?,
             plugins: plugin::PluginFamilies::new(),
-            tls: tls::TlsFamilies::register(&budget, &registry)?,
+            tls: tls::TlsFamilies::register(&book)?,
             config,
             access_log,
             _build: build,
-            budget,
-            registry,
+            book,
         }))
     }
 
     /// The cap on series, changed by a reload with `set_cap`.
     pub fn budget(&self) -> &SeriesBudget {
-        &self.budget
+        &self.book.budget
     }
 
     /// Handles of a listener.
@@ -246,7 +248,8 @@ impl Metrics {
     pub fn render(&self) -> Vec<u8> {
         use prometheus::Encoder;
         let mut out = Vec::with_capacity(64 * 1024);
-        if let Err(error) = prometheus::TextEncoder::new().encode(&self.registry.gather(), &mut out)
+        if let Err(error) =
+            prometheus::TextEncoder::new().encode(&self.book.registry.gather(), &mut out)
         {
             log::error!("metrics cannot be written: {error}");
         }
@@ -257,7 +260,7 @@ impl Metrics {
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Metrics")
-            .field("series", &self.budget.used())
+            .field("series", &self.book.budget.used())
             .finish_non_exhaustive()
     }
 }

@@ -141,10 +141,10 @@ impl PluginMetrics {
             closed_words: &[],
             help: Cow::Owned(help.to_owned()),
         };
-        let (budget, registry) = (&self.metrics.budget, &self.metrics.registry);
+        let book = &self.metrics.book;
         let family = match kind {
-            Kind::Gauge => Family::register(&declaration, budget, registry).map(Declaration::Gauge),
-            _ => Family::register(&declaration, budget, registry).map(Declaration::Counter),
+            Kind::Gauge => book.gauge(&declaration).map(Declaration::Gauge),
+            _ => book.counted(&declaration).map(Declaration::Counter),
         }
         .map_err(|_| conflict())?;
         let taken = take(&family).ok_or_else(conflict);

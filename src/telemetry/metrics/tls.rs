@@ -1,13 +1,10 @@
 //! Handles of one `[[tls]]`, and the closed sets of what a handshake can agree on.
 
-use super::family::{Counter, Family, Gauge, Group, Histogram, SeriesBudget};
-use super::{
-    CounterCell, Counters, GaugeCell, Gauges, GroupCell, Groups, HistogramCell, Histograms,
-};
+use super::book::Book;
+use super::family::{Counter, Gauge, Group, Histogram};
+use super::{CounterCell, Counters, Gauges, GroupCell, Groups, HistogramCell, Histograms};
 use super::{Metrics, declare};
 use crate::telemetry::handshake::HandshakeFailure;
-use prometheus::Registry;
-use std::sync::Arc;
 
 /// Words of `version`, as the library names them.
 pub(super) const VERSIONS: &[&str] = &["TLSv1.2", "TLSv1.3"];
@@ -88,14 +85,11 @@ pub struct TlsMetrics {
 }
 
 impl TlsFamilies {
-    pub(super) fn register(
-        budget: &Arc<SeriesBudget>,
-        registry: &Registry,
-    ) -> prometheus::Result<Self> {
-        let counters = |d| Family::<CounterCell>::register(d, budget, registry);
-        let gauges = |d| Family::<GaugeCell>::register(d, budget, registry);
-        let histograms = |d| Family::<HistogramCell>::register(d, budget, registry);
-        let groups = |d| Family::<GroupCell>::register(d, budget, registry);
+    pub(super) fn register(book: &Book) -> prometheus::Result<Self> {
+        let counters = |d| book.counted::<CounterCell>(d);
+        let gauges = |d| book.gauge(d);
+        let histograms = |d| book.counted::<HistogramCell>(d);
+        let groups = |d| book.counted::<GroupCell>(d);
         Ok(Self {
             handshakes: groups(&declare::TLS_HANDSHAKES)?,
             ciphers: groups(&declare::TLS_CIPHERS)?,
