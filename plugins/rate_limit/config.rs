@@ -1,11 +1,11 @@
 //! The words of the `rate_limit` kind.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Located, Place};
 use farmgate_plugin_api::kind::codes;
+use farmgate_plugin_api::services::Kept;
 use farmgate_plugin_api::units::Duration;
 use farmgate_plugin_api::words::Status;
 use farmgate_plugin_api::{Services, Source};
@@ -180,11 +180,10 @@ fn find_store(
     max_keys: usize,
     services: &dyn Services,
 ) -> Option<Arc<Store>> {
-    let began = services.clock().now();
     let keys = match source {
         Source::Global => 1,
         _ => max_keys,
     };
-    let mut make = || Arc::new(Store::new(began, keys)) as Arc<dyn Any + Send + Sync>;
-    services.shared(name, &mut make).downcast().ok()
+    let mut make = || Arc::new(Store::new(services.clock(), keys)) as Arc<dyn Kept>;
+    services.kept(name, &mut make).downcast().ok()
 }

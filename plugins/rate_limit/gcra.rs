@@ -12,6 +12,23 @@ pub(super) struct Stamp {
     part: u32,
 }
 
+impl Stamp {
+    /// The stamp of these parts.
+    pub(super) fn new(ns: u64, part: u32) -> Self {
+        Self { ns, part }
+    }
+
+    /// Whole nanoseconds.
+    pub(super) fn ns(self) -> u64 {
+        self.ns
+    }
+
+    /// Parts of one more nanosecond.
+    pub(super) fn part(self) -> u32 {
+        self.part
+    }
+}
+
 /// How fast and how bursty a key may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pace {

@@ -4,6 +4,7 @@ mod config;
 mod fields;
 mod filter;
 mod gcra;
+mod saved;
 mod store;
 #[cfg(test)]
 mod tests;

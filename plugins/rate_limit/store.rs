@@ -4,10 +4,13 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use farmgate_plugin_api::services::Clock;
 use foldhash::fast::RandomState as FastState;
 use parking_lot::{Mutex, MutexGuard};
+use siphasher::sip128::SipHasher13;
 
 use super::gcra::{Pace, Stamp};
 
@@ -18,17 +21,29 @@ const MIN_SHARDED: usize = 1024;
 const SAMPLE: usize = 16;
 
 /// A key as it is stored. Up to 15 bytes (so every address) are stored as they are. Longer ones are
-/// stored as 120 bits of SipHash-1-3 under keys that this process drew at random: with a million
-/// keys two of them fall together with a chance below 10^-24, and no client can look for such a pair.
+/// stored as 120 bits of SipHash-1-3 under a secret that was drawn at random: with a million keys two
+/// of them fall together with a chance below 10^-24, and no client can look for such a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key(u128);
 
-/// The keys of one limit. It outlives reloads; settings are passed in with every call.
+/// The secret under which long keys are hashed. It goes along with an upgrade: the hashes mean
+/// nothing without it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seed(pub(super) u64, pub(super) u64);
+
+/// The highest byte of a hashed key; that of others is their length.
+const HASHED: u8 = 0xff;
+
+/// The keys of one limit. It outlives reloads and upgrades; settings are passed in with every call.
 pub(super) struct Store {
     /// Stores are always locked in the order of this number.
     id: u64,
+    clock: Arc<dyn Clock>,
     began: Instant,
-    long_keys: [RandomState; 2],
+    /// Drawn when the first long key comes, unless one came with an upgrade before.
+    seed: OnceLock<Seed>,
+    /// Keys that an upgrade may bring: as many as there may be.
+    keys: usize,
     placing: FastState,
     len: AtomicUsize,
     shards: Box<[Mutex<Shard>]>,
@@ -56,9 +71,38 @@ pub(super) enum Stored {
     Evicted,
 }
 
+impl Seed {
+    fn draw() -> Self {
+        // The state is seeded by the system, and what it gives does not show its keys.
+        Self(RandomState::new().hash_one(1), RandomState::new().hash_one(2))
+    }
+}
+
+impl Key {
+    /// True if it stands for more than 15 bytes.
+    pub(super) fn is_hashed(self) -> bool {
+        self.parts().0 == HASHED
+    }
+
+    /// Its length (255: it is a hash), and its bytes.
+    pub(super) fn parts(self) -> (u8, impl Iterator<Item = u8>) {
+        let bytes = self.0.to_be_bytes();
+        let [length, ..] = bytes;
+        let absent = 15_usize.saturating_sub(usize::from(length));
+        (length, bytes.into_iter().skip(1 + absent))
+    }
+
+    /// The key of such parts; none if there is none.
+    pub(super) fn from_parts(length: u8, bytes: &[u8]) -> Option<Self> {
+        let fits = bytes.len() == if length == HASHED { 15 } else { usize::from(length) };
+        let packed = bytes.iter().fold(0, |all, b| (all << 8) | u128::from(*b));
+        (fits && bytes.len() < 16).then_some(Self((u128::from(length) << 120) | packed))
+    }
+}
+
 impl Store {
     /// An empty store for about so many keys. A small one is not sharded, so its bound is exact.
-    pub(super) fn new(began: Instant, keys: usize) -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>, keys: usize) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let placing = FastState::default();
         let count = if keys < MIN_SHARDED { 1 } else { SHARDS };
@@ -71,8 +115,10 @@ impl Store {
         });
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            began,
-            long_keys: [RandomState::new(), RandomState::new()],
+            began: clock.now(),
+            clock,
+            seed: OnceLock::new(),
+            keys,
             len: AtomicUsize::new(0),
             shards: shards.collect(),
             placing,
@@ -84,6 +130,11 @@ impl Store {
         self.id
     }
 
+    /// What time it is.
+    pub(super) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
     /// Nanoseconds since the store began.
     pub(super) fn ns(&self, now: Instant) -> u64 {
         let passed = now.saturating_duration_since(self.began);
@@ -92,15 +143,48 @@ impl Store {
 
     /// The stored form of a key.
     pub(super) fn key(&self, bytes: &[u8]) -> Key {
-        const HASHED: u128 = 0xff << 120;
         if bytes.len() < 16 {
             let packed = bytes.iter().fold(0, |all, b| (all << 8) | u128::from(*b));
             let len = u128::try_from(bytes.len()).unwrap_or(0);
             return Key((len << 120) | packed);
         }
-        let [high, low] = &self.long_keys;
-        let hash = (u128::from(high.hash_one(bytes)) << 64) | u128::from(low.hash_one(bytes));
-        Key(HASHED | hash)
+        let Seed(one, two) = self.seed.get_or_init(Seed::draw);
+        let hash = SipHasher13::new_with_keys(*one, *two).hash(bytes).as_u128();
+        Key((u128::from(HASHED) << 120) | hash)
+    }
+
+    /// The secret of the hashes, if there are any.
+    pub(super) fn seed(&self) -> Option<Seed> {
+        self.seed.get().copied()
+    }
+
+    /// Hashes with this secret from now on; false when another one is in use.
+    pub(super) fn take_seed(&self, seed: Seed) -> bool {
+        *self.seed.get_or_init(|| seed) == seed
+    }
+
+    /// Takes a key of another process; false when there is no room. Of two stamps the later one stays.
+    pub(super) fn take(&self, key: Key, tat: Stamp) -> bool {
+        let Some(mut shard) = self.lock(key) else {
+            return false;
+        };
+        let known = shard.get(key);
+        if known.is_none() && self.len.load(Ordering::Relaxed) >= self.keys {
+            return false;
+        }
+        let tat = known.map_or(tat, |known| known.max(tat));
+        // Below its bound the store gives up nothing.
+        self.put(&mut shard, key, tat, 0, usize::MAX);
+        true
+    }
+
+    /// Shows every key, one shard after the other: requests wait for one of them at a time.
+    pub(super) fn each(&self, see: &mut dyn FnMut(Key, Stamp)) {
+        for shard in &self.shards {
+            for slot in &shard.lock().slots {
+                see(slot.key, slot.tat);
+            }
+        }
     }
 
     /// Locks the shard that holds this key. Whoever locks several stores does so in the order of

@@ -7,6 +7,7 @@ use farmgate_plugin_api::{Built, Verdict};
 use super::KIND;
 
 mod oracle;
+mod saved;
 
 const TWO: &str = "limits = [\
     { key = 'header:x-user', rate = 2, per = '1s' },\

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use farmgate_plugin_api::decode::did_you_mean;
 use farmgate_plugin_api::services::{
-    Busy, ClientRequest, Clock, Counter, Gauge, HostFuture, HttpClient, LogWriter, Random, Services,
+    Busy, ClientRequest, Clock, Counter, Gauge, HostFuture, HttpClient, Kept, LogWriter, Random,
+    Services,
 };
 
 use crate::upstream::balance::random::next_u64;
@@ -93,6 +94,14 @@ impl Services for DryServices {
         &self,
         _key: &str,
         make: &mut dyn FnMut() -> Arc<dyn Any + Send + Sync>,
+    ) -> Arc<dyn Any + Send + Sync> {
+        make()
+    }
+
+    fn kept(
+        &self,
+        _key: &str,
+        make: &mut dyn FnMut() -> Arc<dyn Kept>,
     ) -> Arc<dyn Any + Send + Sync> {
         make()
     }

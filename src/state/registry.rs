@@ -58,6 +58,18 @@ impl<K: Eq + Hash, V> Registry<K, V> {
         self.inner.lock().entries.get(key).and_then(Weak::upgrade)
     }
 
+    /// The values in use, with their identities.
+    pub fn living(&self) -> Vec<(K, Arc<V>)>
+    where
+        K: Clone,
+    {
+        let inner = self.inner.lock();
+        let living = inner.entries.iter();
+        living
+            .filter_map(|(key, value)| Some((key.clone(), value.upgrade()?)))
+            .collect()
+    }
+
     /// Frees the entries nobody uses. Returns how many.
     pub fn purge(&self) -> usize {
         self.inner.lock().purge()

@@ -38,6 +38,15 @@ pub trait Services: Send + Sync {
         make: &mut dyn FnMut() -> Arc<dyn Any + Send + Sync>,
     ) -> Arc<dyn Any + Send + Sync>;
 
+    /// The same for state that also goes along with an upgrade, when another process takes over: it
+    /// is saved there and restored here, before the first request. Saved state is cut at
+    /// [`MAX_SAVED_BYTES`] for all values of a plugin together, which the host logs.
+    fn kept(
+        &self,
+        key: &str,
+        make: &mut dyn FnMut() -> Arc<dyn Kept>,
+    ) -> Arc<dyn Any + Send + Sync>;
+
     /// Reads `path` now and again whenever it changes, off the worker threads; `parse` gets the
     /// bytes. A later version that fails to parse leaves the last good one and raises a metric.
     ///
@@ -75,6 +84,47 @@ pub trait Services: Send + Sync {
     /// True unless `farmgate plugin NAME off` was given. The engine asks it before every call, so
     /// a plugin needs it only for what it does outside requests.
     fn is_on(&self) -> bool;
+}
+
+/// Most bytes of saved state of one plugin, all its values together: 8 MiB.
+pub const MAX_SAVED_BYTES: usize = 8 * 1024 * 1024;
+
+/// State that goes along with an upgrade. Both calls come from a control thread while requests
+/// are served, so they lock briefly; a panic in them is caught, and the state begins afresh.
+///
+/// The bytes are read by another version of the plugin too, so they begin with a version of their
+/// own. `Instant`s and random seeds of this process mean nothing there.
+pub trait Kept: Any + Send + Sync {
+    /// The state in at most `most_bytes`. When it does not fit, what matters least is left out.
+    fn save(&self, most_bytes: usize) -> Saved;
+
+    /// Takes over what another process saved, `age` ago. Returns how many entries it took.
+    ///
+    /// # Errors
+    /// The bytes cannot be read; then nothing has changed. The text says why, without values.
+    fn restore(&self, saved: &[u8], age: Duration) -> Result<usize, String>;
+}
+
+/// State in bytes.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// What [`Kept::restore`] reads.
+    pub bytes: Vec<u8>,
+    /// Entries in it.
+    pub entries: usize,
+    /// Entries that found no room.
+    pub left_out: usize,
+}
+
+/// Without the bytes: they may hold values of requests, and secrets.
+impl std::fmt::Debug for Saved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Saved")
+            .field("bytes", &self.bytes.len())
+            .field("entries", &self.entries)
+            .field("left_out", &self.left_out)
+            .finish()
+    }
 }
 
 /// All work places are taken.

@@ -69,7 +69,7 @@ fn filter(settings: &[Settings], services: &FakeServices) -> RateLimitFilter {
         quoted: key.into(),
         pace: Pace::new(set.rate, set.per_ns, set.burst).unwrap(),
         store: Store::new(
-            services.clock().now(),
+            services.clock(),
             if key == "global" { 1 } else { 100_000 },
         )
         .into(),

@@ -1,13 +1,14 @@
 //! What one plugin instance holds of the host.
 
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use farmgate_plugin_api::services::{
-    Busy, Clock, Counter, Gauge, HostFuture, HttpClient, LogWriter, Random, Services,
+    Busy, Clock, Counter, Gauge, HostFuture, HttpClient, Kept, LogWriter, Random, Services,
 };
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
@@ -15,6 +16,7 @@ use tokio::task::AbortHandle;
 use super::watch::Watched;
 use super::{Host, folder, numbers, periodic};
 use crate::compile::dry::{SystemClock, ThreadRandom, check_upstream};
+use crate::state::plugin::{Keep, SavedValue};
 use crate::telemetry::metrics::PluginMetrics;
 
 /// Periodic tasks of one plugin instance at most.
@@ -54,6 +56,30 @@ impl Lease {
     }
 }
 
+/// A value of a plugin, as the state takes it along.
+struct Lent(Weak<dyn Kept>);
+
+/// Code of plugins: a panic in it costs this value, not the upgrade.
+impl Keep for Lent {
+    fn save(&self, most_bytes: usize) -> Option<SavedValue> {
+        let value = self.0.upgrade()?;
+        let saved = catch_unwind(AssertUnwindSafe(|| value.save(most_bytes))).ok()?;
+        Some(SavedValue {
+            bytes: saved.bytes,
+            entries: saved.entries,
+            left_out: saved.left_out,
+        })
+    }
+
+    fn restore(&self, saved: &[u8], age: Duration) -> Result<usize, String> {
+        let Some(value) = self.0.upgrade() else {
+            return Err("nobody uses it".to_owned());
+        };
+        catch_unwind(AssertUnwindSafe(|| value.restore(saved, age)))
+            .unwrap_or_else(|_| Err("reading it panicked".to_owned()))
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         for task in self.tasks.get_mut() {
@@ -85,7 +111,20 @@ impl Services for Lease {
         make: &mut dyn FnMut() -> Arc<dyn Any + Send + Sync>,
     ) -> Arc<dyn Any + Send + Sync> {
         let plugins = &self.host.state.plugins;
-        plugins.shared(self.kind, &self.plugin, key, make)
+        plugins.shared(self.kind, &self.plugin, key, &mut || (make(), None))
+    }
+
+    fn kept(
+        &self,
+        key: &str,
+        make: &mut dyn FnMut() -> Arc<dyn Kept>,
+    ) -> Arc<dyn Any + Send + Sync> {
+        let plugins = &self.host.state.plugins;
+        plugins.shared(self.kind, &self.plugin, key, &mut || {
+            let value = make();
+            let keep: Arc<dyn Keep> = Arc::new(Lent(Arc::downgrade(&value)));
+            (value, Some(keep))
+        })
     }
 
     fn watch_file(

@@ -2,7 +2,7 @@
 //! counters that can be read.
 
 use std::any::Any;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 
 use crate::services::{
-    Busy, ClientRequest, Clock, Counter, Gauge, HostFuture, HttpClient, LogWriter, Parse, Random,
-    Services,
+    Busy, ClientRequest, Clock, Counter, Gauge, HostFuture, HttpClient, Kept, LogWriter, Parse,
+    Random, Saved, Services,
 };
 
 type Task = Box<dyn Fn() -> HostFuture<()> + Send + Sync>;
@@ -59,6 +59,7 @@ pub struct FakeServices {
     files: Mutex<HashMap<PathBuf, Vec<u8>>>,
     watches: Mutex<Vec<(PathBuf, Parse)>>,
     shared: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
+    kept: Mutex<BTreeMap<String, Arc<dyn Kept>>>,
     counters: Mutex<HashMap<&'static str, Arc<Number>>>,
     tasks: Mutex<Vec<Task>>,
     upstreams: Mutex<Vec<String>>,
@@ -81,6 +82,7 @@ impl FakeServices {
             files: Mutex::default(),
             watches: Mutex::default(),
             shared: Mutex::default(),
+            kept: Mutex::default(),
             counters: Mutex::default(),
             tasks: Mutex::default(),
             upstreams: Mutex::default(),
@@ -141,6 +143,34 @@ impl FakeServices {
         lock(&self.lines.0).clone()
     }
 
+    /// What every value of [`Services::kept`] saves, by its key: the old process of an upgrade.
+    pub fn save(&self, most_bytes: usize) -> BTreeMap<String, Saved> {
+        let kept = lock(&self.kept);
+        let save = |(key, value): (&String, &Arc<dyn Kept>)| (key.clone(), value.save(most_bytes));
+        kept.iter().map(save).collect()
+    }
+
+    /// Restores saved values by their keys: the new process of an upgrade. Returns how many entries
+    /// were taken.
+    ///
+    /// # Errors
+    /// What the value says of its bytes, or that there is no value of a key.
+    pub fn restore(&self, saved: &BTreeMap<String, Saved>, age: Duration) -> Result<usize, String> {
+        let kept = lock(&self.kept);
+        let restore = |(key, saved): (&String, &Saved)| match kept.get(key) {
+            Some(value) => value.restore(&saved.bytes, age),
+            None => Err(format!("no value is kept under `{key}`")),
+        };
+        saved.iter().map(restore).sum()
+    }
+
+    pub(super) fn kept_values(&self) -> Vec<(String, Arc<dyn Kept>)> {
+        let kept = lock(&self.kept);
+        kept.iter()
+            .map(|(key, value)| (key.clone(), Arc::clone(value)))
+            .collect()
+    }
+
     fn number(&self, name: &'static str) -> Arc<Number> {
         Arc::clone(lock(&self.counters).entry(name).or_default())
     }
@@ -170,6 +200,15 @@ impl Services for FakeServices {
     ) -> Arc<dyn Any + Send + Sync> {
         let mut shared = lock(&self.shared);
         Arc::clone(shared.entry(key.to_owned()).or_insert_with(make))
+    }
+
+    fn kept(
+        &self,
+        key: &str,
+        make: &mut dyn FnMut() -> Arc<dyn Kept>,
+    ) -> Arc<dyn Any + Send + Sync> {
+        let mut kept = lock(&self.kept);
+        Arc::clone(kept.entry(key.to_owned()).or_insert_with(make)) as Arc<dyn Any + Send + Sync>
     }
 
     fn watch_file(&self, path: &Path, max_bytes: u64, parse: Parse) -> Result<(), String> {

@@ -12,6 +12,7 @@ mod fake;
 mod host;
 mod hostile;
 mod json;
+mod kept;
 
 use std::future::Future;
 use std::pin::pin;
@@ -32,7 +33,8 @@ pub use json::Json;
 /// an error at its place. The schema is JSON, refuses unknown options, describes each option and
 /// has exactly those that the decoder knows. The README has its headings and names every option and
 /// metric. The filter's phases never change. No call panics, whatever a client or an origin sends,
-/// no reply and no edit touches a field that frames messages, and no target loses its slash.
+/// no reply and no edit touches a field that frames messages, and no target loses its slash. State that
+/// goes along with an upgrade is saved within its bound, restored whole, and safe against any bytes.
 pub fn failures(kind: &dyn Kind, host: &dyn Fn() -> FakeServices) -> Vec<String> {
     let mut wrong = Vec::new();
     let tables = match example_tables(kind.example(), kind.name()) {
@@ -55,7 +57,13 @@ pub fn failures(kind: &dyn Kind, host: &dyn Fn() -> FakeServices) -> Vec<String>
         }
         documents::check_metrics(kind, &services.metrics(), &mut wrong);
         match built {
-            Some(built) => calls::check(&*built.filter, &mut wrong),
+            Some(built) => {
+                calls::check(&*built.filter, &mut wrong);
+                let fresh = host();
+                // Held until the end, as a snapshot holds it.
+                let _other = kind.build("example", table, &fresh, &mut Diagnostics::new());
+                kept::check(&services, &fresh, &mut wrong);
+            }
             None => wrong.push("the example does not build".to_owned()),
         }
     }
