@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::moved::MovedChange;
+
 /// Runtime changes kept per upstream.
 const MAX_CONTROLS: usize = 1024;
 
@@ -73,6 +75,16 @@ pub(super) struct InForce {
 #[derive(Debug, Default)]
 pub(super) struct Controls(Mutex<BTreeMap<Box<str>, Kept>>);
 
+impl EntryPrint {
+    /// True if this is the entry a change of another process belongs to, with nothing changed.
+    pub(super) fn is_of(&self, moved: &MovedChange) -> bool {
+        *self.configured == *moved.configured
+            && self.weight == moved.entry_weight
+            && self.priority == moved.entry_priority
+            && self.zone.as_deref() == moved.entry_zone.as_deref()
+    }
+}
+
 impl Controls {
     /// Keeps a change for the address `text`, which belongs to `entry`.
     pub(super) fn apply(
@@ -124,6 +136,38 @@ impl Controls {
                 .and_then(|change| change.weight)
                 .or(whole.and_then(|change| change.weight)),
         }
+    }
+
+    /// All changes, for another process; `upstream` is the name of theirs.
+    pub(super) fn moved(&self, upstream: &str) -> Vec<MovedChange> {
+        let kept = self.0.lock();
+        let moved = kept.iter().map(|(address, change)| MovedChange {
+            upstream: upstream.to_owned(),
+            address: address.to_string(),
+            configured: change.entry.configured.to_string(),
+            entry_weight: change.entry.weight,
+            entry_priority: change.entry.priority,
+            entry_zone: change.entry.zone.as_deref().map(str::to_owned),
+            drained: change.drained,
+            weight: change.weight,
+        });
+        moved.collect()
+    }
+
+    /// Takes over a change of another process for this entry; false when there is no room. A change that was made
+    /// here stays.
+    pub(super) fn take_over(&self, entry: EntryPrint, moved: &MovedChange) -> bool {
+        let mut kept = self.0.lock();
+        let room = kept.len() < MAX_CONTROLS || kept.contains_key(moved.address.as_str());
+        if room {
+            kept.entry(moved.address.as_str().into())
+                .or_insert_with(|| Kept {
+                    entry,
+                    drained: moved.drained,
+                    weight: moved.weight,
+                });
+        }
+        room
     }
 
     /// Forgets changes whose entry is not among `entries` any more.

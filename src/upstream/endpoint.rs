@@ -135,6 +135,25 @@ impl EndpointState {
         self.latency.seconds(now)
     }
 
+    /// The average as of its last sample, and the time since; none before the first sample.
+    pub fn latency_and_age(&self, now: Instant) -> Option<(f32, Duration)> {
+        self.latency.average_and_age(now)
+    }
+
+    /// Takes over an average whose last sample is `age` old, unless there is one already.
+    pub fn restore_latency(&self, now: Instant, seconds: f32, age: Duration) {
+        self.latency.restore(now, seconds, age);
+    }
+
+    /// Adds what another process counted: attempts that ended, those that failed, connections that were opened.
+    pub fn add_totals(&self, requests: u64, failures: u64, opened: u64) {
+        // Begun and ended there: nothing of it is in flight here.
+        self.started_total.fetch_add(requests, Ordering::Relaxed);
+        self.ended_total.fetch_add(requests, Ordering::Release);
+        self.failures_total.fetch_add(failures, Ordering::Relaxed);
+        self.opened_total.fetch_add(opened, Ordering::Relaxed);
+    }
+
     /// Attempts started since this endpoint is known.
     pub fn requests_total(&self) -> u64 {
         self.started_total.load(Ordering::Relaxed)

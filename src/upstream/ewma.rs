@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// Time constant of the decay: after 10 s without samples the average is at 37%.
 pub const DECAY: Duration = Duration::from_secs(10);
 
+/// Most seconds of an average that another process may bring: a day.
+const MOST_SECONDS: f32 = 86_400.0;
+
 /// What the 32-bit millisecond stamps count from.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
@@ -63,6 +66,29 @@ impl LatencyAverage {
         }
     }
 
+    /// The average as of its last sample, and the time since; none before the first sample.
+    pub fn average_and_age(&self, now: Instant) -> Option<(f32, Duration)> {
+        let word = self.0.load(Ordering::Relaxed);
+        let (average, then_ms) = unpack(word);
+        let passed_ms = (stamp_ms(now).wrapping_sub(then_ms) as i32).max(0);
+        let age = Duration::from_millis(u64::from(passed_ms.unsigned_abs()));
+        (word != 0).then_some((average, age))
+    }
+
+    /// Takes over an average of another process whose last sample is `age` old. What was measured here wins.
+    pub fn restore(&self, now: Instant, average: f32, age: Duration) {
+        // After as many time constants nothing is left of it. A stamp may lie before this process began.
+        const MOST_AGE: Duration = DECAY.saturating_mul(20);
+        let is_sound = average.is_finite() && average > 0.0 && average <= MOST_SECONDS;
+        if !is_sound || age > MOST_AGE {
+            return;
+        }
+        let then_ms = stamp_ms(now).wrapping_sub(age.as_millis() as u32);
+        let packed = (u64::from(average.to_bits()) << 32) | u64::from(then_ms);
+        let relaxed = Ordering::Relaxed;
+        let _ = self.0.compare_exchange(0, packed, relaxed, relaxed);
+    }
+
     /// The average in seconds, decayed to `now`. 0.0 before the first sample.
     pub fn seconds(&self, now: Instant) -> f32 {
         let word = self.0.load(Ordering::Relaxed);
@@ -107,6 +133,38 @@ mod tests {
         }
         let end = average.seconds(start + ms(120_000));
         assert!((end - 0.02).abs() < 0.001, "{end}");
+    }
+
+    #[test]
+    fn an_average_goes_on_in_another_process() {
+        let (old, new) = (LatencyAverage::default(), LatencyAverage::default());
+        let start = Instant::now();
+        assert_eq!(old.average_and_age(start), None);
+        old.observe(start, ms(500));
+        let (average, age) = old.average_and_age(start + ms(2000)).unwrap();
+        // Stamps are whole milliseconds since the first look at the clock.
+        assert!(average == 0.5 && age.abs_diff(ms(2000)) <= ms(1), "{age:?}");
+        // The clock of the other one may have begun a moment ago.
+        new.restore(start + ms(50), average, age + ms(50));
+        for later in [50, 500, 5000] {
+            let here = new.seconds(start + ms(later));
+            let there = old.seconds(start + ms(later + 2000));
+            assert!((here - there).abs() < 0.005, "{here} {there}");
+        }
+        let before = new.seconds(start + ms(50));
+        new.restore(start + ms(50), 7.0, ms(0));
+        assert_eq!(new.seconds(start + ms(50)), before, "measured here");
+    }
+
+    #[test]
+    fn nonsense_is_no_average() {
+        let average = LatencyAverage::default();
+        let now = Instant::now();
+        for seconds in [f32::NAN, f32::INFINITY, -1.0, 0.0, 1e9] {
+            average.restore(now, seconds, ms(0));
+        }
+        average.restore(now, 1.0, Duration::MAX);
+        assert_eq!(average.average_and_age(now), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::address::EndpointAddress;
 use super::balance::{Pick, Policy, random};
 use super::control::{Control, ControlError, EntryPrint};
 use super::endpoint::{Endpoint, EndpointId, InFlight, MAX_WEIGHT};
+use super::moved::MovedChange;
 use super::set::{EndpointSet, MAX_ENDPOINTS};
 use super::shared::{AddressBook, EndpointStore, UpstreamState};
 use super::spec::{UpstreamError, UpstreamSpec};
@@ -240,6 +241,25 @@ impl Upstream {
         let count = set.endpoints().iter().filter(holds).count();
         self.set.store(Arc::new(set));
         Ok(count)
+    }
+
+    /// Takes over runtime changes of another process, each only if its entry is the same here, as a reload does.
+    /// Returns how many were taken.
+    pub fn take_over(&self, changes: &[MovedChange]) -> usize {
+        let resolved = self.resolved.lock();
+        let take = |change: &&MovedChange| {
+            let sound = change.weight.is_none_or(|weight| weight <= MAX_WEIGHT)
+                && change.address.parse::<EndpointAddress>().is_ok();
+            let entry = self.entries.iter().find(|(_, print)| print.is_of(change));
+            sound
+                && entry
+                    .is_some_and(|(_, entry)| self.shared.controls.take_over(entry.clone(), change))
+        };
+        let taken = changes.iter().filter(take).count();
+        if taken > 0 {
+            self.set.store(Arc::new(self.build_set(&resolved, true)));
+        }
+        taken
     }
 
     /// Makes the set. With `apply` drains are written to the endpoints' shared states, too.

@@ -7,23 +7,33 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
 /// The connections of one endpoint.
 #[derive(Debug, Default)]
-pub struct Lines(Mutex<Vec<Weak<Line>>>);
+pub struct Lines {
+    open: Mutex<Vec<Weak<Line>>>,
+    /// How often all of them were retired.
+    epoch: AtomicU64,
+}
 
 /// One connection. Dropped when the connection is.
 #[derive(Debug)]
 pub struct Line {
     fd: RawFd,
     peer: SocketAddr,
+    /// Requests on it, with [`FRESH`] before the first of them; [`SHUT`] once it is shut.
     in_use: AtomicU32,
     retired: AtomicBool,
 }
+
+/// It was shut down; requests that begin on it are counted below these bits.
+const SHUT: u32 = 1 << 31;
+/// It was made for a request that has not begun yet.
+const FRESH: u32 = 1 << 30;
 
 impl Lines {
     /// Notes a connection to `peer` whose socket has this number.
@@ -31,10 +41,10 @@ impl Lines {
         let line = Arc::new(Line {
             fd,
             peer,
-            in_use: AtomicU32::new(0),
+            in_use: AtomicU32::new(FRESH),
             retired: AtomicBool::new(false),
         });
-        let mut lines = self.0.lock();
+        let mut lines = self.open.lock();
         if lines.len() == lines.capacity() {
             // Bounded by what is open: the dead go before the list would grow.
             lines.retain(|line| line.strong_count() > 0);
@@ -43,27 +53,49 @@ impl Lines {
         line
     }
 
-    /// The endpoint is gone: idle connections close now, others when their request has ended.
+    /// Part of the key under which the pool keeps connections: another one after each retirement, so that a request
+    /// does not find those that are being closed.
+    pub fn epoch(&self) -> u64 {
+        // Spread over all bits: the key is made of several parts.
+        self.epoch
+            .load(Ordering::SeqCst)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// The endpoint, or this process, goes: idle connections close now, others when their request has ended.
     pub fn retire(&self) {
-        for line in self.0.lock().drain(..).filter_map(|line| line.upgrade()) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        for line in self.open.lock().drain(..).filter_map(|line| line.upgrade()) {
             line.retired.store(true, Ordering::SeqCst);
-            if line.in_use.load(Ordering::SeqCst) == 0 {
-                line.shut();
-            }
+            line.shut_if_idle();
         }
     }
 }
 
 impl Line {
-    /// A request begins.
-    pub fn begin(&self) {
-        self.in_use.fetch_add(1, Ordering::SeqCst);
+    /// A request begins; false if the connection was shut down before, while it was on its way out of the pool. One
+    /// call of [`Line::end`] follows in any case.
+    #[must_use]
+    pub fn begin(&self) -> bool {
+        let before = self.in_use.fetch_add(1, Ordering::SeqCst);
+        if before & FRESH != 0 {
+            self.in_use.fetch_and(!FRESH, Ordering::SeqCst);
+        }
+        before & SHUT == 0
     }
 
     /// A request has ended.
     pub fn end(&self) {
         let before = self.in_use.fetch_sub(1, Ordering::SeqCst);
         if before == 1 && self.retired.load(Ordering::SeqCst) {
+            self.shut_if_idle();
+        }
+    }
+
+    /// A request that begins in this moment either keeps the connection or hears that it is shut.
+    fn shut_if_idle(&self) {
+        let order = Ordering::SeqCst;
+        if self.in_use.compare_exchange(0, SHUT, order, order).is_ok() {
             self.shut();
         }
     }
@@ -102,14 +134,21 @@ mod tests {
 
     #[test]
     fn idle_lines_close_at_once_and_busy_ones_at_their_end() {
-        let (idle, mut idle_peer) = pair();
+        let (idle_socket, mut idle_peer) = pair();
         let (busy, mut busy_peer) = pair();
         let lines = Lines::default();
-        let _idle = lines.add(idle.as_raw_fd(), idle.peer_addr().unwrap());
+        let idle = lines.add(idle_socket.as_raw_fd(), idle_socket.peer_addr().unwrap());
         let line = lines.add(busy.as_raw_fd(), busy.peer_addr().unwrap());
-        line.begin();
+        assert!(line.begin() && idle.begin());
+        idle.end();
+        let epoch = lines.epoch();
         lines.retire();
+        assert_ne!(lines.epoch(), epoch);
         assert_eq!(idle_peer.read(&mut [0]).unwrap(), 0);
+        // One that was about to be used says so; it is not shut twice.
+        assert!(!idle.begin());
+        idle.end();
+        assert!(!idle.begin());
         busy_peer.set_nonblocking(true).unwrap();
         assert!(busy_peer.read(&mut [0]).is_err(), "still open");
         line.end();
@@ -118,11 +157,27 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_was_just_made_is_kept_for_its_request() {
+        let (socket, mut peer) = pair();
+        let lines = Lines::default();
+        let line = lines.add(socket.as_raw_fd(), socket.peer_addr().unwrap());
+        lines.retire();
+        peer.set_nonblocking(true).unwrap();
+        assert!(peer.read(&mut [0]).is_err(), "still open");
+        assert!(line.begin());
+        line.end();
+        peer.set_nonblocking(false).unwrap();
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
     fn a_number_that_names_another_socket_is_left_alone() {
         let (mine, _peer) = pair();
         let (other, mut other_peer) = pair();
         let lines = Lines::default();
-        let _line = lines.add(other.as_raw_fd(), mine.peer_addr().unwrap());
+        let line = lines.add(other.as_raw_fd(), mine.peer_addr().unwrap());
+        assert!(line.begin());
+        line.end();
         lines.retire();
         other_peer.set_nonblocking(true).unwrap();
         assert!(other_peer.read(&mut [0]).is_err(), "still open");

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::control::Controls;
 use super::endpoint::{EndpointId, EndpointState};
+use super::moved::MovedChange;
 
 /// An atomic on a cache line of its own.
 #[derive(Debug, Default)]
@@ -27,6 +28,11 @@ impl UpstreamState {
         let [first, rest] = &self.cursors;
         let line = if lower { rest } else { first };
         line.0.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The runtime changes, for another process; `name` is the upstream's.
+    pub fn changes(&self, name: &str) -> Vec<MovedChange> {
+        self.controls.moved(name)
     }
 
     /// Attempts in flight to all endpoints. Counted only for policies that bound the load.

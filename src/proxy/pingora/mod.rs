@@ -200,8 +200,14 @@ impl ProxyHttp for Engine {
         if let Some(carried) = Carried::of(digest) {
             cx.retire_upstream = carried.used(&plan, cx.clock);
             if let Some(line) = carried.line() {
-                line.begin();
+                let open = line.begin();
                 cx.line = Some(Arc::clone(line));
+                if reused && !open {
+                    // It was closed on its way out of the pool, and nothing of the request is on it.
+                    return Err(pingora_core::Error::new_up(
+                        pingora_core::ErrorType::ConnectionClosed,
+                    ));
+                }
             }
         }
         Ok(())

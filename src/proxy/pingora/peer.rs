@@ -86,7 +86,7 @@ pub(super) fn build(cx: &Ctx, plan: &Arc<UpstreamPlan>) -> Result<Box<HttpPeer>,
         sni,
         proxy: None,
         client_cert_key: None,
-        group_key: plan.group_key ^ key,
+        group_key: plan.group_key ^ key ^ endpoint.state.lines.epoch(),
         options,
     }))
 }

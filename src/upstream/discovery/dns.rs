@@ -56,6 +56,7 @@ pub struct Resolver {
     names: watch::Sender<BTreeSet<Arc<str>>>,
     progress: watch::Receiver<u64>,
     book: Arc<Book>,
+    sink: Sink,
 }
 
 impl Resolver {
@@ -77,13 +78,31 @@ impl Resolver {
             book: book.clone(),
             lookup,
             options,
-            sink,
+            sink: sink.clone(),
         };
         tokio::spawn(task.run());
         Self {
             names,
             progress,
             book,
+            sink,
+        }
+    }
+
+    /// Takes the last good addresses that another process knew, `age` old, for a name that has none here: a resolver
+    /// that is down during an upgrade takes no upstream away. True if they were taken. Asks for the name all the same.
+    pub fn remember(&self, host: &str, addresses: Vec<IpAddr>, age: Duration) -> bool {
+        let Some(taken) = self.book.remember(host, addresses, age) else {
+            return false;
+        };
+        let mut told = taken;
+        loop {
+            (self.sink)(host, &told);
+            // The task may have learned others in between and told them before these.
+            match self.book.addresses(host) {
+                Some(now) if now != told => told = now,
+                _ => return true,
+            }
         }
     }
 

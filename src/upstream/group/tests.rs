@@ -194,6 +194,52 @@ fn a_drained_name_stays_drained_for_new_addresses_and_one_address_alone_can_be()
     assert_eq!(shares(&upstream, 4), expected(&[("10.0.0.3:80", 4)]));
 }
 
+/// Over the wire and back.
+fn sent(changes: &[MovedChange]) -> Vec<MovedChange> {
+    serde_json::from_slice(&serde_json::to_vec(changes).unwrap()).unwrap()
+}
+
+#[test]
+fn runtime_changes_go_on_in_another_process_while_their_entry_is_the_same() {
+    let entries = [
+        ("10.0.0.1:80", 1),
+        ("10.0.0.2:80", 1),
+        ("app.internal:80", 2),
+    ];
+    let old = published(&Arc::default(), &entries);
+    old.resolved("app.internal", &ips(&["10.0.0.8", "10.0.0.9"]));
+    old.control("10.0.0.1:80", Control::Drain).unwrap();
+    old.control("10.0.0.2:80", Control::Weight(4)).unwrap();
+    old.control("10.0.0.9:80", Control::Drain).unwrap();
+    let changes = sent(&old.shared().changes("app"));
+    assert_eq!(changes.len(), 3);
+
+    let same = published(&Arc::default(), &entries);
+    assert_eq!(same.take_over(&changes), 3);
+    // The answer about the name comes later than the change.
+    same.resolved("app.internal", &ips(&["10.0.0.8", "10.0.0.9"]));
+    let shared = expected(&[("10.0.0.2:80", 40), ("10.0.0.8:80", 20)]);
+    assert_eq!(shares(&same, 60), shared);
+
+    // Another weight, no such entry, a name that is an address now: nothing of it holds.
+    let changed = [("10.0.0.1:80", 1), ("10.0.0.2:80", 2), ("10.0.0.9:80", 1)];
+    let other = published(&Arc::default(), &changed);
+    assert_eq!(other.take_over(&changes), 1);
+    let shared = expected(&[("10.0.0.2:80", 40), ("10.0.0.9:80", 20)]);
+    assert_eq!(shares(&other, 60), shared);
+
+    // What an operator asked for here stays; what is no address or no weight is not taken.
+    let here = published(&Arc::default(), &entries);
+    here.control("10.0.0.2:80", Control::Weight(1)).unwrap();
+    let mut wrong = changes.clone();
+    wrong[0].address = "no address".into();
+    wrong[1].weight = Some(7);
+    wrong[2].weight = Some(MAX_WEIGHT + 1);
+    assert_eq!(here.take_over(&wrong), 1);
+    let shared = expected(&[("10.0.0.1:80", 20), ("10.0.0.2:80", 20)]);
+    assert_eq!(shares(&here, 40), shared);
+}
+
 #[test]
 fn runtime_changes_stay_until_a_reload_changes_the_entry() {
     let store = Arc::new(Keeper::default());
