@@ -34,7 +34,7 @@ pub mod upstream;
 pub use certificate::{Certificate, CertificateError, KeyKind};
 pub use clients::{Admission, ClientAuth, ClientAuthority, ClientMode, ClientRefusal, Standing};
 pub use context::{Alpn, Policy};
-pub use edge::{Edge, EdgeError, EdgeSpec, EdgeWarning, Material};
+pub use edge::{Edge, EdgeError, EdgeSpec, EdgeWarning, Material, MovedTickets};
 pub use failure::failure_of;
 pub use identity::{Identity, SanRule};
 pub use ocsp::{OcspError, Staple};

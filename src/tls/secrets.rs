@@ -76,6 +76,16 @@ impl Secrets {
         self.0.iter().map(Vec::as_slice)
     }
 
+    /// These secrets, newest first; none when a file of them would be refused.
+    pub(super) fn of(secrets: Vec<Vec<u8>>) -> Option<Self> {
+        let fits = |one: &Vec<u8>| {
+            one.len() >= MIN_SECRET_BYTES
+                && u64::try_from(one.len()).is_ok_and(|len| len <= MAX_BYTES)
+        };
+        let sound = (1..=MAX_SECRETS).contains(&secrets.len()) && secrets.iter().all(fits);
+        sound.then_some(Self(secrets))
+    }
+
     /// Reads a file with one secret a line. Empty lines and those that begin with `#` are skipped.
     ///
     /// # Errors

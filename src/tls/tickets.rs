@@ -101,6 +101,11 @@ impl Tickets {
         })
     }
 
+    /// The secrets in use.
+    pub(super) fn secrets(&self) -> Arc<Secrets> {
+        self.secrets.load_full()
+    }
+
     /// Takes these secrets from now on; false if they are the present ones.
     pub fn replace(&self, secrets: Secrets) -> bool {
         if **self.secrets.load() == secrets {

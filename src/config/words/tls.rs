@@ -27,7 +27,7 @@ pub struct TlsConfig {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub default: Option<Located<String>>,
-    /// Resumption on every node of a farm. Without it sessions resume in this process alone.
+    /// Resumption on every node of a farm. Without it sessions resume on this node alone, until it restarts.
     #[serde(default)]
     #[schemars(with = "Option<SessionTicketsConfig>")]
     pub session_tickets: Option<Located<SessionTicketsConfig>>,

@@ -13,7 +13,8 @@ use crate::tls::secrets::Secrets;
 pub struct Material {
     /// Certificates by their files.
     pub certificates: Certificates,
-    /// Secrets of those that are configured without, by name: their sessions outlive a reload, not the process.
+    /// Secrets of those that are configured without, by name: their sessions outlive reloads and upgrades, not the
+    /// node's end.
     local: Mutex<Vec<(Arc<str>, Secrets)>>,
 }
 
@@ -27,10 +28,21 @@ impl Material {
             return Ok(secrets.clone());
         }
         let secrets = Secrets::random()?;
-        if local.len() >= MAX_LOCAL {
-            local.remove(0);
-        }
-        local.push((Arc::clone(name), secrets.clone()));
+        remember(&mut local, name, secrets.clone());
         Ok(secrets)
     }
+
+    /// Remembers these secrets, those of an old process, instead of our own.
+    pub(super) fn keep_local(&self, name: &Arc<str>, secrets: Secrets) {
+        let mut local = self.local.lock();
+        local.retain(|(known, _)| known != name);
+        remember(&mut local, name, secrets);
+    }
+}
+
+fn remember(local: &mut Vec<(Arc<str>, Secrets)>, name: &Arc<str>, secrets: Secrets) {
+    if local.len() >= MAX_LOCAL {
+        local.remove(0);
+    }
+    local.push((Arc::clone(name), secrets));
 }

@@ -4,6 +4,7 @@
 mod clients;
 mod follow;
 mod material;
+mod moved;
 mod ordered;
 mod staples;
 
@@ -32,6 +33,7 @@ use staples::Stapled;
 
 pub use clients::ClientsSpec;
 pub use material::Material;
+pub use moved::MovedTickets;
 pub use staples::{Due, StapleSpec};
 
 /// What a `[[tls]]` is to be.
