@@ -221,10 +221,11 @@ fn start(
 
 /// From nothing to serving, or from the old process's hands.
 async fn come_up(server: &Arc<Server>, texts: &[Text], heir: Option<Heir>) -> Result<(), Ended> {
-    if heir.is_none()
-        && let Err(error) = server.operators.serve(server)
-    {
-        return Err(Ended::Failed(format!("the operators' sockets: {error}")));
+    if heir.is_none() {
+        if let Err(error) = server.operators.serve(server) {
+            return Err(Ended::Failed(format!("the operators' sockets: {error}")));
+        }
+        server.operators.release();
     }
     if let Err(refused) = server.apply(texts, "start").await {
         return Err(failed(heir, failed_start(refused)).await);

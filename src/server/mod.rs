@@ -102,7 +102,7 @@ impl Server {
         self.settings.load_full()
     }
 
-    /// Takes clients, answers operators, orders certificates.
+    /// Takes clients and orders certificates. Operators are answered when [`Operators::release`] says so.
     ///
     /// # Errors
     /// An operators' socket cannot be registered with the runtime.

@@ -3,6 +3,7 @@
 mod broken;
 mod killed;
 mod load;
+mod state;
 
 use crate::harness::{Client, Demo, Node, eventually};
 use crate::scenarios::PLAIN;

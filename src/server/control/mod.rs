@@ -6,7 +6,6 @@
 mod admin;
 mod commands;
 
-use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
@@ -43,7 +42,17 @@ type Answer = http::Response<Full<Bytes>>;
 /// The control socket and the admin address.
 pub struct Operators {
     sockets: Vec<OperatorSocket>,
-    stop: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
+}
+
+/// Whether operators are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Not yet: an old process answers.
+    Waiting,
+    Answering,
+    /// Another process answers.
+    Stopped,
 }
 
 /// One of them.
@@ -106,8 +115,8 @@ impl Operators {
                 address,
             });
         }
-        let (stop, _) = watch::channel(false);
-        Ok(Self { sockets, stop })
+        let (phase, _) = watch::channel(Phase::Waiting);
+        Ok(Self { sockets, phase })
     }
 
     /// Every socket, for the next process.
@@ -127,7 +136,7 @@ impl Operators {
         sockets.any(|one| one.role == role && one.inherited)
     }
 
-    /// Answers operators until [`Operators::stop`].
+    /// Answers operators from [`Operators::release`] until [`Operators::stop`].
     ///
     /// # Errors
     /// A socket cannot be registered with the runtime.
@@ -136,7 +145,7 @@ impl Operators {
             let serving = OperatorLoop {
                 server: Arc::clone(server),
                 places: Arc::new(Semaphore::new(CONNECTIONS)),
-                stopped: self.stop.subscribe(),
+                phase: self.phase.subscribe(),
                 role: one.role,
             };
             match &one.socket {
@@ -155,10 +164,15 @@ impl Operators {
         Ok(())
     }
 
-    /// Another process answers from now on. Who is being answered gets the rest of it.
+    /// Answering begins.
+    pub fn release(&self) {
+        self.phase.send_replace(Phase::Answering);
+    }
+
+    /// Another process answers from now on. Who is being answered gets the rest of it; connections that wait for a
+    /// request are closed, so that nobody hears of this process what the other one knows better.
     pub fn stop(&self) {
-        // The loops may have ended.
-        let _ = self.stop.send(true);
+        self.phase.send_replace(Phase::Stopped);
     }
 }
 
@@ -166,15 +180,26 @@ impl Operators {
 struct OperatorLoop {
     server: Arc<Server>,
     places: Arc<Semaphore>,
-    stopped: watch::Receiver<bool>,
+    phase: watch::Receiver<Phase>,
     role: Role,
 }
 
 impl OperatorLoop {
+    /// Waits until answering has begun, for the first time or again.
+    async fn begin(&mut self) {
+        // The sender lives as long as the server.
+        let _ = self.phase.wait_for(|now| *now == Phase::Answering).await;
+    }
+
     async fn tcp(mut self, listener: TcpListener) {
+        self.begin().await;
         loop {
             let accepted = tokio::select! {
-                _ = self.stopped.wait_for(|stop| *stop) => return,
+                biased;
+                () = stopped(&mut self.phase) => {
+                    self.begin().await;
+                    continue;
+                }
                 accepted = listener.accept() => accepted,
             };
             let Ok((stream, peer)) = accepted else {
@@ -191,9 +216,14 @@ impl OperatorLoop {
     }
 
     async fn unix(mut self, listener: UnixListener) {
+        self.begin().await;
         loop {
             let accepted = tokio::select! {
-                _ = self.stopped.wait_for(|stop| *stop) => return,
+                biased;
+                () = stopped(&mut self.phase) => {
+                    self.begin().await;
+                    continue;
+                }
                 accepted = listener.accept() => accepted,
             };
             let Ok((stream, _)) = accepted else {
@@ -216,50 +246,80 @@ impl OperatorLoop {
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
             return;
         };
-        let (server, role) = (Arc::clone(&self.server), self.role);
+        let (server, role, phase) = (Arc::clone(&self.server), self.role, self.phase.clone());
         tokio::spawn(async move {
             let _place = place;
             if role == Role::Control {
                 let service = service_fn(move |request: http::Request<Incoming>| {
                     let server = Arc::clone(&server);
-                    async move { Ok::<_, Infallible>(commands::answer(&server, request).await) }
+                    async move { Ok::<_, Gone>(commands::answer(&server, request).await) }
                 });
-                serve(stream, service).await;
+                serve(stream, service, phase).await;
             } else {
-                read_only(stream, server).await;
+                read_only(stream, server, phase).await;
             }
         });
     }
 }
 
-async fn read_only<S>(stream: S, server: Arc<Server>)
+async fn read_only<S>(stream: S, server: Arc<Server>, phase: watch::Receiver<Phase>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
+    let now = phase.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let answer = admin::answer(&server, &request);
-        async move { Ok::<_, Infallible>(answer) }
+        // One that came just after the change: the numbers of this process would jump back.
+        let answer = match *now.borrow() {
+            Phase::Stopped => Err(Gone),
+            Phase::Waiting | Phase::Answering => Ok(admin::answer(&server, &request)),
+        };
+        async move { answer }
     });
-    serve(stream, service).await;
+    serve(stream, service, phase).await;
 }
 
-async fn serve<S, V>(stream: S, service: V)
+/// Another process answers: the connection is closed without a word, so that the client asks again.
+#[derive(Debug)]
+struct Gone;
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("another process answers")
+    }
+}
+
+impl std::error::Error for Gone {}
+
+/// Returns when another process answers.
+async fn stopped(phase: &mut watch::Receiver<Phase>) {
+    // The sender lives as long as the server.
+    let _ = phase.wait_for(|now| *now == Phase::Stopped).await;
+}
+
+async fn serve<S, V>(stream: S, service: V, mut phase: watch::Receiver<Phase>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     V: hyper::service::Service<
             http::Request<Incoming>,
             Response = Answer,
-            Error = Infallible,
+            Error = Gone,
             Future: Send,
         > + Send
         + 'static,
 {
-    let served = http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(64 * 1024)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let served = tokio::select! {
+        served = &mut connection => served,
+        () = stopped(&mut phase) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
     if let Err(error) = served {
         log::debug!("operator connection: {error}");
     }

@@ -131,6 +131,11 @@ impl Host {
         self.published.send_modify(|count| *count += 1);
     }
 
+    /// Closes the idle connections of plugins' own requests.
+    pub fn close_idle(&self) {
+        self.outgoing.close_idle();
+    }
+
     /// Writes what is queued and opens the plugins' log files again, after logrotate. Blocks the
     /// calling thread for at most `deadline`: for control threads only.
     ///

@@ -16,8 +16,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-/// The longest message: the state of a node with very many limiter keys.
-const MAX_BYTES: usize = 256 * 1024 * 1024;
+use super::moved::records::Chunk;
+
+/// The longest message: the sockets of a node with very many listeners. State comes in chunks that are much shorter.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// A peer that takes nothing for this long is given up.
 const SEND: Duration = Duration::from_secs(20);
 
@@ -34,13 +36,16 @@ pub enum Message {
         /// Why.
         why: String,
     },
+    /// Old to new, before `Go`: a piece of the state that moves.
+    State(Chunk),
     /// Old to new: serve from now on.
-    Go(Box<Go>),
+    Go(Go),
     /// New to old: it accepts.
     Serving,
-    /// Old to new: the service manager was told, and the old process takes nothing new.
+    /// Old to new: the service manager was told, and the old process answers nobody new. What it counted until then
+    /// came before.
     Committed,
-    /// Draining to serving, about once a second.
+    /// Draining to serving, about once a second, and once before `Committed`.
     Progress {
         /// Connections still open.
         open: u32,
@@ -120,14 +125,10 @@ pub struct Ready {
     pub taken: Vec<(Role, String)>,
 }
 
-/// The state at the moment of the change.
+/// Who else is to be looked after.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Go {
-    /// Counters, health, limiter windows, ticket keys.
-    pub moved: Value,
-    /// Earlier configurations, when no state folder keeps them.
-    pub history: Value,
     /// Processes of earlier upgrades that still drain: the new one looks after them.
     pub elders: Vec<ElderEntry>,
 }

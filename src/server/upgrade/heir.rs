@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
 use super::channel::{Channel, Go, Hello, Message, Ready, Role};
-use super::{moved, selfcheck, spawn};
+use super::moved::records::Incoming;
+use super::moved::{self, World};
+use super::{selfcheck, spawn};
 use crate::server::{Server, inherit, systemd};
 use crate::telemetry::clock;
 
@@ -28,7 +30,7 @@ pub struct Heir {
 
 /// How the old process let go.
 enum Word {
-    Go(Box<Go>),
+    Go(Go, Incoming),
     /// It died first.
     Gone,
 }
@@ -97,10 +99,9 @@ impl Heir {
         // An old process that is gone is seen below.
         let _ = self.channel.send(&ready).await;
         let word = self.word().await;
-        let old_lives = matches!(word, Word::Go(_));
-        if let Word::Go(go) = word {
-            log::info!("{}", moved::give(server, go.moved));
-            server.history.lock().adopt(go.history);
+        let old_lives = matches!(word, Word::Go(..));
+        if let Word::Go(go, state) = word {
+            log::info!("{}", moved::give(&World::of(server), state));
             let channels = std::mem::take(&mut self.elders);
             server.upgrades.elders.adopt(&go.elders, channels);
         } else {
@@ -112,6 +113,8 @@ impl Heir {
         if old_lives {
             self.committed(server).await;
         }
+        // Only now: what we count includes all that the old process has shown to operators.
+        server.operators.release();
         server.history.lock().settle();
         self.store(server);
         Ok(())
@@ -138,9 +141,11 @@ impl Heir {
 
     /// The old process gives up on us by killing us, so this may wait for ever.
     async fn word(&mut self) -> Word {
+        let mut state = Incoming::default();
         loop {
             match self.channel.next().await {
-                Ok(Some(Message::Go(go))) => return Word::Go(go),
+                Ok(Some(Message::State(chunk))) => state.add(chunk, Instant::now()),
+                Ok(Some(Message::Go(go))) => return Word::Go(go, state),
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => return Word::Gone,
             }
@@ -154,6 +159,9 @@ impl Heir {
             loop {
                 match self.channel.next().await? {
                     Some(Message::Committed) => return Ok(()),
+                    Some(Message::Progress { counted, .. }) => {
+                        moved::add_counted(&server.node.metrics, counted);
+                    }
                     Some(_) => {}
                     None => return Err(std::io::Error::other("it ended")),
                 }
@@ -166,7 +174,6 @@ impl Heir {
             }
             Err(_) => log::error!("the old process does not tell the service manager"),
         }
-        let _ = server;
     }
 
     /// The service manager keeps our sockets from now on, and those no longer that nobody accepts on.

@@ -34,7 +34,7 @@ async fn talk(server: &Arc<Server>, until: Instant, leaving: &mut Leaving) {
             _ = ticks.tick() => {
                 let left = until.saturating_duration_since(Instant::now());
                 let open = server.listeners.lock().open();
-                for counted in leaving.tally.since(server) {
+                for counted in leaving.tally.since(&server.node.metrics) {
                     let progress = Message::Progress {
                         open,
                         left_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
@@ -63,7 +63,7 @@ pub async fn last_word(server: &Arc<Server>, cut: u32) {
     let Some(mut leaving) = server.upgrades.leaving.lock().take() else {
         return;
     };
-    let mut counted = leaving.tally.since(server);
+    let mut counted = leaving.tally.since(&server.node.metrics);
     let last = counted.pop().unwrap_or_default();
     for counted in counted {
         let progress = Message::Progress {

@@ -36,6 +36,7 @@ use crate::telemetry::clock;
 use crate::telemetry::metrics::Metrics;
 use channel::{Channel, Go, Hello, Message, Ready, Role, SocketEntry};
 use elders::Elders;
+use moved::World;
 use spawn::{Other, Program};
 
 /// How long the new process may take to accept, once it has all it needs.
@@ -294,17 +295,17 @@ async fn attempt(server: &Arc<Server>) -> Result<Upgraded, String> {
 
     upgrades.enter(Phase::HandingOver);
     let paused = upgrades.elders.pause().await;
-    let (state, tally) = moved::take(server);
     let go = Go {
-        moved: state,
-        history: server.history.lock().in_memory(),
         elders: paused.iter().map(elders::Paused::entry).collect(),
     };
-    let handed = upgrades.unless_stopping(hand_over(&mut channel, go));
-    if let Err(why) = handed.await {
-        upgrades.elders.resume(paused);
-        return Err(why);
-    }
+    let handed = upgrades.unless_stopping(hand_over(server, &mut channel, go));
+    let mut tally = match handed.await {
+        Ok(tally) => tally,
+        Err(why) => {
+            upgrades.elders.resume(paused);
+            return Err(why);
+        }
+    };
     // It accepts, and so does this process still. The service manager takes it as its main process if it is alive
     // when that is read; one that is alive later was so then.
     systemd::hand_over(
@@ -324,7 +325,8 @@ async fn attempt(server: &Arc<Server>) -> Result<Upgraded, String> {
     upgrades
         .phase
         .send_replace(Some((Phase::Committed, Instant::now())));
-    if let Err(error) = channel.send(&Message::Committed).await {
+    server.operators.stop();
+    if let Err(error) = committed(server, &mut channel, &mut tally).await {
         log::error!("process {pid} has taken over and does not listen any more: {error}");
     }
     let done = Upgraded {
@@ -417,15 +419,28 @@ async fn ready(channel: &mut Channel) -> Result<Ready, String> {
     }
 }
 
-async fn hand_over(channel: &mut Channel, go: Go) -> Result<(), String> {
+/// Gives the state, and has the new process serve.
+async fn hand_over(
+    server: &Arc<Server>,
+    channel: &mut Channel,
+    go: Go,
+) -> Result<moved::Tally, String> {
+    let node = Arc::clone(server);
     let serving = async {
-        channel
-            .send(&Message::Go(Box::new(go)))
-            .await
-            .map_err(|error| format!("the new process did not take the state: {error}"))?;
+        // Large tables take a while.
+        let taken = tokio::task::spawn_blocking(move || moved::take(&World::of(&node))).await;
+        let (state, tally) =
+            taken.map_err(|error| format!("the state could not be taken: {error}"))?;
+        let messages = state.into_iter().map(Message::State);
+        for message in messages.chain([Message::Go(go)]) {
+            channel
+                .send(&message)
+                .await
+                .map_err(|error| format!("the new process did not take the state: {error}"))?;
+        }
         loop {
             match channel.next().await {
-                Ok(Some(Message::Serving)) => return Ok(()),
+                Ok(Some(Message::Serving)) => return Ok(tally),
                 Ok(Some(Message::Failed { why })) => return Err(why),
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => {
@@ -445,15 +460,32 @@ async fn hand_over(channel: &mut Channel, go: Go) -> Result<(), String> {
     })
 }
 
+/// Tells the new process that it is the service, and what was counted since the state was taken.
+async fn committed(
+    server: &Arc<Server>,
+    channel: &mut Channel,
+    tally: &mut moved::Tally,
+) -> std::io::Result<()> {
+    for counted in tally.since(&server.node.metrics) {
+        let progress = Message::Progress {
+            open: 0,
+            left_ms: 0,
+            counted,
+        };
+        channel.send(&progress).await?;
+    }
+    channel.send(&Message::Committed).await
+}
+
 /// This process accepts no more; what it has under way drains.
 fn leave(server: &Arc<Server>, leaving: Leaving) {
-    server.operators.stop();
     server.listeners.lock().hand_over(&|address| {
         let address = address.to_string();
         let mut taken = leaving.taken.iter();
         taken.any(|(role, one)| *role == Role::Listener && *one == address)
     });
     server.orders.stop();
+    moved::let_go(&World::of(server));
     *server.upgrades.leaving.lock() = Some(leaving);
     server.upgrades.handed_over.notify_one();
 }

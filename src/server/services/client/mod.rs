@@ -50,6 +50,11 @@ impl Outgoing {
         })
     }
 
+    /// Closes the connections that nobody uses.
+    pub(super) fn close_idle(&self) {
+        self.pool.clear();
+    }
+
     /// A client for `http` URLs.
     pub(super) fn url_client(self: &Arc<Self>) -> Arc<dyn HttpClient> {
         Arc::new(url::UrlClient(Arc::clone(self)))

@@ -97,6 +97,11 @@ impl Pool {
         }
     }
 
+    /// Closes all of them. Those of HTTP/2 that are in use close with their last request.
+    pub(super) fn clear(&self) {
+        self.0.lock().idle.clear();
+    }
+
     /// Closes what was idle too long or is closed already; false when nothing is left.
     fn purge(&self) -> bool {
         let mut inner = self.0.lock();
