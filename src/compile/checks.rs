@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use farmgate_plugin_api::decode::{Diagnostics, Located, Place};
+use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Located, Place};
+use farmgate_plugin_api::units::Duration as Time;
 use http::HeaderName;
 
 use super::plugins::Plugins;
 use super::{Settings, codes};
+use crate::config::load::platform::{Preset, preset};
 use crate::config::words::{AccessLogConfig, Config, ListenerConfig};
 use crate::telemetry::redact::is_credential_header;
 
@@ -24,18 +26,14 @@ pub(super) fn run(
     unused_upstreams(config, diagnostics);
     unused_tls(config, diagnostics);
     open_files(config, diagnostics);
+    let preset = preset(config.server.platform.value);
     for listener in &config.listeners {
         listener_times(listener, settings, diagnostics);
-    }
-    let drain = &config.server.drain;
-    if settings.drain.lb_grace >= settings.drain.deadline
-        || settings.drain.idle_grace > settings.drain.deadline
-    {
-        let message = "drain.deadline is not longer than idle_grace and lb_grace: it would cut what they wait for";
-        if drain.is_written() {
-            diagnostics.warning(codes::TIME_ORDER, &drain.place, message);
+        if let Some(preset) = preset {
+            balancer_times(listener, preset, diagnostics);
         }
     }
+    drain_times(config, preset, diagnostics);
     for upstream in &config.upstreams {
         if let Some(times) = &upstream.timeouts {
             let times = &times.value;
@@ -136,11 +134,12 @@ fn listener_times(listener: &ListenerConfig, settings: &Settings, diagnostics: &
             seconds(keepalive),
             seconds(settings.drain.idle_grace)
         );
-        diagnostics.warning(
-            codes::TIME_ORDER,
-            place(&times.keepalive, listener),
-            message,
+        let at = place(&times.keepalive, listener);
+        let help = format!(
+            "write `drain = {{ idle_grace = \"{}\" }}` in [server], or a shorter keepalive",
+            Time::from_secs(keepalive.as_secs() + 5)
         );
+        diagnostics.push(Diagnostic::warning(codes::TIME_ORDER, at, message).with_help(help));
     }
     if listener.limits.header_bytes.value.bytes() < listener.limits.uri_bytes.value.bytes() {
         let message =
@@ -151,6 +150,80 @@ fn listener_times(listener: &ListenerConfig, settings: &Settings, diagnostics: &
     if times.request.value.get() < times.header.value.get() {
         let message = "timeouts.request is shorter than timeouts.header";
         diagnostics.warning(codes::TIME_ORDER, place(&times.request, listener), message);
+    }
+}
+
+/// The balancer must be the first to give an idle connection up: else it sends a request on one that is just being
+/// closed here, and its client gets 502.
+fn balancer_times(listener: &ListenerConfig, preset: &Preset, diagnostics: &mut Diagnostics) {
+    let keepalive = &listener.timeouts.keepalive;
+    if keepalive.value > preset.balancer_idle {
+        return;
+    }
+    let message = format!(
+        "listener {:?} closes idle connections after {}, the {} ({}) after {}: it would send requests on connections that close",
+        listener.name.value, keepalive.value, preset.what, preset.platform, preset.balancer_idle
+    );
+    let help = format!(
+        "write `keepalive = \"{}\"`, or leave it out: platform {:?} sets it",
+        preset.keepalive,
+        preset.platform.to_string()
+    );
+    let at = place(keepalive, listener);
+    diagnostics.push(Diagnostic::warning(codes::TIME_ORDER, at, message).with_help(help));
+}
+
+/// The times of a drain, against each other.
+fn drain_times(config: &Config, preset: Option<&Preset>, diagnostics: &mut Diagnostics) {
+    let server = &config.server;
+    let drain = &server.drain.value;
+    let (deadline, lb_grace) = (drain.deadline.value, drain.lb_grace.value);
+    let (deadline_at, lb_grace_at) = (&drain.deadline, &drain.lb_grace);
+    let needed = lb_grace.get() + drain.idle_grace.value.get();
+    let longer = |than: Duration| {
+        let than = Time::from_millis(u64::try_from(than.as_millis()).unwrap_or(u64::MAX));
+        format!("write `deadline = \"{than}\"` or more")
+    };
+    let mut warn = |words: &[&Located<Time>], message: String, help: String| {
+        let written = words.iter().find(|word| word.is_written());
+        let place = match written {
+            Some(word) => &word.place,
+            None if server.drain.is_written() => &server.drain.place,
+            None => &server.platform.place,
+        };
+        if place.is_known() {
+            diagnostics
+                .push(Diagnostic::warning(codes::TIME_ORDER, place, message).with_help(help));
+        }
+    };
+    if lb_grace >= deadline {
+        let message = format!(
+            "drain.deadline ({deadline}) is not longer than drain.lb_grace ({lb_grace}): all that is under way when the listeners close would be cut at once"
+        );
+        warn(&[deadline_at, lb_grace_at], message, longer(needed));
+    } else if needed > deadline.get() {
+        let message = format!(
+            "drain.deadline ({deadline}) is shorter than drain.lb_grace and drain.idle_grace together ({lb_grace} and {}): it would close connections that still wait for their next request",
+            drain.idle_grace.value
+        );
+        warn(
+            &[deadline_at, &drain.idle_grace, lb_grace_at],
+            message,
+            longer(needed),
+        );
+    }
+    if let Some(preset) = preset
+        && lb_grace.is_zero()
+    {
+        let message = format!(
+            "drain.lb_grace is 0: the {} ({}) would send new connections to closed listeners until it notices",
+            preset.what, preset.platform
+        );
+        let help = format!(
+            "write `lb_grace = \"{}\"`, or leave it out: {}",
+            preset.lb_grace, preset.noticed
+        );
+        warn(&[lb_grace_at], message, help);
     }
 }
 

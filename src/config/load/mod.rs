@@ -6,6 +6,8 @@ mod files;
 mod reference;
 mod union;
 
+pub mod platform;
+
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -131,7 +133,8 @@ fn unite(sources: Vec<Arc<SourceFile>>, env: &Env<'_>, mut diagnostics: Diagnost
             Err(errors) => diagnostics.append(errors),
         }
     }
-    let config = union::decode_all(&tables, &mut diagnostics);
+    let mut config = union::decode_all(&tables, &mut diagnostics);
+    platform::apply(&mut config);
     let mut expanded = used.into_inner();
     expanded.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
     expanded.dedup();

@@ -39,7 +39,7 @@ pub struct ListenerConfig {
     #[serde(default)]
     #[schemars(with = "Vec<forms::Cidr>")]
     pub trusted_proxies: Vec<Located<Cidr>>,
-    /// A path answered before routing: 200, or 503 while draining.
+    /// A path answered before routing: 200, or 503 while draining. Default none, or as `[server] platform` says.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub health_path: Option<Located<String>>,
@@ -188,7 +188,7 @@ pub struct ListenerTimeoutsConfig {
     /// Between two reads of a request's body. Default 30s.
     #[schemars(with = "forms::Duration")]
     pub body_idle: Located<Duration>,
-    /// How long a connection may wait for its next request. Default 75s.
+    /// How long a connection may wait for its next request. Default 75s, or as `[server] platform` says.
     #[schemars(with = "forms::Duration")]
     pub keepalive: Located<Duration>,
     /// Most age of a connection: after it what is under way is finished, and HTTP/1 clients are told

@@ -28,7 +28,7 @@ pub use route::{
     Condition, ConditionTest, Conditions, RouteConfig, RouteLimitsConfig, RouteTimeoutsConfig,
     RouteUpstreams, UpstreamShare,
 };
-pub use server::{DrainConfig, ServerConfig, WatchConfig};
+pub use server::{DrainConfig, Platform, ServerConfig, WatchConfig};
 pub use telemetry::{
     AccessLogConfig, ExplainConfig, LogFormat, LogTarget, MetricsConfig, TelemetryConfig,
 };

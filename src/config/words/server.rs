@@ -23,6 +23,10 @@ pub struct ServerConfig {
     pub state: Option<Located<RelPath>>,
     /// The zone this node runs in, compared with the `zone` of endpoints.
     pub zone: Option<String>,
+    /// What stands before the node, and with it the defaults of `drain`, of every `timeouts.keepalive` and of every
+    /// `health_path`. Words that are written stand. Default bare.
+    #[schemars(with = "Platform")]
+    pub platform: Located<Platform>,
     /// How in-flight work is finished on shutdown and upgrade.
     #[schemars(with = "DrainConfig")]
     pub drain: Located<DrainConfig>,
@@ -32,17 +36,49 @@ pub struct ServerConfig {
     pub watch: WatchConfig,
 }
 
+/// The load balancer before the node. What each fills in: docs/reference/platforms.md.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Platform {
+    /// None, or one that no other word is for.
+    #[default]
+    Bare,
+    /// AWS Application Load Balancer: speaks HTTP itself, and keeps connections to the node for 60 s.
+    AwsAlb,
+    /// AWS Network Load Balancer: passes TCP on, and forgets a connection after 350 s without a packet.
+    AwsNlb,
+    /// Google Cloud Application Load Balancer: keeps connections to the node for 600 s.
+    Gcp,
+    /// Azure Load Balancer: passes TCP on, and forgets a connection after 4 minutes without a packet.
+    Azure,
+}
+
+impl std::fmt::Display for Platform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Bare => "bare",
+            Self::AwsAlb => "aws-alb",
+            Self::AwsNlb => "aws-nlb",
+            Self::Gcp => "gcp",
+            Self::Azure => "azure",
+        })
+    }
+}
+
 /// How in-flight work is finished.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DrainConfig {
-    /// How long idle kept-alive connections are still served; longer than every `keepalive`. Default 80s.
+    /// How long idle kept-alive connections wait for their next request once nothing new is accepted; longer than
+    /// every `keepalive`. Default 80s, or as `platform` says.
     #[schemars(with = "forms::Duration")]
     pub idle_grace: Located<Duration>,
-    /// When everything is over, finished or not. Default 300s.
+    /// When everything is over, finished or not, from the beginning of the drain, `lb_grace` included. Default 300s,
+    /// or as `platform` says.
     #[schemars(with = "forms::Duration")]
     pub deadline: Located<Duration>,
-    /// How long `health_path` answers 503 before the listeners close, for load balancers to notice. Default 0s.
+    /// How long `health_path` answers 503 before the listeners close, for load balancers to notice. Not waited for
+    /// when another process takes over. Default 0s, or as `platform` says.
     #[schemars(with = "forms::Duration")]
     pub lb_grace: Located<Duration>,
 }
