@@ -5,6 +5,7 @@ mod admin;
 mod compile;
 mod conformance;
 mod contract;
+mod drain;
 mod explain_agrees;
 mod harness;
 mod limits;

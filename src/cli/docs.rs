@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::exit;
+use crate::config::load::platform::presets_markdown;
+use crate::telemetry::drain_cut::drain_cuts_markdown;
 use crate::telemetry::h2_end::h2_ends_markdown;
 use crate::telemetry::handshake::handshakes_markdown;
 use crate::telemetry::metrics::metrics_markdown;
@@ -18,6 +20,7 @@ pub(super) fn write(folder: &Path) -> u8 {
         ("diagnostics.md", page("Diagnostics", &diagnostics())),
         ("plugins.md", page("Plugin kinds", &kinds())),
         ("configuration.md", page("Configuration", &words())),
+        ("platforms.md", page("Platforms", &presets_markdown())),
     ];
     let written = std::fs::create_dir_all(folder).and_then(|()| {
         pages
@@ -65,13 +68,14 @@ fn kinds() -> String {
     out
 }
 
-/// Why requests and HTTP/2 connections end, and why handshakes fail.
+/// Why requests and HTTP/2 connections end, why handshakes fail, and what a drain cuts.
 fn reasons() -> String {
     format!(
-        "{}\n## TLS handshakes with clients\n\n{}\n## HTTP/2 connections with clients\n\n{}",
+        "{}\n## TLS handshakes with clients\n\n{}\n## HTTP/2 connections with clients\n\n{}\n## What the deadline of a drain cuts\n\n{}",
         reasons_markdown(),
         handshakes_markdown(),
-        h2_ends_markdown()
+        h2_ends_markdown(),
+        drain_cuts_markdown()
     )
 }
 

@@ -77,11 +77,22 @@ pub(super) fn drain(args: &WaitArgs) -> u8 {
         Ok(answer) => answer,
         Err(code) => return code,
     };
-    conclude(&args.node, &answer, |body| match body["cut"].as_u64() {
-        Some(0) => "drained".to_owned(),
-        Some(cut) => format!("drained, {cut} connections were cut at the deadline"),
-        None => "draining".to_owned(),
-    })
+    conclude(&args.node, &answer, drained)
+}
+
+/// What a drain came to, with what its deadline cut.
+fn drained(body: &Value) -> String {
+    let (Some(cut), Some(idle)) = (body["cut"].as_u64(), body["idle"].as_u64()) else {
+        return "draining".to_owned();
+    };
+    let kinds = body["kinds"].as_object().into_iter().flatten();
+    let kinds: Vec<_> = kinds.map(|(kind, n)| format!("{n} {kind}")).collect();
+    let kinds = kinds.join(", ");
+    match (cut, idle) {
+        (0, 0) => "drained".to_owned(),
+        (0, _) => format!("drained, and closed what was idle at the deadline: {kinds}"),
+        _ => format!("drained, but the deadline cut {cut}: {kinds}"),
+    }
 }
 
 pub(super) fn history(node: &NodeArgs) -> u8 {

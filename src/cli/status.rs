@@ -47,12 +47,16 @@ fn upgrades(out: &mut String, upgrade: &Value) {
         let _ = writeln!(out, "last upgrade failed: {reason}");
     }
     for old in upgrade["draining"].as_array().into_iter().flatten() {
-        let _ = writeln!(
-            out,
-            "old process {} drains: {} connections, {} s left",
-            old["pid"], old["connections"], old["seconds_left"]
-        );
+        let _ = writeln!(out, "old process {} drains: {}", old["pid"], left(old));
     }
+}
+
+/// What a drain still waits for.
+fn left(drain: &Value) -> String {
+    format!(
+        "{} connections, {} requests, {} tunnels, {} s left",
+        drain["connections"], drain["requests"], drain["tunnels"], drain["seconds_left"]
+    )
 }
 
 fn render(status: &Value) -> String {
@@ -72,6 +76,16 @@ fn render(status: &Value) -> String {
             ""
         }
     );
+    let drain = &status["drain"];
+    if drain.is_object() {
+        let _ = writeln!(
+            out,
+            "drain ({}): {}: {}",
+            text(&drain["occasion"]),
+            text(&drain["stage"]),
+            left(drain)
+        );
+    }
     if status["last_reload"]["result"] == "refused" {
         let _ = writeln!(
             out,

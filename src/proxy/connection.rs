@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
 
 use crate::protocol::proxy_protocol::Tlvs;
-use crate::snapshot::{Current, Listener};
+use crate::snapshot::{Current, Listener, Snapshot};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::explain::ExplainRing;
 use crate::telemetry::metrics::Metrics;
@@ -29,11 +29,32 @@ pub struct Node {
     pub log_headers: arc_swap::ArcSwap<Vec<(http::HeaderName, Arc<str>)>>,
     /// `drain.idle_grace` in force, in milliseconds.
     pub idle_grace_ms: AtomicU64,
-    /// True once the node is going down: health checks fail, connections are not kept.
+    /// True once the node is going down: health checks fail.
     pub draining: AtomicBool,
+    /// True once connections are not kept, since the node goes down or another process took its place.
+    pub leaving: AtomicBool,
 }
 
 impl Node {
+    /// A node without a configuration.
+    pub fn new(metrics: &Arc<Metrics>) -> Self {
+        Self {
+            current: Current::new(Arc::new(Snapshot::empty(metrics))),
+            metrics: Arc::clone(metrics),
+            access_log: arc_swap::ArcSwapOption::empty(),
+            explain: arc_swap::ArcSwapOption::empty(),
+            log_headers: arc_swap::ArcSwap::default(),
+            idle_grace_ms: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+        }
+    }
+
+    /// True once connections are not kept.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
     /// True once the node is going down.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)

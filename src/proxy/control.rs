@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::telemetry::Reason;
+use crate::telemetry::{DrainCut, Reason};
 
 /// What the pipeline tells the stream, and what the stream tells the pipeline.
 ///
@@ -19,6 +19,17 @@ pub struct Control {
     tunnel: AtomicBool,
     head_sent: AtomicBool,
     response_cut: AtomicBool,
+    /// The end of the connection is all that ends the response.
+    until_close: AtomicBool,
+    websocket: AtomicBool,
+    /// The node ends what is under way.
+    ended: AtomicBool,
+    /// The same, and the head of the response had been sent by then: nothing more is to follow it.
+    ended_late: AtomicBool,
+    /// An answer of our own was said to its end.
+    said: AtomicBool,
+    /// The client of a WebSocket was told so.
+    told_going: AtomicBool,
     body_limit: AtomicU64,
     /// Milliseconds after `epoch` of the last piece of the body, plus one; 0 when none is awaited.
     body_awaited_ms: AtomicU64,
@@ -33,7 +44,7 @@ pub struct Control {
     request_deadline_ms: AtomicU64,
     tunnel_idle_ms: AtomicU64,
     tunnel_age_ms: AtomicU64,
-    /// Told by [`Control::set_over`].
+    /// Told by [`Control::set_over`], and by [`Control::break_off`].
     over: Notify,
 }
 
@@ -46,6 +57,12 @@ impl Control {
             tunnel: AtomicBool::new(false),
             head_sent: AtomicBool::new(false),
             response_cut: AtomicBool::new(false),
+            until_close: AtomicBool::new(false),
+            websocket: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            said: AtomicBool::new(false),
+            told_going: AtomicBool::new(false),
+            ended_late: AtomicBool::new(false),
             body_limit: AtomicU64::new(u64::MAX),
             body_awaited_ms: AtomicU64::new(0),
             body_idle_ms: AtomicU64::new(0),
@@ -73,6 +90,8 @@ impl Control {
     /// A new request begins; its head is not answered yet.
     pub fn begin_request(&self) {
         self.head_sent.store(false, Ordering::Relaxed);
+        self.until_close.store(false, Ordering::Relaxed);
+        self.said.store(false, Ordering::Relaxed);
     }
 
     /// Sets the limits of the current request: most payload bytes, the longest pause of the client
@@ -92,6 +111,68 @@ impl Control {
         self.head_sent.store(true, Ordering::Relaxed);
     }
 
+    /// True once the head of the final response is on its way.
+    pub fn is_head_sent(&self) -> bool {
+        self.head_sent.load(Ordering::Relaxed)
+    }
+
+    /// The response's end is told by the end of the connection alone (RFC 9112 section 6.3).
+    pub fn ends_by_close(&self) {
+        self.until_close.store(true, Ordering::Relaxed);
+    }
+
+    /// True if the response's end is told by the end of the connection alone.
+    pub fn is_ended_by_close(&self) -> bool {
+        self.until_close.load(Ordering::Relaxed)
+    }
+
+    /// The node goes and waits no longer: the request is over, and nobody but the task that drives it calls this. What
+    /// it cuts.
+    pub fn break_off(&self) -> Ended {
+        self.set_cut(Reason::Draining);
+        let ended = match (self.is_tunnel(), self.is_head_sent()) {
+            (true, _) => Ended::Tunnel,
+            (false, true) => Ended::Response,
+            (false, false) => Ended::Request,
+        };
+        if ended == Ended::Response {
+            self.ended_late.store(true, Ordering::Relaxed);
+        }
+        self.ended.store(true, Ordering::Relaxed);
+        self.over.notify_waiters();
+        ended
+    }
+
+    /// True once [`Control::break_off`] was called.
+    pub fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// An answer of our own was written to its end.
+    pub fn said(&self) {
+        self.said.store(true, Ordering::Relaxed);
+    }
+
+    /// True once an answer of our own was written to its end.
+    pub fn is_said(&self) -> bool {
+        self.said.load(Ordering::Relaxed)
+    }
+
+    /// The client of a WebSocket was told by a Close frame.
+    pub fn told_going(&self) {
+        self.told_going.store(true, Ordering::Relaxed);
+    }
+
+    /// True if the client of a WebSocket was told by a Close frame.
+    pub fn is_told_going(&self) -> bool {
+        self.told_going.load(Ordering::Relaxed)
+    }
+
+    /// True if a response under way was ended: not a byte more of it is sent.
+    pub fn is_response_ended(&self) -> bool {
+        self.ended_late.load(Ordering::Relaxed)
+    }
+
     /// The request failed after the head of its response had gone out. The connection ends, and that end may be all
     /// by which the client would take the response for whole.
     pub fn cut_response(&self) {
@@ -104,7 +185,9 @@ impl Control {
     }
 
     /// The connection became a tunnel (101): bytes pass as they are, bounded by idle time and age.
-    pub fn start_tunnel(&self, idle: Duration, age: Option<Duration>) {
+    /// Those towards the client are frames of a WebSocket where `websocket` says so.
+    pub fn start_tunnel(&self, idle: Duration, age: Option<Duration>, websocket: bool) {
+        self.websocket.store(websocket, Ordering::Relaxed);
         self.tunnel_idle_ms.store(millis(idle), Ordering::Relaxed);
         let age = age.map_or(0, |age| {
             millis(self.epoch.elapsed().saturating_add(age)).max(1)
@@ -116,6 +199,11 @@ impl Control {
     /// True once the connection is a tunnel.
     pub fn is_tunnel(&self) -> bool {
         self.tunnel.load(Ordering::Acquire)
+    }
+
+    /// True once the connection is a tunnel that carries a WebSocket.
+    pub fn is_websocket(&self) -> bool {
+        self.is_tunnel() && self.websocket.load(Ordering::Relaxed)
     }
 
     fn at(&self, millis: u64) -> Option<Instant> {
@@ -189,12 +277,18 @@ impl Control {
     /// The request has come to its [`Control::end`].
     pub fn set_over(&self, reason: Reason) {
         self.set_cut(reason);
-        self.over.notify_one();
+        self.over.notify_waiters();
     }
 
-    /// Waits until the request is found over ([`Control::set_over`]), so that who reads its body may answer.
+    /// Waits until the request is found over ([`Control::set_over`], [`Control::break_off`]), so that who reads its body
+    /// may answer.
     pub async fn over(&self) {
-        self.over.notified().await;
+        let mut told = std::pin::pin!(self.over.notified());
+        // Told from here on; what was told before stands in `cut`.
+        told.as_mut().enable();
+        if self.cut().is_none() {
+            told.await;
+        }
     }
 
     /// Most payload bytes of the current body.
@@ -223,6 +317,27 @@ impl Control {
             return None;
         }
         self.at(self.request_deadline_ms.load(Ordering::Relaxed))
+    }
+}
+
+/// What [`Control::break_off`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// A request without a response.
+    Request,
+    /// A response under way.
+    Response,
+    /// A tunnel.
+    Tunnel,
+}
+
+impl Ended {
+    /// As it is counted over HTTP/2.
+    pub fn on_http2(self) -> DrainCut {
+        match self {
+            Self::Request => DrainCut::Http2Request,
+            Self::Response | Self::Tunnel => DrainCut::Http2Response,
+        }
     }
 }
 

@@ -133,6 +133,8 @@ pub struct Ctx {
     pub times: Times,
     /// Counts the request as in flight.
     pub in_flight: Option<GaugeGuard>,
+    /// Keeps it counted as a tunnel.
+    pub tunnel: Option<GaugeGuard>,
     /// The record was written.
     pub logged: bool,
 }
@@ -190,6 +192,7 @@ impl Ctx {
             expect_continue: false,
             times: Times::default(),
             in_flight: None,
+            tunnel: None,
             logged: false,
         }
     }
@@ -272,12 +275,17 @@ impl Drop for Ctx {
             return;
         }
         if self.reason == Reason::Ok {
-            let otherwise = if self.start.node.is_draining() {
+            let otherwise = if self.start.node.is_leaving() {
                 Reason::Draining
             } else {
                 Reason::Internal
             };
             self.reason = self.start.control.cut().unwrap_or(otherwise);
+        }
+        let said = self.start.control.is_ended() && !self.responded;
+        if said && !self.start.connection.h2 {
+            // Said by the stream as it is dropped.
+            self.status = 503;
         }
         if self.start.connection.h2 {
             // The engine counts them at the end, which a request that was dropped never came to.

@@ -97,6 +97,7 @@ fn count(cx: &mut Ctx, total_ns: u64) {
             }
         }
     }
+    cx.tunnel = None;
     cx.in_flight = None;
 }
 

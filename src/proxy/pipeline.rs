@@ -331,7 +331,7 @@ async fn each_chain(
 
 /// `Connection: close` towards the client, when the connection must not be kept.
 pub fn closes(cx: &Ctx) -> Option<(header::HeaderName, HeaderValue)> {
-    let close = cx.start.connection.must_close() || cx.start.node.is_draining();
+    let close = cx.start.connection.must_close() || cx.start.node.is_leaving();
     (close && !cx.start.connection.h2)
         .then(|| (header::CONNECTION, HeaderValue::from_static("close")))
 }

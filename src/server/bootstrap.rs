@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant, SystemTime};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use farmgate_plugin_api::decode::{Diagnostics, Severity};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
@@ -33,7 +32,6 @@ use crate::compile::{Settings, compile};
 use crate::config::load::{Text, read};
 use crate::proxy::connection::Node;
 use crate::proxy::pingora;
-use crate::snapshot::{Current, Snapshot};
 use crate::state::State;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::discovery::{Resolver, ResolverOptions, SystemLookup};
@@ -48,6 +46,10 @@ const CUT: Duration = Duration::from_secs(1);
 const FIRST_NAMES: Duration = Duration::from_secs(2);
 /// What is left at the deadline of a drain may take this long to be cut.
 const LAST: Duration = Duration::from_secs(5);
+/// What is to end at once may take this long to say so to its clients and to end, here and in old processes.
+const AT_ONCE: Duration = Duration::from_secs(4);
+/// For how long the service manager is asked to wait each time: from the last word to the end of everything.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How often the service manager hears that a drain goes on.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -262,42 +264,50 @@ async fn failed(heir: Option<Heir>, ended: Ended) -> Ended {
 /// From serving to nothing under way.
 async fn go_down(server: &Arc<Server>, signals: &mut Signals, occasion: Occasion) {
     let told = drain::start(server, occasion);
+    let ended = drain::ended(told.clone());
     let drained = async {
-        let drained = drain::ended(told).await;
-        if drained.cut == 0 {
-            log::info!("drained");
-        }
+        ended.await;
         if occasion == Occasion::Stop {
             server.upgrades.elders.gone().await;
         }
         // Whoever asked by the control socket is still to be answered.
         tokio::time::sleep(ANSWER).await;
     };
-    let until = Instant::now() + server.settings().drain.deadline;
+    let mut drained = std::pin::pin!(leaving::tell(server, told.clone(), drained));
     tokio::select! {
-        () = leaving::tell(server, until, drained) => {}
-        () = signals.again() => log::warn!("a second signal: stopping at once"),
-        () = say_stopping(server, occasion, until) => {}
+        () = &mut drained => return,
+        () = signals.again() => log::warn!("{}: stopping at once", match occasion {
+            Occasion::Stop => "a second signal",
+            Occasion::Upgraded => "a signal",
+        }),
+        () = say_stopping(server, occasion, told) => {}
     }
-    if occasion == Occasion::Stop && server.upgrades.elders.count() > 0 {
-        server.upgrades.elders.hurry();
-        // They have a second to say so, and another to end.
-        let _ = tokio::time::timeout(CUT * 2, server.upgrades.elders.gone()).await;
+    drain::hurry(server);
+    server.upgrades.elders.hurry();
+    if tokio::time::timeout(AT_ONCE, drained).await.is_err() {
+        log::warn!("not everything that drains has ended in time");
     }
 }
 
-/// Has the service manager wait while there is something to wait for. Ends only at the deadline.
-async fn say_stopping(server: &Arc<Server>, occasion: Occasion, until: Instant) {
+/// Has the service manager wait while there is something to wait for. Ends only some time after the deadline.
+async fn say_stopping(
+    server: &Arc<Server>,
+    occasion: Occasion,
+    told: tokio::sync::watch::Receiver<drain::Progress>,
+) {
     if occasion == Occasion::Upgraded {
         return std::future::pending().await;
     }
-    let patience = LAST + CUT * 4;
-    while Instant::now() < until + LAST {
-        let left = until.saturating_duration_since(Instant::now()).as_secs();
-        let open = server.listeners.lock().open();
-        let elders = server.upgrades.elders.count();
-        let status = format!("draining: {open} connections, {elders} old processes, {left} s left");
-        systemd::stopping(&status, patience);
+    loop {
+        let progress = *told.borrow();
+        if Instant::now() >= progress.deadline + LAST {
+            return;
+        }
+        let elders = match server.upgrades.elders.count() {
+            0 => String::new(),
+            elders => format!(", {elders} old processes drain as well"),
+        };
+        systemd::stopping(&format!("stopping, {progress}{elders}"), PATIENCE);
         tokio::time::sleep(LOOK).await;
     }
 }
@@ -346,15 +356,7 @@ fn assemble(
     if let Some(heir) = heir {
         history.after(heir.hello.generation);
     }
-    let node = Arc::new(Node {
-        current: Current::new(Arc::new(Snapshot::empty(metrics))),
-        metrics: Arc::clone(metrics),
-        access_log: ArcSwapOption::empty(),
-        explain: ArcSwapOption::empty(),
-        log_headers: ArcSwap::default(),
-        idle_grace_ms: AtomicU64::new(0),
-        draining: AtomicBool::new(false),
-    });
+    let node = Arc::new(Node::new(metrics));
     let state = Arc::new(State::default());
     let resolver = resolver(&node, &settings);
     let host = Host::new(HostOptions {
@@ -437,11 +439,7 @@ fn end(server: &Arc<Server>, control: &Runtime) {
     {
         log::error!("the access log could not be written to its end");
     }
-    let cut = server.drain.lock().as_ref().and_then(|told| *told.borrow());
-    control.block_on(leaving::last_word(
-        server,
-        cut.map_or(0, |drained| drained.cut),
-    ));
+    control.block_on(leaving::last_word(server));
 }
 
 /// A socket file left behind is replaced at the next start; anything else is not ours.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::linger::NOTHING_LEFT;
 use crate::snapshot::Listener;
 use crate::snapshot::listener::ConnectionLimits;
 use crate::telemetry::Reason;
@@ -76,7 +77,8 @@ pub struct Admitted {
 impl Gate {
     /// Connections open now.
     pub fn open(&self) -> u32 {
-        self.open.load(Ordering::Relaxed)
+        // Whoever sees that a connection has gone sees as well what it left to be closed in the background.
+        self.open.load(Ordering::Acquire)
     }
 
     /// Lets a connection in, or says why not.
@@ -156,7 +158,9 @@ impl Admitted {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.gate.open.fetch_sub(1, Ordering::Relaxed);
+        if self.gate.open.fetch_sub(1, Ordering::Release) == 1 {
+            NOTHING_LEFT.notify_one();
+        }
         if let Some(key) = self.client
             && let Some(shard) = self.gate.shards.get(key.shard())
         {

@@ -7,7 +7,9 @@ use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::socket::Socket;
@@ -20,6 +22,9 @@ const LINGER_BYTES: usize = 1024 * 1024;
 const MAX_LINGERING: usize = 1024;
 
 static LINGERING: AtomicUsize = AtomicUsize::new(0);
+
+/// Told when the last connection of a listener has gone, or the last that was closing in the background.
+pub static NOTHING_LEFT: Notify = Notify::const_new();
 
 /// Closes `socket` in the background; at once when too many are closing already.
 pub fn spawn(socket: Socket) {
@@ -50,9 +55,23 @@ pub fn spawn_cut(mut socket: Socket) {
     });
 }
 
+/// The same, with something to be said first.
+pub fn spawn_saying(mut socket: Socket, words: Vec<u8>) {
+    if under_way() >= MAX_LINGERING {
+        // What the kernel takes at once is said all the same.
+        let _ = socket.write_all(&words).now_or_never();
+        return;
+    }
+    in_background(async move {
+        if let Ok(Ok(())) = timeout(SILENCE, socket.write_all(&words)).await {
+            close(socket).await;
+        }
+    });
+}
+
 /// How many are closing in the background. What they were sent may not have arrived yet.
 pub fn under_way() -> usize {
-    LINGERING.load(Ordering::Relaxed)
+    LINGERING.load(Ordering::Acquire)
 }
 
 fn in_background(closing: impl Future<Output = ()> + Send + 'static) {
@@ -64,12 +83,16 @@ fn in_background(closing: impl Future<Output = ()> + Send + 'static) {
         Ok(runtime) => {
             runtime.spawn(async move {
                 closing.await;
-                LINGERING.fetch_sub(1, Ordering::Relaxed);
+                ended();
             });
         }
-        Err(_) => {
-            LINGERING.fetch_sub(1, Ordering::Relaxed);
-        }
+        Err(_) => ended(),
+    }
+}
+
+fn ended() {
+    if LINGERING.fetch_sub(1, Ordering::Relaxed) == 1 {
+        NOTHING_LEFT.notify_one();
     }
 }
 

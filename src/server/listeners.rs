@@ -8,15 +8,19 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use farmgate_plugin_api::{Accept, ConnectionFacts};
-use socket2::{Domain, Protocol, SockAddr, Type};
+use futures_util::FutureExt;
+use socket2::{Domain, Protocol, SockAddr, SockRef, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 
 use super::conn::{Accepted, serve};
+use super::drain::Stage;
 use super::gate::Gate;
+use super::linger::NOTHING_LEFT;
 use super::socket::Socket;
 use super::systemd;
 use crate::proxy::connection::Node;
@@ -27,6 +31,11 @@ use crate::telemetry::Reason;
 
 /// Connections the kernel holds until they are accepted; it caps this by `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+/// A connection that is silent for so long is probed so often, and is gone after so many probes without an answer: well
+/// before any load balancer forgets it (60 s is the least that any of the presets' can be set to).
+const PROBE_AFTER: Duration = Duration::from_secs(30);
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+const PROBES: u32 = 6;
 /// How long to wait when the process has no descriptors left.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
@@ -55,7 +64,10 @@ impl Bound {
     pub fn inherited(address: &BindAddress, socket: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&socket, true)?;
         Ok(match address {
-            BindAddress::Tcp(_) => Self::Tcp(socket.into()),
+            BindAddress::Tcp(_) => {
+                keep_alive(&SockRef::from(&socket))?;
+                Self::Tcp(socket.into())
+            }
             // Its file was there before us: should this process fail, the file still has its owner.
             BindAddress::Unix(_) => Self::Unix(socket.into(), SocketFile(None)),
         })
@@ -95,9 +107,20 @@ fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
+    keep_alive(&SockRef::from(&socket))?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Has the kernel probe connections that are silent; those that are accepted inherit it. Load balancers and firewalls
+/// that pass TCP on forget a silent connection and tell nobody, and clients vanish without a word.
+fn keep_alive(socket: &SockRef<'_>) -> io::Result<()> {
+    let probes = TcpKeepalive::new()
+        .with_time(PROBE_AFTER)
+        .with_interval(PROBE_INTERVAL)
+        .with_retries(PROBES);
+    socket.set_tcp_keepalive(&probes)
 }
 
 /// A socket file left by a process that is gone is replaced; one that answers is not.
@@ -125,9 +148,11 @@ fn bind_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
 /// One address that is served.
 struct Serving {
     slot: u16,
-    stop: watch::Sender<bool>,
+    tell: watch::Sender<Stage>,
     gate: Arc<Gate>,
     bound_to: Option<SocketAddr>,
+    /// Another process takes what is queued on the socket.
+    handed_over: Arc<AtomicBool>,
     /// The socket again, for the service manager and for the next process; none once it is not ours to keep.
     socket: Option<OwnedFd>,
 }
@@ -148,6 +173,8 @@ pub struct Listeners {
     leaving: Vec<Serving>,
     /// Some while nothing may be accepted yet: an old process still serves.
     held: Option<Vec<Waiting>>,
+    /// Held by every loop that accepts.
+    loops: Arc<()>,
 }
 
 impl Listeners {
@@ -165,6 +192,7 @@ impl Listeners {
             serving: BTreeMap::new(),
             leaving: Vec::new(),
             held: held.then(Vec::new),
+            loops: Arc::default(),
         }
     }
 
@@ -209,11 +237,12 @@ impl Listeners {
     /// Another process accepts on the addresses that `taken` names: here nothing more is accepted anywhere.
     pub fn hand_over(&mut self, taken: &dyn Fn(&BindAddress) -> bool) {
         for (address, mut one) in std::mem::take(&mut self.serving) {
-            // The receivers end with their connections.
-            let _ = one.stop.send(true);
+            let taken = taken(&address);
+            one.handed_over.store(taken, Ordering::Relaxed);
+            one.tell.send_replace(Stage::Leaving);
             one.socket = None;
             self.leaving.push(one);
-            if let (false, BindAddress::Unix(path)) = (taken(&address), &address) {
+            if let (false, BindAddress::Unix(path)) = (taken, &address) {
                 let _ = std::fs::remove_file(path);
             }
         }
@@ -241,7 +270,8 @@ impl Listeners {
     /// # Errors
     /// The socket cannot be registered with the runtime.
     pub fn add(&mut self, address: BindAddress, bound: Bound, slot: u16) -> io::Result<()> {
-        let (stop, stopped) = watch::channel(false);
+        let (tell, told) = watch::channel(Stage::Open);
+        let handed_over = Arc::new(AtomicBool::new(false));
         let gate = Arc::new(Gate::default());
         let bound_to = match &bound {
             Bound::Tcp(socket) => socket.local_addr().ok(),
@@ -265,7 +295,9 @@ impl Listeners {
             proxy: Arc::clone(&self.proxy),
             slot,
             gate: Arc::clone(&gate),
-            stopped,
+            told,
+            handed_over: Arc::clone(&handed_over),
+            _counted: Arc::clone(&self.loops),
         };
         match &mut self.held {
             Some(held) => held.push(Waiting {
@@ -281,9 +313,10 @@ impl Listeners {
             address,
             Serving {
                 slot,
-                stop,
+                tell,
                 gate,
                 bound_to,
+                handed_over,
                 socket: Some(socket),
             },
         );
@@ -295,8 +328,7 @@ impl Listeners {
         let gone: Vec<_> = self.serving.keys().filter(|a| !keep(a)).cloned().collect();
         for address in gone {
             if let Some(mut one) = self.serving.remove(&address) {
-                // The receivers end with their connections.
-                let _ = one.stop.send(true);
+                one.tell.send_replace(Stage::Leaving);
                 one.socket = None;
                 systemd::forget(&address.to_string());
                 self.leaving.push(one);
@@ -311,6 +343,18 @@ impl Listeners {
     /// Stops accepting everywhere.
     pub fn stop(&mut self) {
         self.retain(&|_| false);
+    }
+
+    /// True while a loop accepts, or takes what had been queued when it was told to end.
+    pub fn is_accepting(&self) -> bool {
+        Arc::strong_count(&self.loops) > 1
+    }
+
+    /// Ends every connection now.
+    pub fn cut(&mut self) {
+        for one in self.serving.values().chain(&self.leaving) {
+            one.tell.send_replace(Stage::Cut);
+        }
     }
 
     /// Slots whose connections still end: nobody else may get them.
@@ -337,7 +381,9 @@ struct Accepting {
     proxy: Arc<Proxy>,
     slot: u16,
     gate: Arc<Gate>,
-    stopped: watch::Receiver<bool>,
+    told: watch::Receiver<Stage>,
+    handed_over: Arc<AtomicBool>,
+    _counted: Arc<()>,
 }
 
 impl Accepting {
@@ -345,12 +391,29 @@ impl Accepting {
         loop {
             let accepted = tokio::select! {
                 biased;
-                _ = self.stopped.wait_for(|stop| *stop) => return,
+                _ = self.told.wait_for(|stage| *stage >= Stage::Leaving) => break,
                 accepted = accept(&acceptor) => accepted,
             };
             match accepted {
                 Ok((socket, peer)) => self.take(socket, peer),
                 Err(error) => self.failed(&error).await,
+            }
+        }
+        if !self.handed_over.load(Ordering::Relaxed) {
+            self.take_queued(&acceptor);
+        }
+        drop(self);
+        // A drain may wait for this.
+        NOTHING_LEFT.notify_one();
+    }
+
+    /// Takes what the kernel has accepted already: closing the socket would reset it.
+    fn take_queued(&self, acceptor: &Acceptor) {
+        for _ in 0..BACKLOG {
+            let accepted = tokio::task::unconstrained(accept(acceptor));
+            match accepted.now_or_never() {
+                Some(Ok((socket, peer))) => self.take(socket, peer),
+                Some(Err(_)) | None => return,
             }
         }
     }
@@ -376,7 +439,7 @@ impl Accepting {
             socket,
             peer,
             admitted,
-            shutdown: self.stopped.clone(),
+            told: self.told.clone(),
         }));
     }
 
@@ -415,5 +478,25 @@ async fn accept(acceptor: &Acceptor) -> io::Result<(Socket, Option<SocketAddr>)>
             let (socket, _) = listener.accept().await?;
             Ok((Socket::Unix(socket), None))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is accepted is probed, without a system call for each connection.
+    #[test]
+    fn accepted_connections_inherit_the_probes() {
+        let listener = bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let accepted = SockRef::from(&accepted);
+        assert!(accepted.keepalive().unwrap());
+        assert_eq!(accepted.tcp_keepalive_time().unwrap(), PROBE_AFTER);
+        assert_eq!(accepted.tcp_keepalive_interval().unwrap(), PROBE_INTERVAL);
+        assert_eq!(accepted.tcp_keepalive_retries().unwrap(), PROBES);
+        drop(client);
     }
 }

@@ -79,7 +79,7 @@ pub struct Server {
     /// Told to go down.
     pub stop: Notify,
     /// The drain, once there is one.
-    pub drain: Mutex<Option<tokio::sync::watch::Receiver<Option<drain::Drained>>>>,
+    pub drain: Mutex<Option<drain::Drain>>,
     /// When the process started.
     pub started: Instant,
     /// The same by the wall clock.

@@ -76,7 +76,7 @@ impl Server {
             diagnostics.error(codes::DRAINING, &self.place(), message);
             return Err(Refused(diagnostics));
         }
-        if self.drain.lock().is_some() || self.node.is_draining() {
+        if self.drain.lock().is_some() || self.node.is_leaving() {
             let mut diagnostics = Diagnostics::new();
             let message = "this process is draining and takes no new configuration";
             diagnostics.error(codes::DRAINING, &self.place(), message);

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::Server;
+use super::{Server, drain};
 use crate::snapshot::UpstreamPlan;
 use crate::tls::Edge;
 use crate::tls::files::seconds;
@@ -57,6 +57,14 @@ pub fn status(server: &Server) -> Value {
         "generations_alive": server.node.metrics.config().generations_alive.get(),
         "threads": settings.threads,
         "draining": server.node.is_draining(),
+        "drain": drain::progress(server).map(|drain| json!({
+            "occasion": drain.occasion.as_str(),
+            "stage": drain.stage.as_str(),
+            "connections": drain.left.connections,
+            "requests": drain.left.requests,
+            "tunnels": drain.left.tunnels,
+            "seconds_left": drain.remaining().as_secs(),
+        })),
         "last_reload": last_reload.map(|last| match last.result {
             Ok(generation) => json!({ "at": last.at, "result": "ok", "generation": generation }),
             Err(why) => json!({ "at": last.at, "result": "refused", "reason": why }),

@@ -88,6 +88,10 @@ pub(crate) fn open_window(stream: u32, by: u32) -> Vec<u8> {
 pub(crate) struct Heard {
     /// Codes and words of GOAWAY frames.
     pub(crate) goaways: Vec<(u32, String)>,
+    /// The last stream that each of them still lets in.
+    pub(crate) last_streams: Vec<u32>,
+    /// PING frames that were to be answered.
+    pub(crate) pings: Vec<Vec<u8>>,
     /// RST_STREAM frames, by code.
     pub(crate) resets: BTreeMap<u32, usize>,
     /// Heads of responses.
@@ -117,7 +121,9 @@ impl Heard {
             GOAWAY => {
                 let words = String::from_utf8_lossy(&payload[8..]).into_owned();
                 self.goaways.push((number(4), words));
+                self.last_streams.push(number(0));
             }
+            PING if flags & ACK == 0 => self.pings.push(payload.to_vec()),
             PING | SETTINGS if flags & ACK != 0 => self.acks += 1,
             _ => {}
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use farmgate_plugin_api::Reply;
-use http::{HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
@@ -12,6 +12,13 @@ use super::headers::{RequestFields, ResponseFields};
 use crate::proxy::ctx::Ctx;
 use crate::proxy::{pipeline, respond};
 use crate::telemetry::Reason;
+
+const GRPC: &[u8] = b"application/grpc";
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+/// 14 (<https://grpc.io/docs/guides/status-codes/>): the call may be made again elsewhere.
+const UNAVAILABLE: HeaderValue = HeaderValue::from_static("14");
+const GOING: HeaderValue = HeaderValue::from_static("the proxy is going down");
 
 /// How much of an unread body is read after an answer, so that the connection can be kept.
 const DRAIN_BYTES: u64 = 64 * 1024;
@@ -51,6 +58,38 @@ pub(super) async fn error(session: &mut Session, cx: &mut Ctx) -> (u16, bool) {
     }
     let sent = write(session, cx, answer).await.is_ok();
     (status, sent && !broken)
+}
+
+/// The node goes in the middle of a response over HTTP/2: says so in the words of gRPC, or by a reset.
+pub(super) async fn cut_off(session: &mut Session, cx: &Ctx) {
+    if cx.reason != Reason::Draining || !session.as_downstream().is_http2() {
+        return;
+    }
+    let kind = session
+        .response_written()
+        .and_then(|head| head.headers.get(header::CONTENT_TYPE));
+    if kind.is_some_and(|kind| is_grpc(kind.as_bytes())) {
+        let mut trailers = HeaderMap::with_capacity(2);
+        trailers.insert(GRPC_STATUS, UNAVAILABLE);
+        trailers.insert(GRPC_MESSAGE, GOING);
+        // Where it fails the client has gone.
+        let _ = session
+            .as_downstream_mut()
+            .write_response_trailers(trailers)
+            .await;
+        return;
+    }
+    session
+        .as_downstream_mut()
+        .shutdown_with_reason(h2::Reason::INTERNAL_ERROR);
+}
+
+/// True for `application/grpc` and its kinds, as `application/grpc+proto`; gRPC-Web sends its trailers otherwise.
+fn is_grpc(kind: &[u8]) -> bool {
+    let rest = kind
+        .split_at_checked(GRPC.len())
+        .filter(|(start, _)| start.eq_ignore_ascii_case(GRPC));
+    rest.is_some_and(|(_, rest)| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }
 
 /// The status of the final head that went out, if one did. Interim ones (100, 103) are none.
@@ -111,6 +150,7 @@ async fn write(session: &mut Session, cx: &mut Ctx, reply: Reply) -> Result<()> 
     if !empty {
         session.write_response_body(Some(reply.body), true).await?;
     }
+    cx.start.control.said();
     Ok(())
 }
 
@@ -129,8 +169,21 @@ pub(super) fn responded(cx: &mut Ctx, head: &ResponseHeader) {
         let age = route
             .and_then(|own| own.upgrade_age)
             .or(listener.upgrade_age);
-        control.start_tunnel(idle, age);
+        let upgrade = head.headers.get(header::UPGRADE);
+        let websocket = upgrade.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        control.start_tunnel(idle, age, websocket);
+        cx.tunnel = Some(cx.start.listener.metrics.tunnels_open.enter());
+    } else if !cx.start.connection.h2 && ends_by_close(cx, head) {
+        control.ends_by_close();
     }
+}
+
+/// True if neither a length nor a last chunk tells the end of the body.
+fn ends_by_close(cx: &Ctx, head: &ResponseHeader) -> bool {
+    let bodyless = matches!(head.status.as_u16(), 204 | 304) || cx.method == Method::HEAD;
+    !bodyless
+        && !head.headers.contains_key(header::CONTENT_LENGTH)
+        && !head.headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 /// A small unread body is read, so that the connection can be kept; after a larger one, or one the

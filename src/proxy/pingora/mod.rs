@@ -396,6 +396,7 @@ impl ProxyHttp for Engine {
         failure::settle(cx, e);
         if local::written(session).is_some() {
             cx.start.control.cut_response();
+            Box::pin(local::cut_off(session, cx)).await;
         }
         let (error_code, can_reuse_downstream) = local::error(session, cx).await;
         FailToProxy {

@@ -1,6 +1,5 @@
 //! HTTP/1: one head after the other, each handed to the engine as one request.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,23 +8,27 @@ use bytes::{Bytes, BytesMut};
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
 use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 
-use super::Serving;
 use super::stopping::Stopping;
+use super::{Serving, engines_own};
 use crate::protocol::http1::{Head, HeadStatus, Reject, TargetForm, parse_head};
 use crate::protocol::uri::{NormalisedUri, UriPolicy, normalise};
-use crate::proxy::control::Control;
+use crate::proxy::control::{Control, Ended};
 use crate::proxy::finish;
 use crate::proxy::id::RequestId;
 use crate::proxy::start::{Start, with_start};
+use crate::server::linger;
 use crate::server::socket::Socket;
 use crate::server::stream::{ClientStream, MinRate};
-use crate::server::{drain, linger};
 use crate::snapshot::Listener;
-use crate::telemetry::Reason;
+use crate::telemetry::{DrainCut, Reason};
 
 /// How long the rest of a body may take after the response has ended: what has already arrived.
 const BODY_GRACE: Duration = Duration::from_millis(10);
+
+/// How long a request that is cut may take to say so by itself.
+const LAST_WORDS: Duration = Duration::from_millis(400);
 
 /// How a wait for a head ended.
 enum Waited {
@@ -33,11 +36,19 @@ enum Waited {
     Head(usize),
     /// The client closed, or nothing came for as long as it may idle: no answer.
     Gone,
+    /// The drain's time is over.
+    Cut,
     /// Answer with this and close.
     Refuse(Reason),
 }
 
-pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, first: Instant) {
+pub(super) async fn serve(
+    serving: Serving,
+    mut stopping: Stopping,
+    socket: Socket,
+    inbox: BytesMut,
+    first: Instant,
+) {
     let control = Control::new(serving.connection.opened);
     let listener = Arc::clone(&serving.accepted_on);
     let min_rate = listener
@@ -50,27 +61,31 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
         min_rate,
     ));
     let mut idle = Idle::Until(first);
-    let mut stopping = std::pin::pin!(Stopping::new(&serving, async {
-        serving.connection.close.store(true, Ordering::Relaxed);
-        drain::idle_grace(&serving.node).await;
-    }));
     loop {
         let listener = serving.listener(&serving.node.current.load());
         let mut head = Head::default();
-        let waited = wait(&mut stream, &listener, &mut head, idle, stopping.as_mut()).await;
+        let waited = wait(&mut stream, &listener, &mut head, idle, &mut stopping).await;
         let length = match waited {
             Waited::Head(length) => length,
             Waited::Gone => {
                 stream.socket().say_end();
                 return;
             }
+            Waited::Cut => {
+                serving.node.metrics.drain().cut(DrainCut::Http1Idle);
+                stream.socket().say_end();
+                return;
+            }
             Waited::Refuse(reason) => {
+                if reason == Reason::Draining {
+                    serving.node.metrics.drain().cut(DrainCut::Http1Request);
+                }
                 listener.metrics.request_rejected(reason);
                 let id = RequestId::new();
                 let client = serving.connection.peer_ip();
                 let bytes = stream.inbox();
                 finish::early(&serving.node, &listener, client, &id, reason, bytes);
-                refuse(&mut stream, reason, &id).await;
+                refuse(&mut stream, &mut stopping, reason, &id).await;
                 return;
             }
         };
@@ -81,7 +96,7 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
             listener.metrics.keepalive_requests.inc();
         }
         let max_age = listener.timeouts.max_age;
-        if *serving.shutdown.borrow()
+        if stopping.is_leaving()
             || max_age.is_some_and(|most| serving.connection.opened.elapsed() >= most)
         {
             serving.connection.close.store(true, Ordering::Relaxed);
@@ -101,7 +116,7 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
                 let id = RequestId::new();
                 let client = serving.connection.peer_ip();
                 finish::early(&serving.node, &listener, client, &id, reason, &prefix);
-                refuse(&mut stream, reason, &id).await;
+                refuse(&mut stream, &mut stopping, reason, &id).await;
                 return;
             }
         };
@@ -123,8 +138,9 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
         // both have ended. What is still missing then is not waited for: the stream lingers instead.
         session.set_close_on_response_before_downstream_finish(false);
         session.set_total_drain_timeout(Some(BODY_GRACE));
-        let request = serving.proxy.process_new_http(session, &serving.shutdown);
-        let Some(reused) = with_start(start, request).await else {
+        let request = serving.proxy.process_new_http(session, engines_own());
+        let request = with_start(start, request);
+        let Some(reused) = run(request, &mut stopping, &control, &serving).await else {
             return;
         };
         let (stream_back, _) = reused.consume();
@@ -133,11 +149,41 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut, fir
         };
         stream = back;
         if !stream.end_request() || serving.connection.must_close() || !head.keep_alive {
-            close(&mut stream).await;
+            close(&mut stream, &mut stopping).await;
             return;
         }
         idle = Idle::For(keepalive);
     }
+}
+
+/// Runs a request to its end. When the time of a drain is over it is given a moment to say so to the client; what
+/// stands still even then (a plugin, a connection being made) is dropped, and its stream says it.
+async fn run<T>(
+    mut request: impl Future<Output = Option<T>> + Unpin,
+    stopping: &mut Stopping,
+    control: &Control,
+    serving: &Serving,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = &mut request => return done,
+        () = stopping.cut() => {}
+    }
+    let cut = match control.break_off() {
+        Ended::Request => DrainCut::Http1Request,
+        Ended::Response => DrainCut::Http1Response,
+        Ended::Tunnel => {
+            // The rest of a frame under way may still pass. It is the stream that says what can be said.
+            drop(timeout(LAST_WORDS, request).await);
+            match control.is_told_going() {
+                true => serving.node.metrics.drain().cut(DrainCut::WebSocket),
+                false => serving.node.metrics.drain().cut(DrainCut::Tunnel),
+            }
+            return None;
+        }
+    };
+    serving.node.metrics.drain().cut(cut);
+    timeout(LAST_WORDS, request).await.ok().flatten()
 }
 
 /// Waits for a whole head. `idle` bounds the wait for its first byte; from then on the whole head
@@ -147,7 +193,7 @@ async fn wait(
     listener: &Listener,
     head: &mut Head,
     idle: Idle,
-    mut stopping: Pin<&mut Stopping<'_>>,
+    stopping: &mut Stopping,
 ) -> Waited {
     let mut begun = None;
     loop {
@@ -170,7 +216,13 @@ async fn wait(
             read = stream.read_head(deadline) => read,
             // An idle connection of a listener that goes away is closed only when its grace ends.
             // Nothing is read here that could be lost.
-            () = stopping.as_mut(), if begun.is_none() => return Waited::Gone,
+            () = stopping.waited(begun.is_some()) => {
+                return match (stopping.is_cut(), begun) {
+                    (true, Some(_)) => Waited::Refuse(Reason::Draining),
+                    (true, None) => Waited::Cut,
+                    (false, _) => Waited::Gone,
+                };
+            }
         };
         let first = matches!(idle, Idle::Until(_));
         match read {
@@ -232,7 +284,12 @@ fn reason_of(reject: Reject) -> Reason {
 }
 
 /// Our own answer to what never became a request.
-async fn refuse(stream: &mut ClientStream, reason: Reason, id: &RequestId) {
+async fn refuse(
+    stream: &mut ClientStream,
+    stopping: &mut Stopping,
+    reason: Reason,
+    id: &RequestId,
+) {
     let line = match reason.status() {
         Some(400) => "400 Bad Request",
         Some(405) => "405 Method Not Allowed",
@@ -240,6 +297,7 @@ async fn refuse(stream: &mut ClientStream, reason: Reason, id: &RequestId) {
         Some(413) => "413 Content Too Large",
         Some(414) => "414 URI Too Long",
         Some(431) => "431 Request Header Fields Too Large",
+        Some(503) => "503 Service Unavailable",
         Some(505) => "505 HTTP Version Not Supported",
         _ => return,
     };
@@ -254,13 +312,28 @@ async fn refuse(stream: &mut ClientStream, reason: Reason, id: &RequestId) {
         "HTTP/1.1 {line}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\ncache-control: no-store\r\nproxy-status: farmgate; error={error}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );
-    if stream.socket().write_all(answer.as_bytes()).await.is_ok() {
-        close(stream).await;
+    let said = tokio::select! {
+        biased;
+        said = stream.socket().write_all(answer.as_bytes()) => said.is_ok(),
+        () = stopping.cut() => false,
+    };
+    if said {
+        close(stream, stopping).await;
     }
 }
 
-async fn close(stream: &mut ClientStream) {
-    if let Some(socket) = stream.socket().take() {
-        linger::close(socket).await;
+async fn close(stream: &mut ClientStream, stopping: &mut Stopping) {
+    let Some(socket) = stream.socket().take() else {
+        return;
+    };
+    if stopping.is_cut() {
+        // The connection is no longer counted; that its answer arrives is waited for all the same.
+        linger::spawn(socket);
+        return;
+    }
+    tokio::select! {
+        biased;
+        () = linger::close(socket) => {}
+        () = stopping.cut() => {}
     }
 }

@@ -10,20 +10,22 @@ mod stopping;
 mod tls;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use bytes::BytesMut;
 use tokio::sync::watch;
 
+use self::stopping::Stopping;
+use super::drain::Stage;
 use super::gate::Admitted;
 use super::socket::Socket;
 use super::stream::INBOX_BYTES;
 use crate::proxy::connection::{Connection, Node};
 use crate::proxy::pingora::Proxy;
 use crate::snapshot::{Listener, ProxyProtocol, Snapshot};
-use crate::telemetry::Reason;
+use crate::telemetry::{DrainCut, Reason};
 
 /// The HTTP/2 connection preface (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -42,8 +44,8 @@ pub struct Accepted {
     pub peer: Option<SocketAddr>,
     /// Keeps the connection counted until it ends.
     pub admitted: Admitted,
-    /// Becomes true when the listener goes: finish what runs, take nothing new.
-    pub shutdown: watch::Receiver<bool>,
+    /// Where the listener stands: open, or on its way to its end.
+    pub told: watch::Receiver<Stage>,
 }
 
 /// Serves a connection to its end.
@@ -56,6 +58,39 @@ pub async fn serve(accepted: Accepted) {
 }
 
 async fn begin(accepted: Accepted, listener: &Arc<Listener>) -> Result<(), Reason> {
+    let mut stopping = Stopping::new(&accepted.node, accepted.told.clone());
+    let node = Arc::clone(&accepted.node);
+    let met = tokio::select! {
+        biased;
+        met = meet(accepted, listener) => met?,
+        () = stopping.cut() => {
+            node.metrics.drain().cut(DrainCut::Handshake);
+            return Ok(());
+        }
+    };
+    let Some(met) = met else {
+        return Ok(());
+    };
+    if met.serving.connection.h2 {
+        h2::serve(met.serving, stopping, met.socket, met.inbox).await;
+    } else {
+        h1::serve(met.serving, stopping, met.socket, met.inbox, met.deadline).await;
+    }
+    Ok(())
+}
+
+/// A connection of which is known who speaks and what.
+struct Met {
+    serving: Serving,
+    socket: Socket,
+    /// Read from the socket, not yet taken.
+    inbox: BytesMut,
+    /// Until when the first head must be there.
+    deadline: Instant,
+}
+
+/// What comes before HTTP: PROXY header, TLS, the choice of a protocol. `None`: there is nothing more to be done.
+async fn meet(accepted: Accepted, listener: &Arc<Listener>) -> Result<Option<Met>, Reason> {
     let Accepted {
         node,
         proxy,
@@ -63,7 +98,7 @@ async fn begin(accepted: Accepted, listener: &Arc<Listener>) -> Result<(), Reaso
         mut socket,
         peer,
         mut admitted,
-        shutdown,
+        told: _,
     } = accepted;
     let opened = Instant::now();
     let mut deadline = opened + listener.timeouts.header;
@@ -89,7 +124,7 @@ async fn begin(accepted: Accepted, listener: &Arc<Listener>) -> Result<(), Reaso
     let mut agreed = None;
     if let Some(tls) = &listener.tls {
         let Some(met) = tls::accept(tls, socket, inbox, &admitted).await? else {
-            return Ok(());
+            return Ok(None);
         };
         (socket, facts) = (met.socket, Some(met.facts));
         agreed = Some(met.h2);
@@ -118,15 +153,14 @@ async fn begin(accepted: Accepted, listener: &Arc<Listener>) -> Result<(), Reaso
         proxy,
         accepted_on: Arc::clone(listener),
         connection,
-        shutdown,
         _admitted: admitted,
     };
-    if h2 {
-        h2::serve(serving, socket, inbox).await;
-    } else {
-        h1::serve(serving, socket, inbox, deadline).await;
-    }
-    Ok(())
+    Ok(Some(Met {
+        serving,
+        socket,
+        inbox,
+        deadline,
+    }))
 }
 
 /// A connection whose protocol is known.
@@ -135,8 +169,14 @@ struct Serving {
     proxy: Arc<Proxy>,
     accepted_on: Arc<Listener>,
     connection: Arc<Connection>,
-    shutdown: watch::Receiver<bool>,
     _admitted: Admitted,
+}
+
+/// What the engine is given as its own sign of an end. It never comes: connections are told to close by ours, and the
+/// engine's way drops requests that are being sent.
+fn engines_own() -> &'static watch::Receiver<bool> {
+    static NEVER: LazyLock<watch::Receiver<bool>> = LazyLock::new(|| watch::channel(false).1);
+    &NEVER
 }
 
 impl Serving {

@@ -15,6 +15,7 @@ use super::super::status::status;
 use super::super::upgrade::upgrade;
 use super::super::{Server, drain, signals};
 use super::{Answer, admin, json as reply};
+use crate::telemetry::DrainCuts;
 use crate::upstream::Control;
 
 /// Most bytes of a command.
@@ -193,7 +194,15 @@ async fn going_down(server: &Arc<Server>, body: &[u8]) -> Answer {
         return reply(200, &json!({ "draining": true }));
     }
     let drained = drain::ended(told).await;
-    reply(200, &json!({ "drained": true, "cut": drained.cut }))
+    reply(200, &drained_json(&drained.cuts))
+}
+
+fn drained_json(cuts: &DrainCuts) -> Value {
+    let kinds: serde_json::Map<_, _> = cuts
+        .each()
+        .map(|(kind, count)| (kind.as_str().to_owned(), count.into()))
+        .collect();
+    json!({ "drained": true, "cut": cuts.lost(), "idle": cuts.idle(), "kinds": kinds })
 }
 
 #[derive(Deserialize)]

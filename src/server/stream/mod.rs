@@ -5,6 +5,7 @@
 //! has a deadline. What was read too far stays here for the next head. Pipelining is therefore safe
 //! and costs nothing.
 
+mod ending;
 mod engine;
 mod frames;
 mod outlet;
@@ -20,6 +21,7 @@ use bytes::{Buf, BytesMut};
 
 use crate::protocol::http1::{BodyGuard, Framing};
 use crate::protocol::http2::FrameGuard;
+use crate::protocol::websocket::FrameTrack;
 use crate::proxy::control::Control;
 use crate::server::socket::Socket;
 use frames::Frames;
@@ -58,6 +60,8 @@ pub struct ClientStream {
     /// Read from the socket, not yet taken by anybody.
     inbox: BytesMut,
     outbox: BytesMut,
+    /// Where the frames of a WebSocket towards the client stand.
+    frames: FrameTrack,
     mode: Mode,
     control: Arc<Control>,
     min_rate: Option<MinRate>,
@@ -86,6 +90,7 @@ impl ClientStream {
             socket,
             inbox,
             outbox: BytesMut::new(),
+            frames: FrameTrack::default(),
             mode: Mode::Head,
             last_activity: Instant::now(),
             control,
@@ -171,8 +176,11 @@ impl Drop for ClientStream {
         if matches!(self.mode, Mode::Raw(_)) {
             // What waits in the outbox leaves if the client takes it at once.
             let _ = self.poll_outbox(&mut Context::from_waker(Waker::noop()));
+        } else if self.control.is_ended() {
+            return self.end();
         }
         let close = match &self.mode {
+            Mode::Body(_) if self.must_reset() => return self.reset(),
             Mode::Body(guard) if guard.is_done() => return,
             // The end of the connection may be all by which the client would take the response for whole.
             Mode::Body(_) if self.control.is_response_cut() => super::linger::spawn_cut,

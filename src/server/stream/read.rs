@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Buf;
 use tokio::io::{AsyncRead, ReadBuf};
 
+use super::ending::over;
 use super::{ClientStream, INBOX_BYTES, Mode};
 use crate::protocol::http1::{BodyGuard, Reject};
 use crate::proxy::control::Control;
@@ -31,6 +32,9 @@ impl AsyncRead for ClientStream {
         // wait for more of the response.
         if let Poll::Ready(Err(error)) = this.poll_outbox(cx) {
             return Poll::Ready(Err(error));
+        }
+        if this.reads_no_more() {
+            return Poll::Ready(Err(over()));
         }
         if this.control.is_tunnel() {
             return this.poll_tunnel(cx, buf);

@@ -8,6 +8,7 @@ use std::time::Instant;
 use bytes::Buf;
 use tokio::io::AsyncWrite;
 
+use super::ending::over;
 use super::{ClientStream, Mode, OUTBOX_BYTES, RECORD_BYTES};
 use crate::telemetry::Reason;
 
@@ -19,7 +20,12 @@ impl AsyncWrite for ClientStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if !matches!(this.mode, Mode::Raw(_)) {
-            return this.poll_gather(cx, data);
+            let data = this.allowed(data)?;
+            let written = ready!(this.poll_gather(cx, data))?;
+            if this.control.is_websocket() {
+                this.frames.pass(data.get(..written).unwrap_or_default());
+            }
+            return Poll::Ready(Ok(written));
         }
         let written = ready!(this.poll_gather_frames(cx, data))?;
         if let Mode::Raw(frames) = &mut this.mode {
@@ -98,6 +104,9 @@ impl ClientStream {
     }
 
     pub(super) fn poll_outbox(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.control.is_response_ended() {
+            return Poll::Ready(Err(over()));
+        }
         while !self.outbox.is_empty() {
             match Pin::new(&mut self.socket).poll_write(cx, &self.outbox) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),

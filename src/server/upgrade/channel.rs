@@ -49,6 +49,12 @@ pub enum Message {
     Progress {
         /// Connections still open.
         open: u32,
+        /// Requests on them.
+        #[serde(default)]
+        requests: u64,
+        /// WebSockets and other tunnels.
+        #[serde(default)]
+        tunnels: u64,
         /// Milliseconds until what is left is cut.
         left_ms: u64,
         /// What was counted since the last message.
@@ -57,8 +63,11 @@ pub enum Message {
     },
     /// Draining to serving, last of all.
     Drained {
-        /// Connections that were cut.
+        /// What was cut before its end.
         cut: u32,
+        /// All that the drain came to, in words.
+        #[serde(default)]
+        told: String,
         /// What was counted since the last message.
         #[serde(default)]
         counted: Value,

@@ -32,6 +32,8 @@ pub struct Elders {
 struct Elder {
     since: u64,
     open: u32,
+    requests: u64,
+    tunnels: u64,
     ends: Instant,
     socket: Arc<OwnedFd>,
     commands: mpsc::Sender<Command>,
@@ -112,6 +114,8 @@ impl Elders {
         let elder = Elder {
             since,
             open: 0,
+            requests: 0,
+            tunnels: 0,
             ends: Instant::now(),
             socket,
             commands,
@@ -144,20 +148,23 @@ impl Elders {
             match message {
                 Ok(Some(Message::Progress {
                     open,
+                    requests,
+                    tunnels,
                     left_ms,
                     counted,
                 })) => {
                     moved::add_counted(&self.metrics, counted);
                     if let Some(elder) = self.known.lock().get_mut(&pid) {
-                        elder.open = open;
+                        (elder.open, elder.requests, elder.tunnels) = (open, requests, tunnels);
                         elder.ends = Instant::now() + Duration::from_millis(left_ms);
                     }
                 }
-                Ok(Some(Message::Drained { cut, counted })) => {
+                Ok(Some(Message::Drained { cut, told, counted })) => {
                     moved::add_counted(&self.metrics, counted);
-                    break match cut {
-                        0 => "has drained".to_owned(),
-                        cut => format!("has ended, its deadline cut {cut} connections"),
+                    break match (told.is_empty(), cut) {
+                        (false, _) => format!("has {told}"),
+                        (true, 0) => "has drained".to_owned(),
+                        (true, cut) => format!("has ended, {cut} were cut at the end"),
                     };
                 }
                 Ok(Some(_)) => {}
@@ -248,6 +255,8 @@ impl Elders {
                     "pid": pid,
                     "since": elder.since,
                     "connections": elder.open,
+                    "requests": elder.requests,
+                    "tunnels": elder.tunnels,
                     "seconds_left": elder.ends.saturating_duration_since(now).as_secs(),
                 })
             })

@@ -1,45 +1,63 @@
 //! The old process after the change: it tells the new one how far its drain is, and what it still counts.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use serde_json::Value;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Leaving;
 use super::channel::Message;
 use crate::server::Server;
+use crate::server::drain::{self, Progress};
 
 /// How often the new process hears of the drain.
 const TELL: Duration = Duration::from_secs(1);
 
-/// Tells the new process of the drain until `drained`, or until it asks to end at once.
-pub async fn tell(server: &Arc<Server>, until: Instant, drained: impl Future<Output = ()>) {
+/// Tells the new process of the drain until `drained`. When it asks for the end, what is left is cut.
+pub async fn tell(
+    server: &Arc<Server>,
+    told: watch::Receiver<Progress>,
+    drained: impl Future<Output = ()>,
+) {
     let leaving = server.upgrades.leaving.lock().take();
-    let Some(mut leaving) = leaving else {
+    let mut borrowed = Borrowed { server, leaving };
+    let Some(leaving) = &mut borrowed.leaving else {
         return drained.await;
     };
-    tokio::select! {
-        () = drained => {}
-        () = talk(server, until, &mut leaving) => {}
-    }
-    *server.upgrades.leaving.lock() = Some(leaving);
+    talk(server, &told, leaving, drained).await;
 }
 
-/// Ends only when the new process wants this one to end.
-async fn talk(server: &Arc<Server>, until: Instant, leaving: &mut Leaving) {
+/// What a process needs that leaves, for as long as it is talked with. Its end looks who owns which socket there.
+struct Borrowed<'s> {
+    server: &'s Server,
+    leaving: Option<Leaving>,
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        *self.server.upgrades.leaving.lock() = self.leaving.take();
+    }
+}
+
+/// Ends with `drained`, but never in the middle of a message.
+async fn talk(
+    server: &Arc<Server>,
+    told: &watch::Receiver<Progress>,
+    leaving: &mut Leaving,
+    drained: impl Future<Output = ()>,
+) {
+    let mut drained = std::pin::pin!(drained);
     let mut ticks = interval(TELL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            () = drained.as_mut() => return,
             _ = ticks.tick() => {
-                let left = until.saturating_duration_since(Instant::now());
-                let open = server.listeners.lock().open();
+                let now = *told.borrow();
                 for counted in leaving.tally.since(&server.node.metrics) {
-                    let progress = Message::Progress {
-                        open,
-                        left_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
-                        counted,
-                    };
+                    let progress = progress(&now, counted);
                     if leaving.channel.send(&progress).await.is_err() {
                         break;
                     }
@@ -48,36 +66,48 @@ async fn talk(server: &Arc<Server>, until: Instant, leaving: &mut Leaving) {
             message = leaving.channel.next() => match message {
                 Ok(Some(Message::Hurry)) => {
                     log::warn!("the node stops: draining ends now");
-                    return;
+                    drain::hurry(server);
                 }
                 Ok(Some(_)) => {}
                 // The new process is gone; what is under way here goes on all the same.
-                Ok(None) | Err(_) => std::future::pending().await,
+                Ok(None) | Err(_) => return drained.await,
             },
         }
     }
 }
 
+fn progress(now: &Progress, counted: Value) -> Message {
+    Message::Progress {
+        open: u32::try_from(now.left.connections).unwrap_or(u32::MAX),
+        requests: now.left.requests,
+        tunnels: now.left.tunnels,
+        left_ms: u64::try_from(now.remaining().as_millis()).unwrap_or(u64::MAX),
+        counted,
+    }
+}
+
 /// The last word, once nothing can count any more.
-pub async fn last_word(server: &Arc<Server>, cut: u32) {
+pub async fn last_word(server: &Arc<Server>) {
     let Some(mut leaving) = server.upgrades.leaving.lock().take() else {
         return;
     };
     let mut counted = leaving.tally.since(&server.node.metrics);
     let last = counted.pop().unwrap_or_default();
+    let Some(now) = drain::progress(server) else {
+        return;
+    };
     for counted in counted {
-        let progress = Message::Progress {
-            open: 0,
-            left_ms: 0,
-            counted,
-        };
+        let progress = progress(&now, counted);
         // A new process that is gone does not count.
         if leaving.channel.send(&progress).await.is_err() {
             return;
         }
     }
-    let _ = leaving
-        .channel
-        .send(&Message::Drained { cut, counted: last })
-        .await;
+    let drained = now.drained.unwrap_or_default();
+    let last = Message::Drained {
+        cut: u32::try_from(drained.cuts.lost()).unwrap_or(u32::MAX),
+        told: drained.to_string(),
+        counted: last,
+    };
+    let _ = leaving.channel.send(&last).await;
 }

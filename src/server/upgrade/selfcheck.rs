@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::server::Server;
 use crate::server::conn::{Accepted, serve};
+use crate::server::drain::Stage;
 use crate::server::gate::Gate;
 use crate::server::socket::Socket;
 use crate::snapshot::{Listener, ProxyProtocol};
@@ -61,8 +62,8 @@ async fn ask(
         .map_err(|reason| std::io::Error::other(reason.as_str()))?;
     let (node, listener) = (Arc::clone(&server.node), Arc::clone(listener));
     let (proxy, runtime) = server.listeners.lock().engine();
-    // Kept to the end of the request: its drop would tell the connection that the listener goes.
-    let (stop, stopped) = tokio::sync::watch::channel(false);
+    // Nobody ever tells this one to go.
+    let (_, told) = tokio::sync::watch::channel(Stage::Open);
     // On a serving thread, and registered with its event loop, as a client's connection would be.
     runtime.spawn(async move {
         if let Ok(socket) = UnixStream::from_std(socket) {
@@ -73,7 +74,7 @@ async fn ask(
                 socket: Socket::Unix(socket),
                 peer: None,
                 admitted,
-                shutdown: stopped,
+                told,
             })
             .await;
         }
@@ -82,6 +83,5 @@ async fn ask(
     client.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     client.take(64 * 1024).read_to_end(&mut answer).await?;
-    drop(stop);
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::telemetry::drain_cut::DrainCut;
 use crate::telemetry::h2_end::H2End;
 use crate::telemetry::handshake::HandshakeFailure;
 use crate::telemetry::reason::Reason;
@@ -96,6 +97,8 @@ declare! {
     CONNECTIONS Counter "farmgate_connections_total" "connections" ["listener"] "Client connections accepted.";
     CONNECTIONS_REJECTED Counter "farmgate_connections_rejected_total" "connections" ["listener"] over "reason" (Reason::TOKENS), "Client connections closed before a request: limits, PROXY header, TLS.";
     H2_ENDED Counter "farmgate_h2_connections_ended_total" "connections" ["listener"] over "reason" (H2End::TOKENS), "HTTP/2 connections with clients that ended; the words are in the reference of reasons.";
+    DRAIN_CUT Counter "farmgate_drain_cut_total" "see the reference of reasons" [] over "kind" (DrainCut::TOKENS), "What stood open at the deadline of a drain and was ended by it; the words are in the reference of reasons.";
+    TUNNELS_OPEN Gauge "farmgate_tunnels_open" "tunnels" ["listener"] "WebSockets, and other protocols after a 101, that are open now; they are requests in flight, too.";
     UPSTREAM_CONNECTIONS_OPEN Gauge "farmgate_upstream_connections_open" "connections" ["upstream"] "Connections to endpoints open now, idle ones too.";
     UPSTREAM_CONNECTIONS_OPENED Counter "farmgate_upstream_connections_opened_total" "connections" ["upstream"] "Connections opened to endpoints.";
     UPSTREAM_REQUESTS Counter "farmgate_upstream_requests_total" "requests" ["upstream"] over "reused" REUSED, "Attempts sent to endpoints, by whether the connection had been used before.";
@@ -154,6 +157,7 @@ pub fn metrics_markdown() -> String {
             // The reasons have a table of their own.
             labels.push(match metric.closed_label {
                 "reason" => "`reason`".to_owned(),
+                "kind" if metric.closed_words == DrainCut::TOKENS => "`kind`".to_owned(),
                 label => format!("`{label}` ({})", metric.closed_words.join(", ")),
             });
         }

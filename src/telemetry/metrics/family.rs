@@ -418,6 +418,23 @@ impl Series<GroupCell> {
     }
 }
 
+impl Family<GaugeCell> {
+    /// The sum over all series, folded ones too.
+    pub fn sum(&self) -> i64 {
+        let living: Vec<_> = {
+            let series = self.series.lock();
+            series.values().filter_map(Weak::upgrade).collect()
+        };
+        let own = living.iter().filter_map(|one| match one.slot.get() {
+            Some(Slot { cell, own: true }) => Some(cell.get()),
+            _ => None,
+        });
+        let own: i64 = own.sum();
+        let folded: i64 = self.folded.lock().values().map(|cell| cell.get()).sum();
+        own + folded
+    }
+}
+
 impl<M: Cell> Collector for Exported<M> {
     fn desc(&self) -> Vec<&Desc> {
         vec![&self.0.desc]

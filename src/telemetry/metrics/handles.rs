@@ -1,6 +1,11 @@
 //! What a snapshot holds: the handles of one listener, route, upstream, endpoint or plugin, resolved once.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::family::{Counter, Gauge, Group, Histogram};
+use crate::telemetry::drain_cut::{DrainCut, DrainCuts};
 use crate::telemetry::h2_end::H2End;
 use crate::telemetry::reason::Reason;
 
@@ -19,6 +24,8 @@ pub struct ListenerMetrics {
     pub requests_rejected: Group,
     /// Requests in work.
     pub requests_in_flight: Gauge,
+    /// Those of them that became tunnels.
+    pub tunnels_open: Gauge,
     /// Requests on a connection that had carried one.
     pub keepalive_requests: Counter,
 }
@@ -118,6 +125,47 @@ pub struct AccessLogMetrics {
     pub dropped: Counter,
     /// Writes that failed.
     pub write_errors: Counter,
+}
+
+/// What the requests of all listeners are at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnderWay {
+    /// Requests, without those that became tunnels.
+    pub requests: u64,
+    /// WebSockets, and other protocols after a 101.
+    pub tunnels: u64,
+}
+
+/// What a drain counts. A process drains once.
+#[derive(Clone, Debug)]
+pub struct DrainMetrics {
+    /// By kind; count with `cut`.
+    cut: Group,
+    /// The same, whatever `max_series` leaves room for: the end of the process is told by these.
+    counts: Arc<[AtomicU64; DrainCut::ALL.len()]>,
+}
+
+impl DrainMetrics {
+    pub(super) fn new(cut: Group) -> Self {
+        Self {
+            cut,
+            counts: Arc::new([const { AtomicU64::new(0) }; DrainCut::ALL.len()]),
+        }
+    }
+
+    /// The deadline ended one.
+    pub fn cut(&self, kind: DrainCut) {
+        self.cut.inc(kind.index());
+        if let Some(count) = self.counts.get(kind.index()) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// All so far.
+    pub fn cuts(&self) -> DrainCuts {
+        let of = |kind: DrainCut| self.counts.get(kind.index());
+        DrainCuts::new(|kind| of(kind).map_or(0, |count| count.load(Relaxed)))
+    }
 }
 
 impl ListenerMetrics {

@@ -26,8 +26,8 @@ pub use family::{
     Counter, Family, Gauge, GaugeGuard, Group, Histogram, OTHER, Series, SeriesBudget,
 };
 pub use handles::{
-    AccessLogMetrics, ConfigMetrics, EndpointMetrics, ListenerMetrics, PluginSeries,
-    RequestMetrics, RouteMetrics, UpstreamMetrics,
+    AccessLogMetrics, ConfigMetrics, DrainMetrics, EndpointMetrics, ListenerMetrics, PluginSeries,
+    RequestMetrics, RouteMetrics, UnderWay, UpstreamMetrics,
 };
 pub use moved::{Added, Counts, FamilyCounts, SeriesCounts, Tally};
 pub use plugin::{PluginMetricError, PluginMetrics};
@@ -52,6 +52,7 @@ pub struct Metrics {
     requests: Groups,
     request_errors: Groups,
     requests_in_flight: Gauges,
+    tunnels_open: Gauges,
     requests_rejected: Groups,
     keepalive_requests: Counters,
     request_duration: Histograms,
@@ -77,6 +78,7 @@ pub struct Metrics {
     plugin_replies: Counters,
     config: ConfigMetrics,
     access_log: AccessLogMetrics,
+    drain: DrainMetrics,
     _build: Gauge,
 }
 
@@ -118,10 +120,12 @@ impl Metrics {
         ] {
             counter.add(0);
         }
+        let drain = DrainMetrics::new(groups(&declare::DRAIN_CUT)?.get(&[]));
         Ok(Arc::new(Metrics {
             requests: groups(&declare::REQUESTS)?,
             request_errors: groups(&declare::REQUEST_ERRORS)?,
             requests_in_flight: gauges(&declare::REQUESTS_IN_FLIGHT)?,
+            tunnels_open: gauges(&declare::TUNNELS_OPEN)?,
             requests_rejected: groups(&declare::REQUESTS_REJECTED)?,
             keepalive_requests: counters(&declare::KEEPALIVE_REQUESTS)?,
             request_duration: histograms(&declare::REQUEST_DURATION)?,
@@ -149,6 +153,7 @@ impl Metrics {
             tls: tls::TlsFamilies::register(&book)?,
             config,
             access_log,
+            drain,
             _build: build,
             book,
         }))
@@ -168,6 +173,7 @@ impl Metrics {
             h2_ended: self.h2_ended.get(&[listener]),
             requests_rejected: self.requests_rejected.get(&[listener]),
             requests_in_flight: self.requests_in_flight.get(&[listener]),
+            tunnels_open: self.tunnels_open.get(&[listener]),
             keepalive_requests: self.keepalive_requests.get(&[listener]),
         }
     }
@@ -242,6 +248,22 @@ impl Metrics {
     /// What the access log's writer counts.
     pub fn access_log(&self) -> &AccessLogMetrics {
         &self.access_log
+    }
+
+    /// What is under way now, over all listeners.
+    pub fn under_way(&self) -> UnderWay {
+        let whole = |sum: i64| u64::try_from(sum).unwrap_or(0);
+        let tunnels = whole(self.tunnels_open.sum());
+        let requests = whole(self.requests_in_flight.sum());
+        UnderWay {
+            requests: requests.saturating_sub(tunnels),
+            tunnels,
+        }
+    }
+
+    /// What a drain counts.
+    pub fn drain(&self) -> &DrainMetrics {
+        &self.drain
     }
 
     /// Everything in Prometheus' text format 0.0.4 (`CONTENT_TYPE`).

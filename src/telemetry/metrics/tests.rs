@@ -33,6 +33,8 @@ fn use_everything(m: &Arc<Metrics>) {
     l.h2_ended(crate::telemetry::H2End::RapidReset);
     l.keepalive_requests.inc();
     l.requests_in_flight.inc();
+    l.tunnels_open.inc();
+    m.drain().cut(crate::telemetry::DrainCut::WebSocket);
     l.h2_ended(crate::telemetry::H2End::Idle);
     let r = m.route("api");
     r.ended(Reason::ConnectTimeout, 3_000_000, 10, 20);
@@ -169,6 +171,27 @@ fn a_scrape_is_well_formed_and_complete() {
         "farmgate_access_log_dropped_total 0",
     ] {
         assert!(text.lines().any(|l| l == line), "no `{line}` in\n{text}");
+    }
+}
+
+/// What is left at a drain is told from gauges: also beyond the bound on series.
+#[test]
+fn what_is_under_way_is_summed_folded_or_not() {
+    for cap in [0, 1, 20_000] {
+        let m = metrics(cap);
+        let listeners = ["a", "b", "c"].map(|name| m.listener(name));
+        let requests: Vec<_> = listeners
+            .iter()
+            .map(|l| l.requests_in_flight.enter())
+            .collect();
+        let tunnel = listeners.first().map(|l| l.tunnels_open.enter());
+        assert_eq!(
+            (m.under_way().requests, m.under_way().tunnels),
+            (2, 1),
+            "{cap}"
+        );
+        drop((requests, tunnel));
+        assert_eq!(m.under_way(), UnderWay::default(), "{cap}");
     }
 }
 

@@ -27,7 +27,7 @@ use crate::proxy::id::RequestId;
 use crate::server::socket::Socket;
 use crate::server::stream::{ClientStream, Outlet, Watched, divide};
 use crate::snapshot::Listener;
-use crate::telemetry::{H2End, Reason};
+use crate::telemetry::{DrainCut, H2End, Reason};
 
 /// Bytes of one response kept for a client that does not take them.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -38,12 +38,22 @@ const SMALL_DATA: usize = 4;
 const GOODBYE: Duration = Duration::from_secs(5);
 /// How often it is then looked whether something is still under way.
 const LAST_LOOK: Duration = Duration::from_secs(1);
+/// How long requests may take to say that a drain cuts them, and how often it is looked whether they have.
+const LAST_WORDS: Duration = Duration::from_millis(400);
+const LAST_WORDS_LOOK: Duration = Duration::from_millis(10);
+/// How long the connection may take to send its own last word after that.
+const CUT_GOODBYE: Duration = Duration::from_millis(300);
 /// Streams that were reset here and for which late frames are passed over in silence.
 const RESET_STREAMS: usize = 1000;
 
 type Connection = h2::server::Connection<Stream, Bytes>;
 
-pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut) {
+pub(super) async fn serve(
+    serving: Serving,
+    mut stopping: Stopping,
+    socket: Socket,
+    inbox: BytesMut,
+) {
     let listener = Arc::clone(&serving.accepted_on);
     let control = Control::new(Instant::now());
     control.set_request(u64::MAX, listener.timeouts.body_idle, None);
@@ -56,7 +66,15 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut) {
         listener.timeouts.header,
         handshake(Box::new(stream), Some(options(&listener))),
     );
-    let end = match handshake.await {
+    let handshake = tokio::select! {
+        biased;
+        handshake = handshake => handshake,
+        () = stopping.cut() => {
+            serving.node.metrics.drain().cut(DrainCut::Handshake);
+            return;
+        }
+    };
+    let end = match handshake {
         Ok(Ok(connection)) => {
             outlet.hold();
             let work = Work {
@@ -67,7 +85,7 @@ pub(super) async fn serve(serving: Serving, socket: Socket, inbox: BytesMut) {
                 leaving: None,
                 overdue: false,
             };
-            work.run(connection, outlet).await
+            work.run(connection, outlet, &mut stopping).await
         }
         _ => {
             listener.metrics.request_rejected(Reason::HeaderTimeout);
@@ -98,15 +116,20 @@ enum Event {
     Breach(Breach),
     Idle,
     Stop,
+    Cut,
     Time,
 }
 
 impl Work<'_> {
     /// Serves the connection to its end.
-    async fn run(mut self, mut connection: Connection, outlet: Outlet) -> H2End {
+    async fn run(
+        mut self,
+        mut connection: Connection,
+        outlet: Outlet,
+        stopping: &mut Stopping,
+    ) -> H2End {
         let listener = &self.serving.accepted_on;
         let digest = Arc::new(Digest::default());
-        let mut stopping = std::pin::pin!(Stopping::new(self.serving, async {}));
         let (most, per) = listener.h2_limits.guard.resets;
         let mut malformed = Budget::new(u64::from(most), per, Instant::now());
         let keepalive = listener.timeouts.keepalive.max(Duration::from_millis(1));
@@ -121,7 +144,7 @@ impl Work<'_> {
             let next = async {
                 tokio::select! {
                     biased;
-                    () = stopping.as_mut(), if self.leaving.is_none() => Event::Stop,
+                    event = stop(stopping, self.leaving.is_none()) => event,
                     accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => {
                         Event::Accepted(Box::new(accepted))
                     }
@@ -139,6 +162,10 @@ impl Work<'_> {
                 Event::Breach(breach) => {
                     cast_out(&mut connection).await;
                     return ended::by(breach);
+                }
+                Event::Cut => {
+                    self.cut(&mut connection, &mut turns).await;
+                    return H2End::Drain;
                 }
                 // The end of a response is still on its way.
                 Event::Idle if connection.has_streams() => {
@@ -185,6 +212,41 @@ impl Work<'_> {
         }
     }
 
+    /// Ends what is under way: requests are told and say so to the client, then the connection ends.
+    async fn cut(&self, connection: &mut Connection, turns: &mut Turns) {
+        let idle = self.active.is_none() && !connection.has_streams();
+        if idle {
+            let drain = self.serving.node.metrics.drain();
+            drain.cut(DrainCut::Http2Idle);
+        }
+        self.active.end();
+        if self.leaving.is_none() {
+            connection.graceful_shutdown();
+        }
+        let end = Instant::now() + LAST_WORDS;
+        let digest = Arc::new(Digest::default());
+        while Instant::now() < end && (!self.active.is_none() || connection.has_streams()) {
+            let accepted = HttpSession::from_h2_conn(connection, Arc::clone(&digest));
+            let Ok(looked) = turns.run(timeout(LAST_WORDS_LOOK, accepted)).await else {
+                return;
+            };
+            match looked {
+                // Nothing was done for it: the client may ask elsewhere.
+                Ok(Ok(Some(H2Accept::Session(mut session)))) => {
+                    session.shutdown_with_reason(h2::Reason::REFUSED_STREAM);
+                }
+                Ok(Ok(Some(H2Accept::Rejected))) | Err(_) => {}
+                Ok(Ok(None) | Err(_)) => return,
+            }
+        }
+        // What could not say so is not reset but ends with the connection: that is what tells a client of gRPC that
+        // the service is not available.
+        connection.abrupt_shutdown(h2::Reason::NO_ERROR);
+        // A client that takes nothing is not told.
+        let closed = timeout(CUT_GOODBYE, poll_fn(|cx| connection.poll_closed(cx)));
+        let _ = turns.run(closed).await;
+    }
+
     fn breach(&self) -> Poll<Breach> {
         self.watched.breach().map_or(Poll::Pending, Poll::Ready)
     }
@@ -218,6 +280,18 @@ impl Work<'_> {
         let abuse = ended::by_engine(error, self.watched.said());
         abuse.unwrap_or_else(|| self.lost())
     }
+}
+
+/// The listener goes, where that is news; or the time is over.
+async fn stop(stopping: &mut Stopping, is_news: bool) -> Event {
+    if is_news {
+        stopping.leaving().await;
+        if !stopping.is_cut() {
+            return Event::Stop;
+        }
+    }
+    stopping.cut().await;
+    Event::Cut
 }
 
 /// Tells the client to calm down and drops what it has under way.

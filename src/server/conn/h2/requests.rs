@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,9 @@ use futures_util::task::AtomicWaker;
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::HttpSession;
+use tokio::sync::Notify;
 
-use super::super::Serving;
+use super::super::{Serving, engines_own};
 use crate::proxy::control::Control;
 use crate::proxy::start::{Start, with_start};
 use crate::server::stream::LazyTimer;
@@ -26,6 +27,9 @@ pub(super) struct Active {
     count: AtomicUsize,
     /// The connection's task: it begins to wait when the last one has ended.
     done: AtomicWaker,
+    /// The time of a drain is over.
+    over: AtomicBool,
+    cut: Notify,
 }
 
 impl Active {
@@ -37,6 +41,21 @@ impl Active {
     /// True while more than one is under way.
     pub(super) fn is_many(&self) -> bool {
         self.count.load(Ordering::Acquire) > 1
+    }
+
+    /// Ends all that is under way: each is told, and answers if it can.
+    pub(super) fn end(&self) {
+        self.over.store(true, Ordering::Release);
+        self.cut.notify_waiters();
+    }
+
+    async fn ended(&self) {
+        let mut told = std::pin::pin!(self.cut.notified());
+        // Told from here on; what was told before stands in `over`.
+        told.as_mut().enable();
+        if !self.over.load(Ordering::Acquire) {
+            told.await;
+        }
     }
 }
 
@@ -110,15 +129,19 @@ pub(super) fn spawn(serving: &Serving, session: HttpSession, active: &Arc<Active
         head_at: now,
     };
     let proxy = Arc::clone(&serving.proxy);
-    let shutdown = serving.shutdown.clone();
+    let node = Arc::clone(&serving.node);
+    let active = Arc::clone(active);
     tokio::spawn(async move {
         let _guard = guard;
         let session = ServerSession::new_http2(session);
-        let serve = with_start(start, proxy.process_new_http(session, &shutdown));
+        let serve = with_start(start, proxy.process_new_http(session, engines_own()));
         let over = async {
             let mut timer = LazyTimer::default();
-            let reason = poll_fn(|cx| poll_end(&control, &mut timer, cx)).await;
-            control.set_over(reason);
+            tokio::select! {
+                biased;
+                reason = poll_fn(|cx| poll_end(&control, &mut timer, cx)) => control.set_over(reason),
+                () = active.ended() => node.metrics.drain().cut(control.break_off().on_http2()),
+            }
             // The request was told, and answers if it can.
             Box::pin(tokio::time::sleep(LAST_WORDS)).await;
         };
