@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Place};
 
-use super::listeners::{Bound, bind};
+use super::bind::{Bound, bind};
 use super::upgrade::channel::Role;
 use super::world::LiveWorld;
 use super::{LastReload, Server, systemd};

@@ -469,6 +469,8 @@ async fn committed(
     for counted in tally.since(&server.node.metrics) {
         let progress = Message::Progress {
             open: 0,
+            requests: 0,
+            tunnels: 0,
             left_ms: 0,
             counted,
         };

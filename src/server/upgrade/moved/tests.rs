@@ -65,6 +65,7 @@ impl Idle {
             log_headers: ArcSwap::default(),
             idle_grace_ms: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
         });
         let state = Arc::new(State::default());
         let resolver = Arc::new(Resolver::spawn(
