@@ -30,6 +30,7 @@ refused() {
   same "$what: MainPID" "$(main_pid)" "$main"
   same "$what: state of the unit" "$(prop ActiveState)" active
   within 3 "$what: no process is left behind" only_main
+  "$HERE/farmgate" status >/dev/null || fail "$what: the control socket does not answer"
   say "$what: $(prop StatusText | head -c 150 | head -n 1)"
 }
 
@@ -85,6 +86,12 @@ within 5 "the port is taken" curl -fsS -o /dev/null http://127.0.0.1:8099/
   printf '[[listener]]\nname = "taken"\naddress = "127.0.0.1:8099"\n'
 } >"$CONF"
 refused "a port of another process" '127.0.0.1:8099'
+# The one that gives up is killed; a child of it goes its own way to the end, and may not take the sockets' files along.
+# shellcheck disable=SC2016 # for the script
+printf '#!/bin/sh\n/farmgate/farmgate "$@"\nexit $?\n' >"$WORK/fake"
+put "$WORK/fake"
+refused "a port of another process, and it ends in its own time" '127.0.0.1:8099'
+put "$HERE/farmgate"
 kill "$squatter"
 # The file of the access log cannot be made: no room is left where it has to be.
 sed 's,/var/log/farmgate/access.log,/mnt/full/access.log,' "$WORK/good.toml" >"$CONF"
