@@ -141,6 +141,11 @@ pub fn let_go(world: &World<'_>) {
     for part in PARTS {
         part.let_go(world);
     }
+    // Freed memory goes back to the system while something else is asked for, and here hardly anything is any more: the
+    // allocator does it in a thread of its own (jemalloc(3), `background_thread`).
+    if let Err(error) = tikv_jemalloc_ctl::background_thread::write(true) {
+        log::debug!("freed memory goes back to the system only as it comes: {error}");
+    }
 }
 
 /// Adds what an old process has counted.
