@@ -205,6 +205,9 @@ fn start(
         let mut occasion = signals.run(&server).await;
         if occasion == Occasion::Stop {
             occasion = server.upgrades.give_up().await;
+            if occasion == Occasion::Upgraded {
+                leaving::pass_on_stop(&server).await;
+            }
         }
         if occasion == Occasion::Upgraded {
             // Another process is the service now.

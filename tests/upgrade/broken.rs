@@ -2,8 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use tokio::net::{TcpStream, UnixDatagram};
+
 use crate::harness::cli::Ran;
-use crate::harness::{Client, Demo, Node, Origin, Peer};
+use crate::harness::{Client, Demo, Node, Origin, Peer, Setup, eventually, soon};
 use crate::scenarios::PLAIN;
 
 const FAILED: (&str, &str) = ("result", "failed");
@@ -229,6 +231,43 @@ async fn a_node_that_stops_is_not_upgraded() {
             .await
             .is_err()
     );
+}
+
+/// The new process serves, and the service manager has not read yet who the main process is: the signal comes to the
+/// old one, and means the node.
+#[tokio::test]
+async fn a_stop_in_the_moment_of_the_change_reaches_the_new_process() {
+    let demo = Demo::start().await;
+    let setup = Setup::new().with("origin", demo.address());
+    let path = setup.folder().join("notify");
+    let manager = UnixDatagram::bind(&path).expect("bind");
+    let setup = setup.env("NOTIFY_SOCKET", path.to_str().expect("a UTF-8 path"));
+    let mut node = setup.start(PLAIN).await;
+    node.signal("USR2");
+    let mut message = vec![0; 4096];
+    loop {
+        let length = soon("a notification", manager.recv(&mut message)).await;
+        let text = String::from_utf8_lossy(&message[..length.expect("receive")]).into_owned();
+        if text.contains("MAINPID=") {
+            break;
+        }
+    }
+    // What comes now asks whether this was read. It stays unread, so that the old process waits.
+    node.signal("TERM");
+    assert_eq!(node.exit().await, 0);
+    // Unread messages hold the sockets that were to be kept.
+    drop(manager);
+    eventually("the end of the new process", || async {
+        TcpStream::connect(node.at("web")).await.err()
+    })
+    .await;
+    eventually("the last words of both", || async {
+        let log = node.errors();
+        (log.contains("has drained") && log.contains("health checks fail")).then_some(())
+    })
+    .await;
+    let log = node.errors();
+    assert!(!log.contains("ended without a word"), "{log}");
 }
 
 /// A client that has sent half a request keeps the process, not the upgrade.

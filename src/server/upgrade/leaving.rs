@@ -15,6 +15,21 @@ use crate::server::drain::{self, Progress};
 /// How often the new process hears of the drain.
 const TELL: Duration = Duration::from_secs(1);
 
+/// The node was told to stop in the very moment in which another process took over: that one is told. Returns once this
+/// process knows which sockets are that one's.
+pub async fn pass_on_stop(server: &Arc<Server>) {
+    server.upgrades.handed_over.notified().await;
+    let leaving = server.upgrades.leaving.lock();
+    let successor = leaving.as_ref().and_then(|one| one.successor.as_ref());
+    if let Some(successor) = successor {
+        log::warn!(
+            "told to stop while process {} took over: it is told",
+            successor.pid
+        );
+        successor.stop();
+    }
+}
+
 /// Tells the new process of the drain until `drained`. When it asks for the end, what is left is cut.
 pub async fn tell(
     server: &Arc<Server>,

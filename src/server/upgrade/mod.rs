@@ -100,6 +100,7 @@ pub struct Upgraded {
 /// What a process needs that leaves.
 struct Leaving {
     channel: Channel,
+    successor: Option<Other>,
     taken: Vec<(Role, String)>,
     tally: moved::Tally,
 }
@@ -320,7 +321,7 @@ async fn attempt(server: &Arc<Server>) -> Result<Upgraded, String> {
         ));
     }
     // From here on nothing is taken back, and the service manager listens to the new process only.
-    candidate.0 = None;
+    let successor = candidate.0.take();
     log::info!("upgrade: {}", Phase::Committed.as_str());
     upgrades
         .phase
@@ -338,6 +339,7 @@ async fn attempt(server: &Arc<Server>) -> Result<Upgraded, String> {
         server,
         Leaving {
             channel,
+            successor,
             taken: ready.taken,
             tally,
         },

@@ -122,15 +122,24 @@ impl Other {
 
     /// Ends it at once. It may have ended already.
     pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// Tells it to stop, as whoever wants the node to stop would. It may have ended already.
+    pub fn stop(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    fn signal(&self, signal: Signal) {
         let result = match (&self.handle, id(self.pid)) {
-            (Some(handle), _) => pidfd_send_signal(handle, Signal::KILL),
-            (None, Some(pid)) => kill_process(pid, Signal::KILL),
+            (Some(handle), _) => pidfd_send_signal(handle, signal),
+            (None, Some(pid)) => kill_process(pid, signal),
             (None, None) => return,
         };
         if let Err(error) = result
             && error != rustix::io::Errno::SRCH
         {
-            log::error!("process {} could not be ended: {error}", self.pid);
+            log::error!("process {} could not be told to end: {error}", self.pid);
         }
     }
 }
