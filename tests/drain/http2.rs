@@ -197,6 +197,36 @@ async fn an_upgrade_says_goaway_twice() {
     two_goaways(true).await;
 }
 
+/// Nor does this one, whose response under way fills its line; it asks again all the same. Once its time is over it is
+/// told in the word that lets it ask elsewhere (RFC 9113 section 8.7).
+#[tokio::test]
+async fn who_asks_too_late_may_ask_elsewhere() {
+    let (origin, go) = Origin::held("late").await;
+    let config = H2C.replace("protocol = \"h2\"\n", "");
+    let mut node = serving(PATIENT, origin.address(), &config).await;
+    let wire = TcpStream::connect(node.at("web")).await.expect("connect");
+    let mut client = Frames::open(Box::new(wire), &[]).await;
+    assert!(client.send(&frames::get(1, "/late")).await);
+    in_flight(&node, 1.0).await;
+    node.signal("TERM");
+    client
+        .until("the first GOAWAY", |heard| !heard.pings.is_empty())
+        .await;
+    let mut stream = 3;
+    while client.heard().resets.is_empty() && stream < 100 {
+        assert!(client.send(&frames::get(stream, "/late")).await);
+        stream += 2;
+        // tidy: waits for a condition
+        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+    }
+    let resets = client.heard().resets;
+    let codes: Vec<_> = resets.keys().copied().collect();
+    assert_eq!(codes, [frames::REFUSED_STREAM], "{resets:?}");
+    go.send(true).expect("the origin");
+    assert_eq!(client.ended().await.code(), Some(frames::NO_ERROR));
+    assert_eq!(node.exit().await, 0);
+}
+
 /// This client never answers the PING by which we learn that it has heard.
 #[tokio::test]
 async fn an_idle_connection_that_does_not_go_is_closed() {

@@ -194,11 +194,13 @@ impl Work<'_> {
                 }
             };
             match accepted {
-                // Dropping a request resets its stream: who did not take note may try elsewhere.
                 Ok(Some(H2Accept::Session(session))) if !self.overdue => {
                     spawn(self.serving, session, &self.active);
                 }
-                Ok(Some(H2Accept::Session(_))) => {}
+                // Nothing was done for it, and it is told so: who did not take note may ask elsewhere.
+                Ok(Some(H2Accept::Session(mut session))) => {
+                    session.shutdown_with_reason(h2::Reason::REFUSED_STREAM);
+                }
                 Ok(Some(H2Accept::Rejected)) => {
                     self.rejected();
                     if !malformed.charge(1, Instant::now) {
