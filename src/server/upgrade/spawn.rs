@@ -5,11 +5,11 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
@@ -40,11 +40,16 @@ impl Program {
     pub fn current() -> Self {
         let mut arguments = std::env::args_os();
         let typed = arguments.next().map(PathBuf::from);
+        let own = std::env::current_exe().ok();
         let path = typed
-            .filter(|path| path.components().count() > 1)
+            .and_then(|path| match (path.components().count(), &own) {
+                (1, Some(own)) => on_path(&path, own, &std::env::var_os("PATH")?),
+                (1, None) => None,
+                _ => Some(path),
+            })
             .and_then(|path| std::path::absolute(path).ok())
             .filter(|path| path.is_file())
-            .or_else(|| std::env::current_exe().ok())
+            .or(own)
             .unwrap_or_else(|| PathBuf::from("farmgate"));
         Self {
             path,
@@ -146,4 +151,31 @@ impl Other {
 
 fn id(pid: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(pid).ok()?)
+}
+
+/// Where the shell found `name`: the first of these folders in which it is the file that we run. A symlink there may
+/// lead elsewhere next time.
+fn on_path(name: &Path, own: &Path, folders: &OsStr) -> Option<PathBuf> {
+    let own = own.canonicalize().ok()?;
+    let mut typed = std::env::split_paths(folders).map(|folder| folder.join(name));
+    typed.find(|path| path.canonicalize().is_ok_and(|path| path == own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_on_the_path_stays_the_symlink_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("farmgate-1");
+        std::fs::write(&own, "").unwrap();
+        let bin = folder.path().join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        let link = bin.join("farmgate");
+        std::os::unix::fs::symlink(&own, &link).unwrap();
+        let path = std::env::join_paths([folder.path(), &bin]).unwrap();
+        assert_eq!(on_path("farmgate".as_ref(), &own, &path), Some(link));
+        assert_eq!(on_path("other".as_ref(), &own, &path), None);
+    }
 }
