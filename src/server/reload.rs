@@ -74,12 +74,15 @@ impl Server {
             let mut diagnostics = Diagnostics::new();
             let message = "another process has just taken over: ask again";
             diagnostics.error(codes::DRAINING, &self.place(), message);
+            // A signal has no answer, and waits for the upgrade: the new process may have read older files.
+            log::warn!("{why} refused: {message}");
             return Err(Refused(diagnostics));
         }
         if self.drain.lock().is_some() || self.node.is_leaving() {
             let mut diagnostics = Diagnostics::new();
             let message = "this process is draining and takes no new configuration";
             diagnostics.error(codes::DRAINING, &self.place(), message);
+            log::warn!("{why} refused: {message}");
             return Err(Refused(diagnostics));
         }
         let result = self.put(loaded, why);

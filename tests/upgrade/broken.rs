@@ -166,9 +166,16 @@ async fn one_at_a_time() {
         ran.text()
     );
     // A reload waits for its turn, and is then the new process's affair or refused; it is never half-done.
+    node.signal("HUP");
     std::fs::write(&release, "").expect("write");
     node.follow().await;
     assert_eq!(node.elder_exit().await, 0);
+    // The signal has no other answer.
+    let log = node.errors();
+    assert!(
+        log.contains("reload refused: another process has just taken over"),
+        "{log}"
+    );
     node.stop().await;
 }
 
@@ -253,6 +260,9 @@ async fn a_stop_in_the_moment_of_the_change_reaches_the_new_process() {
         }
     }
     // What comes now asks whether this was read. It stays unread, so that the old process waits.
+    let address = demo.address().to_string();
+    let ran = node.run(&["endpoint", "app", &address, "drain"]).await;
+    assert!(ran.expect(1).text().contains("ask again"));
     node.signal("TERM");
     assert_eq!(node.exit().await, 0);
     // Unread messages hold the sockets that were to be kept.

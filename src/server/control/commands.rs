@@ -47,6 +47,9 @@ pub(super) async fn answer(server: &Arc<Server>, request: http::Request<Incoming
             Ok(()) => reply(200, &json!({ "reopened": true })),
             Err(why) => refused(409, &why),
         },
+        (&Method::POST, "endpoint" | "plugin", "") if server.upgrades.is_handing_over() => {
+            refused(409, "another process takes over just now: ask again")
+        }
         (&Method::POST, "endpoint", "") => endpoint(server, &body),
         (&Method::POST, "plugin", "") => plugin(server, &body),
         (_, name, _) if LATER.contains(&name) => {

@@ -7,13 +7,21 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Leaving;
 use super::channel::Message;
+use super::{Leaving, Phase, Upgrades};
 use crate::server::Server;
 use crate::server::drain::{self, Progress};
 
 /// How often the new process hears of the drain.
 const TELL: Duration = Duration::from_secs(1);
+
+impl Upgrades {
+    /// True once the state is taken for another process: what operators change of it from then on would be lost.
+    pub fn is_handing_over(&self) -> bool {
+        let phase = *self.phase.borrow();
+        phase.is_some_and(|(at, _)| matches!(at, Phase::HandingOver | Phase::Committed))
+    }
+}
 
 /// The node was told to stop in the very moment in which another process took over: that one is told. Returns once this
 /// process knows which sockets are that one's.
