@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -22,7 +22,6 @@ use super::orders::OrderDesk;
 use super::reload::{Refused, texts_of};
 use super::services::{FILE_POLL, Host, HostOptions};
 use super::signals::Signals;
-use super::upgrade::channel::Role;
 use super::upgrade::heir::Heir;
 use super::upgrade::spawn::Program;
 use super::upgrade::{Upgrades, leaving};
@@ -38,8 +37,8 @@ use crate::upstream::discovery::{Resolver, ResolverOptions, SystemLookup};
 
 /// Idle upstream connections of all upstreams, per thread: above any upstream's own bound.
 const POOL_PER_THREAD: usize = 16 * 1024;
-/// How long an answer on the control socket may take to leave.
-const ANSWER: Duration = Duration::from_millis(100);
+/// How long answers on the control and admin sockets may take to leave.
+const ANSWER: Duration = Duration::from_secs(2);
 /// How long tasks that are cut may take to end.
 const CUT: Duration = Duration::from_secs(1);
 /// How long the start waits for the first answers about names.
@@ -83,13 +82,18 @@ pub fn run(paths: Vec<PathBuf>, last_good: bool) -> Ended {
         Ok(control) => control,
         Err(error) => return Ended::Failed(format!("no runtime: {error}")),
     };
+    // Before anything that takes time: a signal that nobody handles ends the process.
+    let signals = match control.block_on(async { Signals::new() }) {
+        Ok(signals) => signals,
+        Err(error) => return Ended::Failed(format!("signals: {error}")),
+    };
     let heir = match control.block_on(Heir::meet()) {
         Ok(heir) => heir,
         Err(error) => return Ended::Failed(error),
     };
     let prepared = prepare(&paths, last_good && heir.is_none());
     match prepared {
-        Ok(prepared) => start(program, paths, prepared, heir, &control),
+        Ok(prepared) => start(program, paths, prepared, heir, signals, &control),
         Err(ended) => {
             if let Some(heir) = heir {
                 control.block_on(heir.fail(&ended.why()));
@@ -173,6 +177,7 @@ fn start(
     paths: Vec<PathBuf>,
     prepared: Prepared,
     heir: Option<Heir>,
+    mut signals: Signals,
     control: &Runtime,
 ) -> Ended {
     let Prepared {
@@ -187,10 +192,6 @@ fn start(
     };
     let runtime = data.handle().clone();
     let (server, ended) = control.block_on(async {
-        let mut signals = match Signals::new() {
-            Ok(signals) => signals,
-            Err(error) => return (None, Ended::Failed(format!("signals: {error}"))),
-        };
         let assembled = assemble(program, paths, settings, &metrics, &runtime, heir.as_ref());
         let server = match assembled {
             Ok(server) => server,
@@ -274,12 +275,13 @@ async fn go_down(server: &Arc<Server>, signals: &mut Signals, occasion: Occasion
             server.upgrades.elders.gone().await;
         }
         // Whoever asked by the control socket is still to be answered.
-        tokio::time::sleep(ANSWER).await;
+        server.operators.stop();
+        let _ = tokio::time::timeout(ANSWER, server.operators.idle()).await;
     };
     let mut drained = std::pin::pin!(leaving::tell(server, told.clone(), drained));
     tokio::select! {
         () = &mut drained => return,
-        () = signals.again() => log::warn!("{}: stopping at once", match occasion {
+        () = signals.again(server) => log::warn!("{}: stopping at once", match occasion {
             Occasion::Stop => "a second signal",
             Occasion::Upgraded => "a signal",
         }),
@@ -417,23 +419,11 @@ fn resolver(node: &Arc<Node>, settings: &Settings) -> Arc<Resolver> {
 }
 
 fn end(server: &Arc<Server>, control: &Runtime) {
-    // Sockets that another process took stand where they are, and so do those of an old process that serves on because
-    // this one failed.
+    // Those of an old process that serves on because this one failed stand where they are.
     let never_served = server.listeners.lock().is_held();
-    let others = |role: Role, address: &str| {
-        server.upgrades.is_taken(role, address)
-            || never_served && server.operators.is_inherited(role)
-    };
-    if let Some(path) = &server.settings().control
-        && !others(Role::Control, &path.display().to_string())
-    {
-        remove_socket(path);
-    }
-    if let Some((crate::compile::AdminAddress::Unix(path), _)) = &server.settings().admin
-        && !others(Role::Admin, &format!("unix:{}", path.display()))
-    {
-        remove_socket(path);
-    }
+    server
+        .operators
+        .close(&|_, _, inherited| never_served && inherited);
     if server.host.flush_logs(Duration::from_secs(2)).is_err() {
         log::error!("a plugin's log could not be written to its end");
     }
@@ -443,14 +433,6 @@ fn end(server: &Arc<Server>, control: &Runtime) {
         log::error!("the access log could not be written to its end");
     }
     control.block_on(leaving::last_word(server));
-}
-
-/// A socket file left behind is replaced at the next start; anything else is not ours.
-fn remove_socket(path: &Path) {
-    use std::os::unix::fs::FileTypeExt;
-    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
-        let _ = std::fs::remove_file(path);
-    }
 }
 
 /// Descriptors: as many as the process may have.

@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 
-use super::bind::{BACKLOG, Bound};
+use super::bind::{BACKLOG, Bound, SocketFile};
 use super::conn::{Accepted, serve};
 use super::drain::Stage;
 use super::gate::Gate;
@@ -46,6 +46,8 @@ struct Serving {
 struct Waiting {
     accepting: Accepting,
     acceptor: Acceptor,
+    /// Removed again if this process never serves.
+    file: Option<SocketFile>,
 }
 
 /// All addresses of the node.
@@ -91,8 +93,12 @@ impl Listeners {
         for Waiting {
             accepting,
             acceptor,
+            file,
         } in self.held.take().into_iter().flatten()
         {
+            if let Some(file) = file {
+                file.keep();
+            }
             self.runtime.spawn(accepting.run(acceptor));
         }
     }
@@ -167,12 +173,11 @@ impl Listeners {
             Bound::Unix(socket, _) => socket.as_fd().try_clone_to_owned()?,
         };
         let _runtime = self.runtime.enter();
-        let acceptor = match bound {
-            Bound::Tcp(socket) => Acceptor::Tcp(TcpListener::from_std(socket)?),
+        let (acceptor, file) = match bound {
+            Bound::Tcp(socket) => (Acceptor::Tcp(TcpListener::from_std(socket)?), None),
             Bound::Unix(socket, file) => {
                 let socket = UnixListener::from_std(socket)?;
-                file.keep();
-                Acceptor::Unix(socket)
+                (Acceptor::Unix(socket), Some(file))
             }
         };
         let accepting = Accepting {
@@ -188,8 +193,12 @@ impl Listeners {
             Some(held) => held.push(Waiting {
                 accepting,
                 acceptor,
+                file,
             }),
             None => {
+                if let Some(file) = file {
+                    file.keep();
+                }
                 systemd::store(&address.to_string(), socket.as_fd());
                 self.runtime.spawn(accepting.run(acceptor));
             }

@@ -62,20 +62,28 @@ impl Signals {
         }
     }
 
-    /// Waits for a further request to stop.
-    pub async fn again(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
+    /// Waits for a further request to stop. A process that drains writes logs too, so it opens them again when asked.
+    pub async fn again(&mut self, server: &Server) {
+        loop {
+            tokio::select! {
+                _ = self.term.recv() => return,
+                _ = self.int.recv() => return,
+                _ = self.usr1.recv() => {
+                    if let Err(why) = reopen_logs(server) {
+                        log::error!("{why}");
+                    }
+                }
+            }
         }
     }
 }
 
-/// Opens log files again, after they were moved away.
+/// Opens log files again, after they were moved away; here and in old processes that drain.
 ///
 /// # Errors
 /// One could not be opened; the old one stays in use.
 pub fn reopen_logs(server: &Server) -> Result<(), String> {
+    server.upgrades.elders.reopen_logs();
     let mut wrong = Vec::new();
     if let Some(log) = &*server.node.access_log.load()
         && let Err(error) = log.reopen(Duration::from_secs(2))

@@ -3,10 +3,13 @@
 //!
 //! Without `NOTIFY_SOCKET` all of this does nothing.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::LazyLock;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use sha2::Digest as _;
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
@@ -14,6 +17,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// Longest line of status: systemd shows one line, and a datagram has an end.
 const STATUS_BYTES: usize = 1000;
+/// Datagrams that wait for the service manager: one for each of very many listeners.
+const QUEUED: usize = 4096;
 /// How long a service manager may be busy with other things.
 const HEARD: Duration = Duration::from_secs(5);
 
@@ -42,12 +47,12 @@ pub async fn heard() {
         return;
     }
     // It closes what comes with this message when its turn has come (sd_notify_barrier(3)).
-    let asked = UnixStream::pair().and_then(|(ours, theirs)| {
-        sd_notify::notify_with_fds(&[NotifyState::Custom("BARRIER=1")], &[theirs.as_fd()])?;
-        Ok(ours)
-    });
+    let asked = UnixStream::pair().and_then(|(ours, theirs)| Ok((ours, theirs.into_std()?)));
     let heard = match asked {
-        Ok(mut closed) => timeout(HEARD, closed.read_u8()).await,
+        Ok((mut closed, theirs)) => {
+            say(&[NotifyState::Custom("BARRIER=1")], Some(theirs.into()));
+            timeout(HEARD, closed.read_u8()).await
+        }
         Err(error) => return log::warn!("the service manager cannot be told: {error}"),
     };
     if heard.is_err() {
@@ -71,8 +76,11 @@ pub fn stopping(status: &str, within: Duration) {
 pub fn store(address: &str, socket: BorrowedFd<'_>) {
     let name = stored_name(address);
     let states = [NotifyState::FdStore, NotifyState::FdName(&name)];
-    if let Err(error) = sd_notify::notify_with_fds(&states, &[socket]) {
-        log::warn!("the service manager does not keep the socket of {address}: {error}");
+    match socket.try_clone_to_owned() {
+        Ok(socket) => say(&states, Some(socket)),
+        Err(error) => {
+            log::warn!("the service manager does not keep the socket of {address}: {error}");
+        }
     }
 }
 
@@ -139,7 +147,46 @@ impl Threads {
 }
 
 fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+    say(states, None);
+}
+
+/// A datagram on its way to the service manager.
+struct Said {
+    states: String,
+    socket: Option<OwnedFd>,
+}
+
+/// Sends one datagram, in the order of the calls. It never waits: a service manager that does not read would else stop
+/// whoever tells it something, and with it the node.
+fn say(states: &[NotifyState<'_>], socket: Option<OwnedFd>) {
+    static QUEUE: LazyLock<Option<SyncSender<Said>>> = LazyLock::new(|| {
+        let (queue, said) = sync_channel(QUEUED);
+        let thread = std::thread::Builder::new().name("farmgate-notify".to_owned());
+        let spawned = thread.spawn(move || said.iter().for_each(|said| send(&said)));
+        spawned.is_ok().then_some(queue)
+    });
+    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+        return;
+    }
+    let states: Vec<String> = states.iter().map(ToString::to_string).collect();
+    let said = Said {
+        states: states.join("\n"),
+        socket,
+    };
+    let queued = QUEUE.as_ref().map(|queue| queue.try_send(said));
+    if !matches!(queued, Some(Ok(()))) {
+        log::warn!("the service manager reads too slowly: it is not told of everything");
+    }
+}
+
+/// Waits until the service manager takes it.
+fn send(said: &Said) {
+    let states = [NotifyState::Custom(&said.states)];
+    let sent = match &said.socket {
+        Some(socket) => sd_notify::notify_with_fds(&states, &[socket.as_fd()]),
+        None => sd_notify::notify(&states),
+    };
+    if let Err(error) = sent {
         log::warn!("the service manager cannot be told: {error}");
     }
 }
@@ -159,6 +206,9 @@ fn line(text: &str) -> String {
     line
 }
 
+/// How much of an address stands in a name.
+const MAX_NAME: usize = 200;
+
 /// A name that systemd takes: no colon, at most 255 bytes.
 fn stored_name(address: &str) -> String {
     let clean: String = address
@@ -168,7 +218,11 @@ fn stored_name(address: &str) -> String {
             _ => '_',
         })
         .collect();
-    format!("farmgate-{clean}")
+    // What was replaced still tells two addresses apart.
+    let digest = sha2::Sha256::digest(address.as_bytes());
+    let digest: String = digest.iter().take(4).map(|b| format!("{b:02x}")).collect();
+    let clean = clean.get(..MAX_NAME).unwrap_or(&clean);
+    format!("farmgate-{clean}-{digest}")
 }
 
 fn micros(time: Duration) -> u32 {

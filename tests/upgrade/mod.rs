@@ -132,3 +132,48 @@ async fn steps_are_visible() {
     }
     node.stop().await;
 }
+
+/// Addresses of operators move too; one that the new configuration does not have refuses at once, and may be taken again
+/// while the process that had it still drains.
+#[tokio::test]
+async fn operators_addresses_come_and_go() {
+    let demo = Demo::start().await;
+    let mut node = Node::serving(demo.address(), PLAIN).await;
+    let socket = crate::scenarios::websocket::open(&node).await;
+    let first = std::fs::read_to_string(node.config()).expect("the configuration");
+    let (before, after) = (node.at("admin"), crate::harness::free_address());
+    let second = first.replace(&before.to_string(), &after.to_string());
+    for (text, there, gone) in [(&second, after, before), (&first, before, after)] {
+        std::fs::write(node.config(), text).expect("write the configuration");
+        node.upgrade().await;
+        let mut client = Client::connect(there).await;
+        assert_eq!(client.get("/readyz").await.status, 200);
+        let refused = tokio::net::TcpStream::connect(gone).await;
+        assert!(refused.is_err(), "{gone} still listens");
+    }
+    drop(socket);
+    node.stop().await;
+    assert!(!node.control().exists());
+}
+
+/// Old processes that drain open their log files again too.
+#[tokio::test]
+async fn logs_are_opened_again_everywhere() {
+    let demo = Demo::start().await;
+    let mut node = Node::serving(demo.address(), PLAIN).await;
+    let mut slow = node.client().await;
+    slow.send("GET /delay/1500 HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .await;
+    let web = [("listener", "web")];
+    node.metric_is("farmgate_requests_in_flight", &web, 1.0)
+        .await;
+    node.upgrade().await;
+    let log = node.folder().join("run/access.log");
+    std::fs::rename(&log, log.with_extension("1")).expect("rename");
+    node.run(&["reopen-logs"]).await.expect(0);
+    assert_eq!(slow.response().await.expect("an answer").status, 200);
+    assert_eq!(node.elder_exit().await, 0);
+    let text = std::fs::read_to_string(&log).expect("the new log");
+    assert!(text.contains("/delay/1500"), "{text}");
+    node.stop().await;
+}

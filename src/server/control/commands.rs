@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::super::explain::again;
 use super::super::reload::{Refused, Reloaded};
 use super::super::status::status;
-use super::super::upgrade::upgrade;
+use super::super::upgrade::{refusal, upgrade};
 use super::super::{Server, drain, signals};
 use super::{Answer, admin, json as reply};
 use crate::telemetry::DrainCuts;
@@ -163,6 +163,11 @@ async fn upgraded(server: &Arc<Server>, body: &[u8]) -> Answer {
         Ok(wanted) => wanted,
         Err(answer) => return *answer,
     };
+    if !wanted.wait
+        && let Some(why) = refusal(server)
+    {
+        return refused(409, &format!("the upgrade is refused: {why}"));
+    }
     // In a task of its own: whoever asked may leave.
     let task = {
         let server = Arc::clone(server);

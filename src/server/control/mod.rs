@@ -21,6 +21,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
@@ -31,7 +32,7 @@ use super::upgrade::channel::Role;
 use crate::compile::{AdminAddress, Settings};
 
 /// Connections served at once, by each socket.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: u32 = 64;
 /// A head must come within this time.
 const HEAD: Duration = Duration::from_secs(10);
 /// How long to wait when the process has no descriptors left.
@@ -41,7 +42,9 @@ type Answer = http::Response<Full<Bytes>>;
 
 /// The control socket and the admin address.
 pub struct Operators {
-    sockets: Vec<OperatorSocket>,
+    sockets: Mutex<Vec<OperatorSocket>>,
+    /// Of each socket, in its order.
+    places: [Arc<Semaphore>; 2],
     phase: watch::Sender<Phase>,
 }
 
@@ -116,24 +119,46 @@ impl Operators {
             });
         }
         let (phase, _) = watch::channel(Phase::Waiting);
-        Ok(Self { sockets, phase })
+        Ok(Self {
+            sockets: Mutex::new(sockets),
+            places: [(); 2].map(|()| Arc::new(Semaphore::new(CONNECTIONS as usize))),
+            phase,
+        })
     }
 
     /// Every socket, for the next process.
-    pub fn sockets(&self) -> impl Iterator<Item = (Role, &str, RawFd)> {
-        self.sockets.iter().map(|one| {
+    pub fn sockets(&self) -> Vec<(Role, String, RawFd)> {
+        let sockets = self.sockets.lock();
+        let each = sockets.iter().map(|one| {
             let fd = match &one.socket {
                 Bound::Tcp(socket) => socket.as_raw_fd(),
                 Bound::Unix(socket) => socket.as_raw_fd(),
             };
-            (one.role, one.address.as_str(), fd)
-        })
+            (one.role, one.address.clone(), fd)
+        });
+        each.collect()
     }
 
-    /// True if another process bound the socket of this role.
-    pub fn is_inherited(&self, role: Role) -> bool {
-        let mut sockets = self.sockets.iter();
-        sockets.any(|one| one.role == role && one.inherited)
+    /// Listens no more, after [`Operators::stop`]. The file of a unix socket is removed unless it `stays`: that is told
+    /// by role, address, and whether another process bound it.
+    pub fn close(&self, stays: &dyn Fn(Role, &str, bool) -> bool) {
+        for one in std::mem::take(&mut *self.sockets.lock()) {
+            if let Bound::Unix(_) = one.socket
+                && !stays(one.role, &one.address, one.inherited)
+            {
+                let path = one.address.strip_prefix("unix:").unwrap_or(&one.address);
+                // It is gone already if somebody tidied up.
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+
+    /// Returns when nobody is being answered, after [`Operators::stop`].
+    pub async fn idle(&self) {
+        for places in &self.places {
+            // Never closed.
+            let _ = places.acquire_many(CONNECTIONS).await;
+        }
     }
 
     /// Answers operators from [`Operators::release`] until [`Operators::stop`].
@@ -141,10 +166,10 @@ impl Operators {
     /// # Errors
     /// A socket cannot be registered with the runtime.
     pub fn serve(&self, server: &Arc<Server>) -> io::Result<()> {
-        for one in &self.sockets {
+        for (one, places) in self.sockets.lock().iter().zip(&self.places) {
             let serving = OperatorLoop {
                 server: Arc::clone(server),
-                places: Arc::new(Semaphore::new(CONNECTIONS)),
+                places: Arc::clone(places),
                 phase: self.phase.subscribe(),
                 role: one.role,
             };
@@ -185,7 +210,7 @@ struct OperatorLoop {
 }
 
 impl OperatorLoop {
-    /// Waits until answering has begun, for the first time or again.
+    /// Waits until answering has begun.
     async fn begin(&mut self) {
         // The sender lives as long as the server.
         let _ = self.phase.wait_for(|now| *now == Phase::Answering).await;
@@ -196,10 +221,7 @@ impl OperatorLoop {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = stopped(&mut self.phase) => {
-                    self.begin().await;
-                    continue;
-                }
+                () = stopped(&mut self.phase) => return,
                 accepted = listener.accept() => accepted,
             };
             let Ok((stream, peer)) = accepted else {
@@ -220,10 +242,7 @@ impl OperatorLoop {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = stopped(&mut self.phase) => {
-                    self.begin().await;
-                    continue;
-                }
+                () = stopped(&mut self.phase) => return,
                 accepted = listener.accept() => accepted,
             };
             let Ok((stream, _)) = accepted else {

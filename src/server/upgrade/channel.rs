@@ -74,6 +74,8 @@ pub enum Message {
     },
     /// Serving to draining: the node stops, end now.
     Hurry,
+    /// Serving to draining: log files were moved away, open them again.
+    ReopenLogs,
     /// Something of a later version.
     #[serde(other)]
     Unknown,
@@ -161,6 +163,8 @@ pub struct ElderEntry {
 pub struct Channel {
     stream: UnixStream,
     inbox: BytesMut,
+    /// A message was sent in part.
+    broken: bool,
 }
 
 impl Channel {
@@ -174,6 +178,7 @@ impl Channel {
         Ok(Self {
             stream: UnixStream::from_std(socket)?,
             inbox: BytesMut::from(begun),
+            broken: false,
         })
     }
 
@@ -187,13 +192,19 @@ impl Channel {
             .ok()
             .filter(|length| *length as usize <= MAX_BYTES)
             .ok_or_else(|| io::Error::other("the message is too long"))?;
+        if self.broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         let write = async {
             self.stream.write_all(&length.to_le_bytes()).await?;
             self.stream.write_all(&text).await
         };
-        timeout(SEND, write)
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        // Until it is whole: after half a message nothing else would be understood.
+        self.broken = true;
+        let sent = timeout(SEND, write).await;
+        let sent = sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        self.broken = sent.is_err();
+        sent
     }
 
     /// The next message; none when the other process is gone. May be dropped and asked again: what was read stays.

@@ -44,6 +44,8 @@ enum Command {
     Pause(oneshot::Sender<Channel>),
     /// End now.
     Hurry,
+    /// Open log files again.
+    ReopenLogs,
 }
 
 /// The channel to an elder, while another process is about to take it.
@@ -141,6 +143,10 @@ impl Elders {
                         let _ = channel.send(&Message::Hurry).await;
                         continue;
                     }
+                    Some(Command::ReopenLogs) => {
+                        let _ = channel.send(&Message::ReopenLogs).await;
+                        continue;
+                    }
                     None => return,
                 },
                 message = channel.next() => message,
@@ -234,6 +240,14 @@ impl Elders {
     pub async fn gone(&self) {
         // The sender lives as long as we do.
         let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// Log files were moved away: they open them again too.
+    pub fn reopen_logs(&self) {
+        for elder in self.known.lock().values() {
+            // A full queue has one of these already, or the process is about to end.
+            let _ = elder.commands.try_send(Command::ReopenLogs);
+        }
     }
 
     /// The node stops: they are to end now.

@@ -99,19 +99,21 @@ impl Heir {
         // An old process that is gone is seen below.
         let _ = self.channel.send(&ready).await;
         let word = self.word().await;
-        let old_lives = matches!(word, Word::Go(..));
+        let mut elders = None;
         if let Word::Go(go, state) = word {
             log::info!("{}", moved::give(&World::of(server), state));
-            let channels = std::mem::take(&mut self.elders);
-            server.upgrades.elders.adopt(&go.elders, channels);
+            elders = Some(go.elders);
         } else {
             log::warn!("the old process is gone: taking over without its state");
         }
         if let Err(error) = server.serve() {
             return Err((self, format!("the operators' sockets: {error}")));
         }
-        if old_lives {
+        if let Some(elders) = elders {
             self.committed(server).await;
+            // Not before: what is read of their channels would be lost to the old process, should this one fail.
+            let channels = std::mem::take(&mut self.elders);
+            server.upgrades.elders.adopt(&elders, channels);
         }
         // Only now: what we count includes all that the old process has shown to operators.
         server.operators.release();
@@ -123,7 +125,7 @@ impl Heir {
     /// The sockets that this process took, as the old one named them.
     fn taken(&self, server: &Server) -> Vec<(Role, String)> {
         let listeners = server.listeners.lock();
-        let operators: Vec<_> = server.operators.sockets().collect();
+        let operators = server.operators.sockets();
         self.hello
             .sockets
             .iter()
@@ -133,7 +135,7 @@ impl Heir {
                     .any(|(address, _)| address.to_string() == entry.address),
                 role => operators
                     .iter()
-                    .any(|(one, address, _)| *one == role && **address == entry.address),
+                    .any(|(one, address, _)| *one == role && *address == entry.address),
             })
             .map(|entry| (entry.role, entry.address.clone()))
             .collect()

@@ -11,6 +11,7 @@ use super::channel::Message;
 use super::{Leaving, Phase, Upgrades};
 use crate::server::Server;
 use crate::server::drain::{self, Progress};
+use crate::server::signals;
 
 /// How often the new process hears of the drain.
 const TELL: Duration = Duration::from_secs(1);
@@ -90,6 +91,11 @@ async fn talk(
                 Ok(Some(Message::Hurry)) => {
                     log::warn!("the node stops: draining ends now");
                     drain::hurry(server);
+                }
+                Ok(Some(Message::ReopenLogs)) => {
+                    if let Err(why) = signals::reopen_logs(server) {
+                        log::error!("{why}");
+                    }
                 }
                 Ok(Some(_)) => {}
                 // The new process is gone; what is under way here goes on all the same.

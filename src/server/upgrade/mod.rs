@@ -19,7 +19,10 @@ pub mod spawn;
 pub mod leaving;
 
 mod check;
+mod refusal;
 mod selfcheck;
+
+pub use refusal::refusal;
 
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -159,13 +162,6 @@ impl Upgrades {
         })
     }
 
-    /// True if the socket of this address is another process's now.
-    pub fn is_taken(&self, role: Role, address: &str) -> bool {
-        let leaving = self.leaving.lock();
-        let taken = leaving.iter().flat_map(|leaving| &leaving.taken);
-        taken.into_iter().any(|(r, a)| *r == role && a == address)
-    }
-
     fn begin(&self) -> Result<UnderWay<'_>, String> {
         let mut found = None;
         self.phase.send_if_modified(|phase| {
@@ -174,11 +170,7 @@ impl Upgrades {
             found.is_none()
         });
         match found {
-            Some((at, since)) => Err(format!(
-                "an upgrade is under way ({}, for {} s): one at a time",
-                at.as_str(),
-                since.elapsed().as_secs()
-            )),
+            Some(begun) => Err(refusal::under_way(begun)),
             None => Ok(UnderWay(self)),
         }
     }
@@ -258,23 +250,12 @@ pub async fn upgrade(server: &Arc<Server>) -> Result<Upgraded, String> {
 
 async fn attempt(server: &Arc<Server>) -> Result<Upgraded, String> {
     let upgrades = &server.upgrades;
-    // When the first process of a container or of a pid namespace ends, the kernel kills all others.
-    if std::process::id() == 1 {
-        return Err("process 1 of a container cannot be replaced: start a container of the new image, then stop this one (`farmgate reload` takes a new configuration)".to_owned());
-    }
     // The configuration, and with it the sockets, stay as they are until this is over.
     let _unchanged = server.changing.lock().await;
-    if *upgrades.stopping.borrow() || server.node.is_draining() || server.drain.lock().is_some() {
-        return Err("the node is draining: it will stop, not be upgraded".to_owned());
+    if let Some(why) = refusal::standing(server) {
+        return Err(why);
     }
     let limits = server.settings().upgrade;
-    let draining = upgrades.elders.count();
-    if draining >= limits.draining {
-        return Err(format!(
-            "{draining} old processes still drain, server.upgrade.draining allows {}: wait until one has ended, see `farmgate status`",
-            limits.draining
-        ));
-    }
     upgrades.enter(Phase::Checking);
     let check = check::check(&upgrades.program, &server.paths, limits.ready);
     upgrades.unless_stopping(check).await?;
@@ -390,12 +371,8 @@ async fn start(server: &Arc<Server>) -> Result<(Channel, Other), String> {
 
 /// Every listening socket of this process.
 fn sockets(server: &Server) -> Vec<SocketEntry> {
-    let operators = server.operators.sockets();
-    let operators = operators.map(|(role, address, fd)| SocketEntry {
-        role,
-        address: address.to_owned(),
-        fd,
-    });
+    let operators = server.operators.sockets().into_iter();
+    let operators = operators.map(|(role, address, fd)| SocketEntry { role, address, fd });
     let listeners = server.listeners.lock();
     let listeners = listeners.sockets().map(|(address, fd)| SocketEntry {
         role: Role::Listener,
@@ -487,6 +464,11 @@ fn leave(server: &Arc<Server>, leaving: Leaving) {
         let address = address.to_string();
         let mut taken = leaving.taken.iter();
         taken.any(|(role, one)| *role == Role::Listener && *one == address)
+    });
+    // Those that the new one does not have answer nobody: who connects there is refused, not left to wait.
+    server.operators.close(&|role, address, _| {
+        let mut taken = leaving.taken.iter();
+        taken.any(|(one, theirs)| *one == role && theirs == address)
     });
     server.orders.stop();
     moved::let_go(&World::of(server));
