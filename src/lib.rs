@@ -6,7 +6,7 @@
 //! config (words) -> compile (decisions) -> snapshot (the picture) -> proxy (the request) -> telemetry (evidence)
 //!                        ^                      |                        |
 //!                        |                      v                        v
-//!                     plugins           state, upstream, tls         protocol
+//!                     plugins        state, upstream, cache, tls     protocol
 //! server wires them and owns the process; cli is the front.
 //! ```
 
@@ -23,6 +23,8 @@ pub mod protocol;
 pub mod upstream;
 
 pub mod tls;
+
+pub mod cache;
 
 pub mod proxy;
 

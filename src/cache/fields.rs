@@ -1,0 +1,82 @@
+//! Which fields of a response are kept in its stored copy (RFC 9111 section 3.1), and which are sent from it.
+
+use http::header::{
+    AGE, CONNECTION, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
+};
+
+use super::control::trim_ows;
+use super::status::CACHE_STATUS;
+
+/// Fields of one connection, or of the path it came by (RFC 9110 sections 7.6.1 and 11.7). `Age` and `Cache-Status`
+/// are kept elsewhere and written anew with each answer.
+static NOT_KEPT: [HeaderName; 12] = [
+    CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    AGE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-authentication-info"),
+    HeaderName::from_static("proxy-connection"),
+    CACHE_STATUS,
+];
+
+/// Takes out of a stored copy what is not kept: fields of the connection, those that Connection names, and `left_out`
+/// of the plan. Trailers never come here: they are not stored (RFC 9110 section 6.5.1 lets them be dropped).
+pub fn strip(fields: &mut HeaderMap, left_out: &[HeaderName]) {
+    let mut nominated = Vec::new();
+    for line in fields.get_all(CONNECTION) {
+        for name in line.as_bytes().split(|byte| *byte == b',').map(trim_ows) {
+            if let Ok(name) = HeaderName::from_bytes(name) {
+                nominated.push(name);
+            }
+        }
+    }
+    for name in NOT_KEPT.iter().chain(&nominated).chain(left_out) {
+        // Content-Length and what frames a message cannot be talked away by a Connection field.
+        if *name != http::header::CONTENT_LENGTH && *name != http::header::CACHE_CONTROL {
+            fields.remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::cases;
+
+    #[test]
+    fn what_belongs_to_a_connection_is_not_kept() {
+        let mut fields = cases::fields(
+            "Connection: a, B ,close\nConnection: d, \"x\"\na: 1\nb: 2\nc: 3\nd: 4\nKeep-Alive: 5\nTransfer-Encoding: chunked\n\
+             Proxy-Authenticate: x\nProxy-Authentication-Info: x\nProxy-Authorization: x\nProxy-Connection: x\nTE: x\n\
+             Trailer: x\nUpgrade: x\nAge: 10\nCache-Status: x\nSet-Cookie: a=b\nContent-Length: 5",
+        );
+        strip(&mut fields, &[http::header::SET_COOKIE]);
+        let mut left: Vec<&str> = fields.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["c", "content-length"]);
+    }
+
+    #[test]
+    fn connection_cannot_name_what_decides() {
+        let mut fields = cases::fields(
+            "Connection: Cache-Control, Content-Length\nCache-Control: max-age=1\nContent-Length: 1",
+        );
+        strip(&mut fields, &[]);
+        assert_eq!(fields.len(), 2);
+    }
+
+    #[test]
+    fn stripping_twice_is_stripping_once() {
+        let mut once = cases::fields("Connection: a\na: 1\nb: 2");
+        strip(&mut once, &[]);
+        let mut twice = once.clone();
+        strip(&mut twice, &[]);
+        assert_eq!(once, twice);
+    }
+}

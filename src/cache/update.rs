@@ -1,0 +1,113 @@
+//! What a 304 or a HEAD tells about a stored response (RFC 9111 sections 3.2, 4.3.4 and 4.3.5).
+
+use http::StatusCode;
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED,
+};
+
+use super::etag::Etag;
+use super::fields;
+use super::storable::content_length;
+
+/// Fields that describe the stored bytes: a 304 has no bytes, so it cannot change them. RFC 9111 section 3.2 names
+/// Content-Length and leaves the rest to what the cache depends on.
+static OF_THE_BODY: [HeaderName; 9] = [
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    ETAG,
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("accept-ranges"),
+];
+
+/// Replaces the fields of a stored response by those of a 304 to our own validators: every field the 304 has, all its
+/// lines, except those of the connection and those that describe the stored bytes. What it does not have stays.
+///
+/// A 304 whose ETag differs from the stored one confirms it nevertheless: we ask with one tag, so there is nothing
+/// else it could have confirmed. The stored tag stays, as it names the stored bytes.
+pub fn merge(
+    stored: &HeaderMap,
+    mut not_modified: HeaderMap,
+    left_out: &[HeaderName],
+) -> HeaderMap {
+    fields::strip(&mut not_modified, left_out);
+    for name in &OF_THE_BODY {
+        // A tag or the like where there was none is news about these bytes, except where it speaks of other ones.
+        let news = *name == ETAG && !stored.contains_key(ETAG);
+        if !news {
+            not_modified.remove(name);
+        }
+    }
+    let mut merged = HeaderMap::with_capacity(stored.len() + not_modified.len());
+    for (name, value) in stored {
+        if !not_modified.contains_key(name) {
+            merged.append(name.clone(), value.clone());
+        }
+    }
+    for (name, value) in &not_modified {
+        merged.append(name.clone(), value.clone());
+    }
+    // What the stored copy held and the new directives name.
+    for name in left_out {
+        merged.remove(name);
+    }
+    merged
+}
+
+/// What a response to HEAD means for the stored response to GET.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadSays {
+    /// It is the same: update it as by a 304.
+    Same,
+    /// It is another one: what is stored is stale.
+    Changed,
+    /// Nothing: it was no 200, or what is stored is none.
+    Nothing,
+}
+
+/// Compares a response to HEAD with what is stored (RFC 9111 section 4.3.5): validators and Content-Length, each as
+/// far as the response to HEAD has it.
+pub fn head_says(
+    stored_status: StatusCode,
+    stored: &HeaderMap,
+    status: StatusCode,
+    head: &HeaderMap,
+) -> HeadSays {
+    if stored_status != StatusCode::OK {
+        return HeadSays::Nothing;
+    }
+    match status.as_u16() {
+        200 => {}
+        // Gone is gone for GET as well.
+        404 | 410 => return HeadSays::Changed,
+        _ => return HeadSays::Nothing,
+    }
+    let tag = |fields: &HeaderMap| {
+        fields
+            .get(ETAG)
+            .and_then(|tag| Etag::read(tag.as_bytes()))
+            .map(|tag| (tag.weak, tag.opaque.to_vec()))
+    };
+    let same = |new: bool, equal: bool| !new || equal;
+    let all = same(head.contains_key(ETAG), tag(head) == tag(stored))
+        && same(
+            head.contains_key(LAST_MODIFIED),
+            head.get(LAST_MODIFIED) == stored.get(LAST_MODIFIED),
+        )
+        && same(
+            // Many origins leave it out, or send 0 because there is no body.
+            content_length(head).is_some_and(|length| length > 0)
+                && stored.contains_key(CONTENT_LENGTH),
+            content_length(head) == content_length(stored),
+        );
+    match all {
+        true => HeadSays::Same,
+        false => HeadSays::Changed,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+use super::*;
+use crate::cache::cases;
+use http::HeaderValue;
+
+fn merged(stored: &str, new: &str) -> HeaderMap {
+    merge(&cases::fields(stored), cases::fields(new), &[])
+}
+
+#[test]
+fn every_field_of_a_304_replaces_the_stored_ones() {
+    let got = merged(
+        "A: 1\nA: 2\nB: 3\nCache-Control: max-age=1\nContent-Type: text/plain",
+        "A: 4\nC: 5\nC: 6\nCache-Control: max-age=2\nContent-Type: text/html\nSet-Cookie: a=b\nContent-Location: /x",
+    );
+    let want = cases::fields(
+        "A: 4\nB: 3\nC: 5\nC: 6\nCache-Control: max-age=2\nContent-Type: text/html\nSet-Cookie: a=b\nContent-Location: /x",
+    );
+    assert_eq!(got, want);
+}
+
+#[test]
+fn what_describes_the_bytes_stays() {
+    let stored = "ETag: \"a\"\nContent-Length: 5\nContent-Encoding: gzip\nContent-Range: x\nContent-MD5: a\nDigest: a\nContent-Digest: a\nRepr-Digest: a";
+    let new = "ETag: \"b\"\nContent-Length: 0\nContent-Encoding: br\nContent-Range: y\nContent-MD5: b\nDigest: b\nContent-Digest: b\nRepr-Digest: b";
+    assert_eq!(merged(stored, new), cases::fields(stored));
+    // Nor does it come anew.
+    assert_eq!(
+        merged("A: 1", "Content-Length: 0\nContent-Encoding: br"),
+        cases::fields("A: 1")
+    );
+    assert_eq!(
+        merged("A: 1", "ETag: \"b\""),
+        cases::fields("A: 1\nETag: \"b\"")
+    );
+}
+
+#[test]
+fn fields_of_the_connection_and_named_ones_stay_away() {
+    assert_eq!(
+        merged(
+            "A: 1",
+            "Connection: x\nX: 1\nKeep-Alive: 5\nTransfer-Encoding: chunked\nAge: 3"
+        ),
+        cases::fields("A: 1")
+    );
+    let left_out = [HeaderName::from_static("b")];
+    let got = merge(
+        &cases::fields("A: 1\nB: 2"),
+        cases::fields("B: 3\nC: 4"),
+        &left_out,
+    );
+    assert_eq!(got, cases::fields("A: 1\nC: 4"));
+}
+
+#[test]
+fn what_a_head_says() {
+    let stored = "ETag: \"a\"\nLast-Modified: Thu, 01 Jan 2015 00:00:00 GMT\nContent-Length: 5";
+    for (want, status, head) in [
+        (HeadSays::Same, 200, "Cache-Control: max-age=1"),
+        (HeadSays::Same, 200, "ETag: \"a\""),
+        (HeadSays::Same, 200, "Content-Length: 5"),
+        (HeadSays::Same, 200, "Content-Length: 0"),
+        (HeadSays::Same, 200, stored),
+        (HeadSays::Changed, 200, "ETag: \"b\""),
+        (HeadSays::Changed, 200, "ETag: W/\"a\""),
+        (
+            HeadSays::Changed,
+            200,
+            "Last-Modified: Fri, 02 Jan 2015 00:00:00 GMT",
+        ),
+        (HeadSays::Changed, 200, "Content-Length: 6"),
+        (HeadSays::Changed, 200, "ETag: \"a\"\nContent-Length: 6"),
+        (HeadSays::Changed, 404, ""),
+        (HeadSays::Changed, 410, ""),
+        (HeadSays::Nothing, 500, "ETag: \"b\""),
+        (HeadSays::Nothing, 304, "ETag: \"b\""),
+        (HeadSays::Nothing, 302, ""),
+    ] {
+        let status = StatusCode::from_u16(status).expect("a status");
+        let got = head_says(
+            StatusCode::OK,
+            &cases::fields(stored),
+            status,
+            &cases::fields(head),
+        );
+        assert_eq!(got, want, "{status} {head}");
+    }
+    let not_found = StatusCode::NOT_FOUND;
+    let empty = HeaderMap::new();
+    assert_eq!(
+        head_says(not_found, &empty, StatusCode::OK, &empty),
+        HeadSays::Nothing
+    );
+}
+
+fn any_fields() -> impl proptest::strategy::Strategy<Value = HeaderMap> {
+    use proptest::prelude::*;
+    let name = prop_oneof![
+        Just("a"),
+        Just("b"),
+        Just("connection"),
+        Just("etag"),
+        Just("age"),
+        Just("content-length"),
+        Just("set-cookie"),
+        Just("cache-control"),
+        Just("vary"),
+    ];
+    prop::collection::vec((name, "[ab, ]{0,4}"), 0..8).prop_map(|list| {
+        let mut fields = HeaderMap::new();
+        for (name, value) in list {
+            fields.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_str(&value).expect("ASCII"),
+            );
+        }
+        fields
+    })
+}
+
+proptest::proptest! {
+    /// The same 304 again changes nothing, except that a first ETag is news only once.
+    #[test]
+    fn merging_twice_is_merging_once(stored in any_fields(), new in any_fields()) {
+        let once = merge(&stored, new.clone(), &[]);
+        proptest::prop_assert_eq!(&merge(&once, new, &[]), &once);
+    }
+
+    /// A stored body keeps its description.
+    #[test]
+    fn the_stored_tag_and_length_stay(stored in any_fields(), new in any_fields()) {
+        let merged = merge(&stored, new, &[]);
+        let lines = |fields: &HeaderMap, name: HeaderName| fields.get_all(name).iter().cloned().collect::<Vec<_>>();
+        proptest::prop_assert_eq!(lines(&merged, CONTENT_LENGTH), lines(&stored, CONTENT_LENGTH));
+        if stored.contains_key(ETAG) {
+            proptest::prop_assert_eq!(lines(&merged, ETAG), lines(&stored, ETAG));
+        }
+    }
+}
