@@ -117,7 +117,7 @@ proptest::proptest! {
             Ranges::One(range) => vec![range],
             Ranges::Many(ranges) => ranges,
         };
-        let mut seen = vec![false; 200];
+        let mut seen = [false; 200];
         for part in parts {
             proptest::prop_assert!(part.first <= part.last && part.last < length);
             for at in part.first..=part.last {

@@ -20,18 +20,17 @@ impl Encodings {
     /// The set of a request. Without the field it is identity alone: the RFC would allow anything, but clients that
     /// say nothing are those that understand nothing.
     pub fn of_request(fields: &HeaderMap) -> Self {
-        let mut found = [None; 3];
-        let mut any = None;
+        let (mut zstd, mut br, mut gzip, mut any) = (None, None, None, None);
         for line in fields.get_all(ACCEPT_ENCODING) {
             for member in line.as_bytes().split(|byte| *byte == b',') {
                 let (coding, accepted) = member_of(member);
                 let is = |name: &[u8]| coding.eq_ignore_ascii_case(name);
                 let slot = if is(b"zstd") {
-                    &mut found[0]
+                    &mut zstd
                 } else if is(b"br") {
-                    &mut found[1]
+                    &mut br
                 } else if is(b"gzip") || is(b"x-gzip") {
-                    &mut found[2]
+                    &mut gzip
                 } else if is(b"*") {
                     &mut any
                 } else {
@@ -42,8 +41,11 @@ impl Encodings {
             }
         }
         let any = any.unwrap_or(false);
-        let [zstd, br, gzip] = found.map(|accepted| accepted.unwrap_or(any));
-        Self { zstd, br, gzip }
+        Self {
+            zstd: zstd.unwrap_or(any),
+            br: br.unwrap_or(any),
+            gzip: gzip.unwrap_or(any),
+        }
     }
 
     /// The set as a field value; what the request that fills the cache carries. Empty: the field is left out.
@@ -75,7 +77,7 @@ fn member_of(member: &[u8]) -> (&[u8], bool) {
 /// A weight in thousandths (RFC 9110 section 12.4.2): `0` to `1` with up to three digits.
 pub(super) fn weight_of(text: &[u8]) -> Option<u16> {
     let (whole, fraction) = match text {
-        [whole] => (whole, &[][..]),
+        [whole] => (whole, [].as_slice()),
         [whole, b'.', fraction @ ..] if fraction.len() <= 3 => (whole, fraction),
         _ => return None,
     };

@@ -55,6 +55,7 @@ const UNSAFE: [(&str, &str); 7] = [
 fn is_request_path(path: &str) -> bool {
     path.starts_with("src/proxy/")
         || path.starts_with("src/snapshot/")
+        || path.starts_with("src/cache/")
         || (path.starts_with("plugins/") && path.ends_with("/filter.rs"))
 }
 
