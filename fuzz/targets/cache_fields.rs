@@ -39,10 +39,9 @@ fuzz_target!(|data: &[u8]| {
 
 fn run(status: u8, after: u8, request: &HeaderMap, response: &HeaderMap, new: &HeaderMap) {
     let policy = Policy {
-        heuristic_percent: Some(10),
+        heuristic_millionths: Some(100_000),
         stale_while_revalidate_s: 60,
         stale_if_error_s: 60,
-        match_content_type: true,
         tags: vec![HeaderName::from_static("cache-tag")],
         ..Policy::default()
     };

@@ -13,6 +13,9 @@ pub const HEURISTIC_STATUSES: [u16; 11] = [200, 203, 204, 300, 301, 308, 404, 40
 /// The longest guess, seconds: a week. Beyond it a guess says more about the past than about the future.
 const LONGEST_GUESS_S: u64 = 7 * 86_400;
 
+/// Millionths in a whole.
+const WHOLE: u32 = 1_000_000;
+
 /// When a response came, by both clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
@@ -149,11 +152,13 @@ fn lifetime(
             Source::Policy,
         );
     }
-    if let (Some(percent), Some(modified)) = (policy.heuristic_percent, last_modified_s)
+    if let (Some(share), Some(modified)) = (policy.heuristic_millionths, last_modified_s)
         && (directives.public || HEURISTIC_STATUSES.contains(&status.as_u16()))
         && modified < date_s
     {
-        let guess = ((date_s - modified) * u64::from(percent.min(100)) / 100).min(LONGEST_GUESS_S);
+        let guess = ((date_s - modified).saturating_mul(u64::from(share.min(WHOLE)))
+            / u64::from(WHOLE))
+        .min(LONGEST_GUESS_S);
         let guess = u32::try_from(guess).unwrap_or(0);
         return (guess.min(policy.ttl.most_s), Source::Heuristic);
     }

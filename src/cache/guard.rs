@@ -119,14 +119,20 @@ const TYPES: [(&[&str], &[&str]); 11] = [
         &[
             "avi", "m4v", "mkv", "mov", "mp4", "mpeg", "ogv", "ts", "webm", "m4s",
         ],
-        &["video/", "audio/", "application/mp4"],
+        &[
+            "video/",
+            "audio/",
+            "application/mp4",
+            "application/typescript",
+            "text/typescript",
+        ],
     ),
     (
-        &["json", "map", "webmanifest"],
+        &["json", "webmanifest"],
         &["application/json", "application/manifest+json", "text/json"],
     ),
     (&["pdf"], &["application/pdf"]),
-    (&["txt", "csv"], &["text/plain", "text/csv"]),
+    (&["txt", "csv"], &["text/", "application/csv"]),
     (&["wasm"], &["application/wasm"]),
     (
         &[
@@ -164,12 +170,13 @@ pub fn type_fits(path: &str, content_type: Option<&HeaderValue>) -> bool {
         })
 }
 
-/// Pages and data, which are `application/` too.
+/// Pages and data, which are `application/` or `text/` too.
 fn is_document(given: &str) -> bool {
     [
         "application/xhtml+xml",
         "application/json",
         "application/xml",
+        "text/html",
     ]
     .iter()
     .any(|document| given.eq_ignore_ascii_case(document))

@@ -69,8 +69,8 @@ impl Ttl {
 pub struct Policy {
     /// Lifetimes.
     pub ttl: Ttl,
-    /// Percent of the age by Last-Modified that counts as a lifetime (RFC 9111 section 4.2.2); none: no guesses.
-    pub heuristic_percent: Option<u8>,
+    /// Millionths of the age by Last-Modified that count as a lifetime (RFC 9111 section 4.2.2); none: no guesses.
+    pub heuristic_millionths: Option<u32>,
     /// Seconds a stale response may be sent while it is asked for anew, when the origin did not say.
     pub stale_while_revalidate_s: u32,
     /// Seconds a stale response may stand in for an error, when the origin did not say.
@@ -87,7 +87,7 @@ pub struct Policy {
     pub max_object_bytes: u64,
     /// Fields that speak before Cache-Control, in order (RFC 9213).
     pub targeted: Vec<HeaderName>,
-    /// A response whose Content-Type does not fit the path's extension is not stored (web cache deception).
+    /// A success whose Content-Type does not fit the path's extension is not stored (web cache deception).
     pub match_content_type: bool,
     /// Seconds it is remembered that a key's answers cannot be stored, so that its clients do not queue.
     pub unstored_s: u32,
@@ -98,7 +98,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             ttl: Ttl::default(),
-            heuristic_percent: None,
+            heuristic_millionths: None,
             stale_while_revalidate_s: 0,
             stale_if_error_s: 0,
             key: KeyRules::default(),
@@ -107,7 +107,7 @@ impl Default for Policy {
             set_cookie: SetCookie::Bypass,
             max_object_bytes: 1 << 30,
             targeted: vec![CDN_CACHE_CONTROL],
-            match_content_type: false,
+            match_content_type: true,
             unstored_s: 120,
         }
     }

@@ -4,6 +4,7 @@
 //! by identity, metrics, plugin services, slots) it gets through [`World`]; `check` and `explain`
 //! lend one that keeps nothing.
 
+pub mod cache;
 pub mod codes;
 pub mod dry;
 #[cfg(debug_assertions)]

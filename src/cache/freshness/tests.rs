@@ -28,7 +28,7 @@ fn policy(words: &str) -> Policy {
         let (name, value) = word.split_once('=').expect("name=value");
         let number: u32 = value.parse().expect("a number");
         match name {
-            "heuristic" => policy.heuristic_percent = u8::try_from(number).ok(),
+            "heuristic" => policy.heuristic_millionths = Some(number * 10_000),
             "default" => policy.ttl.default_s = number,
             "floor" => policy.ttl.floor_s = number,
             "most" => policy.ttl.most_s = number,
@@ -124,7 +124,7 @@ proptest::proptest! {
                 fields.append(name, value);
             }
         }
-        let policy = Policy { heuristic_percent: Some(255), ..Policy::default() };
+        let policy = Policy { heuristic_millionths: Some(u32::MAX), ..Policy::default() };
         let (found, targeted) = directives(&fields, &policy);
         let received = Received { request_ms, response_ms, wall_s };
         let _ = Freshness::of_response(StatusCode::OK, &fields, &found, targeted, &received, &policy);

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 pub mod address;
 pub mod admin;
+pub mod cache;
 pub mod defaults;
 pub mod listener;
 pub mod plugin;

@@ -1,0 +1,261 @@
+//! `[cache]` and `[[cache_policy]]`: the shared cache, its bounds and what it may keep.
+//!
+//! Agreed and decoded, but not yet part of a configuration: the store behind them is not in this build, and
+//! `later` refuses the words.
+
+use std::collections::BTreeMap;
+
+use farmgate_plugin_api::decode::{Located, RelPath};
+use farmgate_plugin_api::units::{Cidr, Duration, Ratio, Size};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::schema::forms;
+
+pub mod values;
+
+pub use values::{FieldName, Heuristic, StatusWord};
+
+/// One cache for the whole node. Memory and disk are hard limits, whatever a response says.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CacheConfig {
+    /// All of it: bodies, heads and index.
+    #[schemars(with = "forms::Size")]
+    pub memory: Located<Size>,
+    /// Folders that hold objects across restarts; without one nothing survives.
+    #[serde(default)]
+    #[schemars(with = "Vec<CacheDiskConfig>", length(max = 16))]
+    pub disk: Vec<Located<CacheDiskConfig>>,
+    /// When what was written is forced to the device. Default interval.
+    #[serde(default)]
+    pub durability: Durability,
+}
+
+/// One folder of the cache.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CacheDiskConfig {
+    /// The folder; it belongs to one node alone.
+    #[schemars(with = "forms::Path")]
+    pub path: Located<RelPath>,
+    /// Most bytes in it; allocated as it fills.
+    #[schemars(with = "forms::Size")]
+    pub size: Located<Size>,
+}
+
+/// When what was written is forced to the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// When the system likes.
+    None,
+    /// About each second.
+    #[default]
+    Interval,
+    /// When a segment is full.
+    Segment,
+}
+
+/// What may be kept, for how long, and what tells objects apart. Routes name it.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CachePolicyConfig {
+    /// The name routes use.
+    #[schemars(with = "forms::Name")]
+    pub name: Located<String>,
+    /// Lifetimes.
+    #[serde(default)]
+    pub ttl: TtlConfig,
+    /// `off` (the default), or a share of the age by Last-Modified that counts as a lifetime: `10%`.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub heuristic: Located<Heuristic>,
+    /// How long a stale answer is sent while a new one is fetched, where the origin does not say. Default 0s.
+    #[serde(default)]
+    #[schemars(with = "Option<forms::Duration>")]
+    pub stale_while_revalidate: Option<Located<Duration>>,
+    /// How long a stale answer stands in for an error, where the origin does not say. Default 0s.
+    #[serde(default)]
+    #[schemars(with = "Option<forms::Duration>")]
+    pub stale_if_error: Option<Located<Duration>>,
+    /// What tells objects apart, besides scheme, host, path, query, route and upstream.
+    #[serde(default)]
+    pub key: KeyConfig,
+    /// How variants are told apart, and how many there may be.
+    #[serde(default)]
+    pub vary: VaryConfig,
+    /// One fetch per key.
+    #[serde(default)]
+    pub lock: LockConfig,
+    /// Response headers that carry purge tags; removed before a response is sent.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", length(max = 8))]
+    pub tags: Vec<Located<FieldName>>,
+    /// What becomes of Set-Cookie. Default bypass.
+    #[serde(default)]
+    pub set_cookie: SetCookieWord,
+    /// Larger bodies pass through whole. Default 1GiB.
+    #[serde(default)]
+    #[schemars(with = "Option<forms::Size>")]
+    pub max_object: Option<Located<Size>>,
+    /// How often a key must be asked for before it is kept.
+    #[serde(default)]
+    pub min_uses: MinUsesConfig,
+    /// Whether Cache-Status (RFC 9211) is sent. Default true.
+    #[serde(default = "yes")]
+    pub status_header: bool,
+    /// Whether a success is kept only if its Content-Type fits the extension of its path. Default true.
+    #[serde(default = "yes")]
+    pub match_content_type: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Lifetimes of a policy. Parts of a second count as a whole one.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TtlConfig {
+    /// Of successes and permanent redirects, when the origin says nothing. Default 0s: not kept.
+    #[schemars(with = "Option<forms::Duration>")]
+    pub default: Option<Located<Duration>>,
+    /// No lifetime is longer. Default 30d.
+    #[schemars(with = "Option<forms::Duration>")]
+    pub max: Option<Located<Duration>>,
+    /// By status, when the origin says nothing: `{ "404" = "10s" }`.
+    #[schemars(with = "BTreeMap<String, forms::Duration>", length(max = 64))]
+    pub status: BTreeMap<StatusWord, Located<Duration>>,
+}
+
+/// What a policy puts into the key.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeyConfig {
+    /// What of the query counts.
+    pub query: QueryKeyConfig,
+    /// Request headers.
+    #[schemars(with = "Vec<String>", length(max = 16))]
+    pub headers: Vec<Located<FieldName>>,
+    /// Cookies, by name.
+    #[schemars(with = "Vec<String>", length(max = 16))]
+    pub cookies: Vec<Located<String>>,
+    /// Who authenticated: each consumer has answers of its own. Default false.
+    pub consumer: bool,
+}
+
+/// What of a query counts in the key.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueryKeyConfig {
+    /// Parameters that do not count: a name, or its beginning and `*`. They still reach the origin.
+    #[schemars(with = "Vec<String>", length(max = 64))]
+    pub ignore: Vec<Located<String>>,
+    /// Whether the order of different parameters does not count. Default false.
+    pub sort: bool,
+}
+
+/// How variants are told apart.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct VaryConfig {
+    /// `normalise` (the default): as a set of zstd, br and gzip, which is what the origin sees; `list`: as it stands.
+    #[serde(rename = "accept-encoding")]
+    pub accept_encoding: AcceptEncodingWord,
+    /// The site's languages: a request counts as the best of them. Without it as its sorted list.
+    #[serde(rename = "accept-language")]
+    #[schemars(with = "Vec<String>", length(max = 32))]
+    pub accept_language: Vec<Located<String>>,
+    /// Variants of one key; further ones are not kept. Default 16.
+    #[schemars(with = "u16", range(min = 1, max = 1024))]
+    pub max_variants: Located<u16>,
+}
+
+impl Default for VaryConfig {
+    fn default() -> Self {
+        Self {
+            accept_encoding: AcceptEncodingWord::default(),
+            accept_language: Vec::new(),
+            max_variants: 16.into(),
+        }
+    }
+}
+
+/// How Accept-Encoding is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AcceptEncodingWord {
+    /// As a set of the codings the cache knows.
+    #[default]
+    Normalise,
+    /// As a list.
+    List,
+}
+
+/// One fetch per key.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LockConfig {
+    /// How long a request waits for another one's fetch before it makes its own. Default 5s.
+    #[schemars(with = "forms::Duration")]
+    pub wait: Located<Duration>,
+}
+
+impl Default for LockConfig {
+    fn default() -> Self {
+        Self {
+            wait: Duration::from_secs(5).into(),
+        }
+    }
+}
+
+/// What becomes of Set-Cookie in a response that could be kept otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SetCookieWord {
+    /// The response is not kept.
+    #[default]
+    Bypass,
+    /// It is kept, and sent to everybody, without the field.
+    Strip,
+    /// It is kept and sent with the field, as RFC 9111 allows: only where cookies are the same for all.
+    Keep,
+}
+
+/// How often a key must be asked for before it is kept.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MinUsesConfig {
+    /// On disk. Default 2: what is asked for once does not wear the device.
+    #[schemars(with = "u8", range(min = 1, max = 15))]
+    pub disk: Located<u8>,
+}
+
+impl Default for MinUsesConfig {
+    fn default() -> Self {
+        Self { disk: 2.into() }
+    }
+}
+
+/// `purge` of a route: who may send PURGE to it; to anyone else it is 405 and never forwarded.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PurgeConfig {
+    /// Networks and addresses.
+    #[schemars(with = "Vec<forms::Cidr>", length(min = 1, max = 256))]
+    pub from: Vec<Located<Cidr>>,
+}
+
+impl Heuristic {
+    /// The share, if there is one.
+    pub fn share(self) -> Option<Ratio> {
+        match self {
+            Self::Off => None,
+            Self::Share(share) => Some(share),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
