@@ -1,11 +1,12 @@
 //! Which fields of a response are kept in its stored copy (RFC 9111 section 3.1), and which are sent from it.
 
 use http::header::{
-    AGE, CONNECTION, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    AGE, CONNECTION, DATE, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
 use super::control::trim_ows;
+use super::freshness::single_date;
 use super::status::CACHE_STATUS;
 
 /// Fields of one connection, or of the path it came by (RFC 9110 sections 7.6.1 and 11.7). `Age` and `Cache-Status`
@@ -25,6 +26,9 @@ static NOT_KEPT: [HeaderName; 12] = [
     CACHE_STATUS,
 ];
 
+/// The last second of the year 9999: no HTTP-date is later.
+const LAST_DATE_S: u64 = 253_402_300_799;
+
 /// Takes out of a stored copy what is not kept: fields of the connection, those that Connection names, and `left_out`
 /// of the plan. Trailers never come here: they are not stored (RFC 9110 section 6.5.1 lets them be dropped).
 pub fn strip(fields: &mut HeaderMap, left_out: &[HeaderName]) {
@@ -41,6 +45,19 @@ pub fn strip(fields: &mut HeaderMap, left_out: &[HeaderName]) {
         if *name != http::header::CONTENT_LENGTH && *name != http::header::CACHE_CONTROL {
             fields.remove(name);
         }
+    }
+}
+
+/// Gives a response without a readable Date the moment it came, as whoever keeps or forwards it must (RFC 9110 section
+/// 6.6.1). Hits then carry the Date that their Age was counted from.
+pub fn ensure_date(fields: &mut HeaderMap, wall_s: u64) {
+    if single_date(fields, &DATE, wall_s).is_some() {
+        return;
+    }
+    let since = std::time::Duration::from_secs(wall_s.min(LAST_DATE_S));
+    let text = httpdate::fmt_http_date(std::time::UNIX_EPOCH + since);
+    if let Ok(value) = text.parse() {
+        fields.insert(DATE, value);
     }
 }
 
@@ -69,6 +86,30 @@ mod tests {
         );
         strip(&mut fields, &[]);
         assert_eq!(fields.len(), 2);
+    }
+
+    #[test]
+    fn a_date_is_given_where_there_is_none() {
+        let dated = |text: &str, wall_s| {
+            let mut fields = cases::fields(text);
+            ensure_date(&mut fields, wall_s);
+            let lines: Vec<_> = fields.get_all(DATE).iter().cloned().collect();
+            assert_eq!(lines.len(), 1);
+            lines
+                .first()
+                .and_then(|line| line.to_str().ok())
+                .map(str::to_owned)
+        };
+        let now = Some("Thu, 01 Jan 2026 00:00:00 GMT".to_owned());
+        assert_eq!(dated("A: 1", 1_767_225_600), now);
+        assert_eq!(dated("Date: yesterday", 1_767_225_600), now);
+        let own = "Thursday, 01-Jan-15 00:00:00 GMT";
+        assert_eq!(
+            dated(&format!("Date: {own}"), 1_767_225_600),
+            Some(own.to_owned())
+        );
+        let last = Some("Fri, 31 Dec 9999 23:59:59 GMT".to_owned());
+        assert_eq!(dated("", u64::MAX), last);
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub enum Refusal {
     VaryClient,
     /// Vary has too many names.
     VaryMany,
+    /// The key has as many variants as the policy allows; said by whoever counts them.
+    VariantsFull,
     /// Set-Cookie, and the policy says `bypass`.
     SetCookie,
     /// The type of the content does not fit the extension of the path.
@@ -85,6 +87,7 @@ impl Refusal {
             Self::VaryAny => "vary-any",
             Self::VaryClient => "vary-client",
             Self::VaryMany => "vary-many",
+            Self::VariantsFull => "variants-full",
             Self::SetCookie => "set-cookie",
             Self::ContentType => "content-type",
             Self::Tags => "tags",
@@ -105,7 +108,8 @@ impl Refusal {
             | Self::RequestNoStore
             | Self::OddRequest
             | Self::Partial
-            | Self::Authenticated => false,
+            | Self::Authenticated
+            | Self::VariantsFull => false,
             Self::NoStore
             | Self::Private
             | Self::NotUnderstood

@@ -1,13 +1,18 @@
 //! What a 304 or a HEAD tells about a stored response (RFC 9111 sections 3.2, 4.3.4 and 4.3.5).
 
-use http::StatusCode;
 use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED,
+    AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName,
+    LAST_MODIFIED, SET_COOKIE,
 };
+use http::{HeaderValue, StatusCode};
 
 use super::etag::Etag;
 use super::fields;
-use super::storable::content_length;
+use super::freshness::Received;
+use super::meta::Flags;
+use super::meta::head::StoredHead;
+use super::policy::{Policy, SetCookie};
+use super::storable::{Refusal, Response, content_length, plan};
 
 /// Fields that describe the stored bytes: a 304 has no bytes, so it cannot change them. RFC 9111 section 3.2 names
 /// Content-Length and leaves the rest to what the cache depends on.
@@ -55,6 +60,58 @@ pub fn merge(
         merged.remove(name);
     }
     merged
+}
+
+/// A stored response after a 304 to our own validators, judged anew: the 304 may forbid what was permitted before, and
+/// then the object goes. `authenticated` is of the request that was answered with 304.
+///
+/// Set-Cookie of a 304 is for the client that asked; it enters the stored copy only where the policy keeps cookies. A 304
+/// without a Date was made when it came: the stored Date would make the confirmed response as old as before.
+///
+/// # Errors
+/// Why it may not be stored any longer; the merged fields still answer the request that asked.
+pub fn confirm(
+    stored: &StoredHead,
+    mut not_modified: HeaderMap,
+    received: Received,
+    authenticated: bool,
+    policy: &Policy,
+) -> Result<StoredHead, (Refusal, HeaderMap)> {
+    if policy.set_cookie != SetCookie::Keep {
+        not_modified.remove(SET_COOKIE);
+    }
+    fields::ensure_date(&mut not_modified, received.wall_s);
+    // Its Age counts for the new lifetime, though it is not kept as a field.
+    let ages: Vec<HeaderValue> = not_modified.get_all(AGE).iter().cloned().collect();
+    let mut merged = merge(&stored.fields, not_modified, &[]);
+    for age in ages {
+        merged.append(AGE, age);
+    }
+    let Some(key) = stored.key.read() else {
+        // Cannot be: the key was read when the object was found.
+        return Err((Refusal::Partial, merged));
+    };
+    let response = Response {
+        status: stored.status,
+        fields: &merged,
+        received,
+    };
+    let authenticated = authenticated || stored.meta.flags.has(Flags::AUTHENTICATED);
+    match plan(authenticated, &response, &key, policy) {
+        Ok(plan) => {
+            fields::strip(&mut merged, &plan.left_out);
+            Ok(StoredHead {
+                meta: plan.meta,
+                status: stored.status,
+                fields: merged,
+                key: stored.key.clone(),
+            })
+        }
+        Err(refusal) => {
+            merged.remove(AGE);
+            Err((refusal, merged))
+        }
+    }
 }
 
 /// What a response to HEAD means for the stored response to GET.

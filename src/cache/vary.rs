@@ -41,6 +41,13 @@ impl Default for VaryRules {
     }
 }
 
+impl VaryRules {
+    /// True if a key that has so many variants may get one more.
+    pub fn admits(&self, variants: usize) -> bool {
+        variants < usize::from(self.most_variants)
+    }
+}
+
 /// Why a response's Vary keeps it out of the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VaryRefusal {

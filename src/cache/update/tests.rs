@@ -1,6 +1,7 @@
 use super::*;
 use crate::cache::cases;
-use http::HeaderValue;
+use crate::cache::key::{Key, KeyParts, KeyRules};
+use crate::cache::meta::Meta;
 
 fn merged(stored: &str, new: &str) -> HeaderMap {
     merge(&cases::fields(stored), cases::fields(new), &[])
@@ -50,6 +51,107 @@ fn fields_of_the_connection_and_named_ones_stay_away() {
         &left_out,
     );
     assert_eq!(got, cases::fields("A: 1\nC: 4"));
+}
+
+fn stored(text: &str, flags: Flags) -> StoredHead {
+    let none = HeaderMap::new();
+    let key = Key::build(
+        &KeyParts {
+            scheme: "https",
+            host: "a.test",
+            path: "/p",
+            query: None,
+            route: "r",
+            side: "u",
+            fields: &none,
+            consumer: None,
+        },
+        &KeyRules::default(),
+    );
+    StoredHead {
+        meta: Meta {
+            flags,
+            ..Meta::default()
+        },
+        status: StatusCode::OK,
+        fields: cases::fields(text),
+        key,
+    }
+}
+
+fn confirmed(stored: &StoredHead, new: &str, policy: &Policy) -> Result<StoredHead, Refusal> {
+    let received = Received {
+        request_ms: 2_000_000,
+        response_ms: 2_000_000,
+        wall_s: 1_767_225_600,
+    };
+    confirm(stored, cases::fields(new), received, false, policy).map_err(|(refusal, _)| refusal)
+}
+
+#[test]
+fn a_confirmed_response_lives_anew() {
+    let old = stored(
+        "Cache-Control: max-age=60\nETag: \"a\"\nDate: Thu, 01 Jan 2015 00:00:00 GMT",
+        Flags::default(),
+    );
+    let policy = Policy::default();
+    let new = confirmed(&old, "", &policy).expect("stored");
+    assert_eq!((new.meta.lifetime_s, new.meta.initial_age_ms), (60, 0));
+    assert_eq!(new.meta.fill_start_ms, 2_000_000);
+    assert_eq!(
+        new.fields.get("date").map(|date| date.as_bytes()),
+        Some(&b"Thu, 01 Jan 2026 00:00:00 GMT"[..])
+    );
+    // The age it has already counts, and is not kept as a field.
+    let new = confirmed(
+        &old,
+        "Age: 50\nCache-Control: max-age=70\nVary: Foo",
+        &policy,
+    )
+    .expect("stored");
+    assert_eq!((new.meta.lifetime_s, new.meta.initial_age_ms), (70, 50_000));
+    assert!(!new.fields.contains_key(AGE));
+    assert_eq!(new.meta.vary.names().len(), 1);
+}
+
+#[test]
+fn a_304_may_take_the_permission_back() {
+    let policy = Policy::default();
+    let old = stored("Cache-Control: max-age=60\nETag: \"a\"", Flags::default());
+    for (new, want) in [
+        ("Cache-Control: no-store", Refusal::NoStore),
+        ("Cache-Control: private", Refusal::Private),
+        ("Vary: *", Refusal::VaryAny),
+    ] {
+        assert_eq!(confirmed(&old, new, &policy), Err(want), "{new}");
+    }
+    // It was stored for an authenticated request because it was public; now it is not.
+    let old = stored(
+        "Cache-Control: max-age=60, public\nETag: \"a\"",
+        Flags::AUTHENTICATED,
+    );
+    assert!(confirmed(&old, "", &policy).is_ok());
+    assert_eq!(
+        confirmed(&old, "Cache-Control: max-age=60", &policy),
+        Err(Refusal::Authenticated)
+    );
+}
+
+#[test]
+fn a_cookie_of_a_304_is_for_the_one_that_asked() {
+    let old = stored("Cache-Control: max-age=60\nETag: \"a\"", Flags::default());
+    for (set_cookie, want) in [
+        (SetCookie::Bypass, false),
+        (SetCookie::Strip, false),
+        (SetCookie::Keep, true),
+    ] {
+        let policy = Policy {
+            set_cookie,
+            ..Policy::default()
+        };
+        let new = confirmed(&old, "Set-Cookie: a=b", &policy).expect("stored");
+        assert_eq!(new.fields.contains_key(SET_COOKIE), want, "{set_cookie:?}");
+    }
 }
 
 #[test]

@@ -79,6 +79,13 @@ fn names_are_bounded() {
 }
 
 #[test]
+fn variants_are_bounded() {
+    let rules = VaryRules::default();
+    assert!(rules.admits(0) && rules.admits(15));
+    assert!(!rules.admits(16) && !rules.admits(usize::MAX));
+}
+
+#[test]
 fn encodings_as_a_set() {
     for (text, want) in [
         ("gzip, deflate, br, zstd", "zstd, br, gzip"),
