@@ -45,16 +45,14 @@ fn run(status: u8, after: u8, request: &HeaderMap, response: &HeaderMap, new: &H
         tags: vec![HeaderName::from_static("cache-tag")],
         ..Policy::default()
     };
-    let asked = Asked::read(
-        &Request {
-            method: &Method::GET,
-            fields: request,
-            target_bytes: 10,
-            has_body: false,
-            identity: Identity::None,
-        },
-        policy.key.consumer,
-    );
+    let asker = Request {
+        method: &Method::GET,
+        fields: request,
+        target_bytes: 10,
+        has_body: false,
+        identity: Identity::None,
+    };
+    let asked = Asked::read(&asker, policy.key.consumer);
     let key = Key::build(
         &KeyParts {
             scheme: "https",
@@ -81,7 +79,7 @@ fn run(status: u8, after: u8, request: &HeaderMap, response: &HeaderMap, new: &H
         fields: response,
         received,
     };
-    let Ok(stored) = judge(&asked, &answer, &view, &policy) else {
+    let Ok(stored) = judge(&asked, asker.is_odd(), &answer, &view, &policy) else {
         return;
     };
     let mut kept = response.clone();

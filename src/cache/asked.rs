@@ -24,6 +24,14 @@ pub struct Request<'a> {
     pub identity: Identity,
 }
 
+impl Request<'_> {
+    /// True if it may draw an error that other clients would not get ([`guard::is_odd`]). Looks at every byte of the
+    /// fields, so it is asked only before something is stored, never for a hit.
+    pub fn is_odd(&self) -> bool {
+        guard::is_odd(self.fields, self.target_bytes, self.has_body)
+    }
+}
+
 /// Who authenticated a request, besides what its Authorization field says to the origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Identity {
@@ -82,8 +90,6 @@ pub struct Asked {
     pub has_body: bool,
     /// Authenticated, and the key does not tell consumers apart.
     pub authenticated: bool,
-    /// It may draw an error that other clients would not get.
-    pub odd: bool,
     /// It has If-None-Match or If-Modified-Since.
     pub conditional: bool,
     /// It has Range.
@@ -117,7 +123,6 @@ impl Asked {
             max_stale_s: None,
             has_body: request.has_body,
             authenticated: is_authenticated(request, consumer_in_key),
-            odd: guard::is_odd(fields, request.target_bytes, request.has_body),
             conditional: fields.contains_key(IF_NONE_MATCH)
                 || fields.contains_key(IF_MODIFIED_SINCE),
             ranged: fields.contains_key(RANGE),

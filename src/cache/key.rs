@@ -76,11 +76,16 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key of a request under a policy. One allocation, of the text.
+    /// The key of a request under a policy. One allocation, of the text, unless the policy adds or leaves out parts.
     pub fn build(parts: &KeyParts<'_>, rules: &KeyRules) -> Self {
-        let mut text = Text(Vec::with_capacity(
-            64 + parts.host.len() + parts.path.len() + parts.query.map_or(0, str::len),
-        ));
+        // Exact unless the policy adds parts: then the text grows, and may be cut to fit, but never more than that.
+        let lengths = parts.scheme.len()
+            + parts.host.len()
+            + parts.path.len()
+            + parts.query.map_or(0, str::len)
+            + parts.route.len()
+            + parts.side.len();
+        let mut text = Text(Vec::with_capacity(1 + 6 * size_of::<u32>() + lengths));
         text.0.push(LAYOUT);
         text.part(parts.scheme.as_bytes());
         text.part(parts.host.as_bytes());

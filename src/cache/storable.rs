@@ -157,12 +157,13 @@ pub struct Plan {
     pub left_out: Vec<HeaderName>,
 }
 
-/// Decides.
+/// Decides. `odd` is [`super::asked::Request::is_odd`] of the request as the client sent it.
 ///
 /// # Errors
 /// Why it is not stored.
 pub fn judge(
     asked: &Asked,
+    odd: bool,
     response: &Response<'_>,
     key: &KeyView<'_>,
     policy: &Policy,
@@ -178,7 +179,7 @@ pub fn judge(
         return Err(Refusal::RequestNoStore);
     }
     let status = response.status;
-    if asked.odd && status.as_u16() >= 400 {
+    if odd && status.as_u16() >= 400 {
         return Err(Refusal::OddRequest);
     }
     if status.is_informational() || matches!(status.as_u16(), 206 | 304) {

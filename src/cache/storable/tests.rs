@@ -14,22 +14,26 @@ const KEY: KeyView<'static> = KeyView {
     side: "u",
 };
 
-fn asked(method: &str, text: &str, has_body: bool) -> Asked {
+/// What a request asks, and whether it is odd.
+fn asked(method: &str, text: &str, has_body: bool) -> (Asked, bool) {
     let fields = cases::fields(text);
     let method = Method::from_bytes(method.as_bytes()).expect("a method");
-    Asked::read(
-        &Request {
-            method: &method,
-            fields: &fields,
-            target_bytes: 2,
-            has_body,
-            identity: Identity::None,
-        },
-        false,
-    )
+    let request = Request {
+        method: &method,
+        fields: &fields,
+        target_bytes: 2,
+        has_body,
+        identity: Identity::None,
+    };
+    (Asked::read(&request, false), request.is_odd())
 }
 
-fn judged(asked: &Asked, status: u16, text: &str, policy: &Policy) -> Result<Plan, Refusal> {
+fn judged(
+    (asked, odd): &(Asked, bool),
+    status: u16,
+    text: &str,
+    policy: &Policy,
+) -> Result<Plan, Refusal> {
     let fields = cases::fields(text);
     let response = Response {
         status: StatusCode::from_u16(status).expect("a status"),
@@ -40,7 +44,7 @@ fn judged(asked: &Asked, status: u16, text: &str, policy: &Policy) -> Result<Pla
             wall_s: WALL_S,
         },
     };
-    judge(asked, &response, &KEY, policy)
+    judge(asked, *odd, &response, &KEY, policy)
 }
 
 fn policies() -> [(&'static str, Policy); 7] {
@@ -214,7 +218,8 @@ fn a_type_must_fit_its_extension_where_the_policy_asks_for_it() {
             fields: &fields,
             received: Received::default(),
         };
-        judge(&asked("GET", "", false), &response, &key, policy).map(|_| ())
+        let (asked, odd) = asked("GET", "", false);
+        judge(&asked, odd, &response, &key, policy).map(|_| ())
     };
     assert_eq!(judged(&policy, 200, "Content-Type: text/css"), Ok(()));
     assert_eq!(
