@@ -1,8 +1,9 @@
 //! Which fields of a response are kept in its stored copy (RFC 9111 section 3.1), and which are sent from it.
 
 use http::header::{
-    AGE, CONNECTION, DATE, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE,
+    HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE, VARY,
 };
 
 use super::control::trim_ows;
@@ -26,6 +27,16 @@ static NOT_KEPT: [HeaderName; 12] = [
     CACHE_STATUS,
 ];
 
+/// What neither Connection nor `no-cache="..."` can take out of a stored copy: without these its bytes would be read
+/// wrongly, or it would be confirmed for requests it does not answer.
+static ALWAYS_KEPT: [HeaderName; 5] = [
+    CACHE_CONTROL,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    VARY,
+];
+
 /// The last second of the year 9999: no HTTP-date is later.
 const LAST_DATE_S: u64 = 253_402_300_799;
 
@@ -41,8 +52,7 @@ pub fn strip(fields: &mut HeaderMap, left_out: &[HeaderName]) {
         }
     }
     for name in NOT_KEPT.iter().chain(&nominated).chain(left_out) {
-        // Content-Length and what frames a message cannot be talked away by a Connection field.
-        if *name != http::header::CONTENT_LENGTH && *name != http::header::CACHE_CONTROL {
+        if !ALWAYS_KEPT.contains(name) {
             fields.remove(name);
         }
     }
@@ -86,6 +96,10 @@ mod tests {
         );
         strip(&mut fields, &[]);
         assert_eq!(fields.len(), 2);
+        let mut fields = cases::fields("Vary: a\nContent-Type: a\nContent-Encoding: a\nX: 1");
+        let x = HeaderName::from_static("x");
+        strip(&mut fields, &[VARY, CONTENT_TYPE, CONTENT_ENCODING, x]);
+        assert_eq!(fields.len(), 3);
     }
 
     #[test]
