@@ -33,12 +33,8 @@ static OF_THE_BODY: [HeaderName; 9] = [
 ///
 /// A 304 whose ETag differs from the stored one confirms it nevertheless: we ask with one tag, so there is nothing
 /// else it could have confirmed. The stored tag stays, as it names the stored bytes.
-pub fn merge(
-    stored: &HeaderMap,
-    mut not_modified: HeaderMap,
-    left_out: &[HeaderName],
-) -> HeaderMap {
-    fields::strip(&mut not_modified, left_out);
+pub fn merge(stored: &HeaderMap, mut not_modified: HeaderMap) -> HeaderMap {
+    fields::strip(&mut not_modified, &[]);
     for name in &OF_THE_BODY {
         // A tag or the like where there was none is news about these bytes, except where it speaks of other ones.
         let news = *name == ETAG && !stored.contains_key(ETAG);
@@ -54,10 +50,6 @@ pub fn merge(
     }
     for (name, value) in &not_modified {
         merged.append(name.clone(), value.clone());
-    }
-    // What the stored copy held and the new directives name.
-    for name in left_out {
-        merged.remove(name);
     }
     merged
 }
@@ -83,7 +75,7 @@ pub fn confirm(
     fields::ensure_date(&mut not_modified, received.wall_s);
     // Its Age counts for the new lifetime, though it is not kept as a field.
     let ages: Vec<HeaderValue> = not_modified.get_all(AGE).iter().cloned().collect();
-    let mut merged = merge(&stored.fields, not_modified, &[]);
+    let mut merged = merge(&stored.fields, not_modified);
     for age in ages {
         merged.append(AGE, age);
     }
