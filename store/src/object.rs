@@ -1,0 +1,162 @@
+//! A whole object in memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::budget::{Budget, Lease};
+use crate::head::Head;
+use crate::key::Key;
+use crate::size::{PER_CHUNK, allocated};
+use crate::stamp::Stamp;
+
+/// Bytes of a chunk of a body; all chunks of one but the last have this size, so that a place is found without a
+/// search. 128 KiB is the best of 32 KiB, 128 KiB and 1 MiB as measured for bodies of 100 KB and 10 MB.
+pub(crate) const CHUNK: usize = 128 * 1024;
+
+/// Names one generation of an object: another fill of the same key has another one. An update of its head keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectId(pub(crate) u64);
+
+impl ObjectId {
+    /// As a number.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+}
+
+/// A body: chunks in order, shared by all objects that differ in their head only.
+#[derive(Clone, Debug)]
+pub(crate) struct Body {
+    chunks: Arc<[Bytes]>,
+    len: u64,
+}
+
+impl Body {
+    /// `chunks` are all of [`CHUNK`] bytes but the last one.
+    pub(crate) fn new(chunks: Vec<Bytes>) -> Self {
+        let len = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        Self {
+            chunks: chunks.into(),
+            len,
+        }
+    }
+
+    /// Cut from one allocation, as disks give it.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(crate) fn chunks(&self) -> &[Bytes] {
+        &self.chunks
+    }
+
+    /// The bytes from `at` to the end of their chunk, at most up to `end`.
+    pub(crate) fn slice(&self, at: u64, end: u64) -> Option<Bytes> {
+        slice_of(&self.chunks, 0, at, end.min(self.len))
+    }
+
+    fn weight(&self) -> usize {
+        let bodies: usize = self.chunks.iter().map(|c| allocated(c.len()) + PER_CHUNK).sum();
+        bodies + 16
+    }
+}
+
+/// A slice of a list of chunks whose first begins at `base`.
+pub(crate) fn slice_of(chunks: &[Bytes], base: u64, at: u64, end: u64) -> Option<Bytes> {
+    if at >= end {
+        return None;
+    }
+    let from = at.checked_sub(base)?;
+    let index = usize::try_from(from / CHUNK as u64).ok()?;
+    let chunk = chunks.get(index)?;
+    // Below CHUNK.
+    let offset = (from % CHUNK as u64) as usize;
+    let wanted = usize::try_from(end - at).unwrap_or(usize::MAX);
+    let until = offset.saturating_add(wanted).min(chunk.len());
+    (offset < until).then(|| chunk.slice(offset..until))
+}
+
+/// An object in memory. Its bytes are counted until the last one that holds it lets go.
+#[derive(Debug)]
+pub(crate) struct Object<H> {
+    pub(crate) key: Key,
+    pub(crate) head: Arc<H>,
+    pub(crate) body: Body,
+    /// The generation: the start of the fill that brought the body.
+    pub(crate) id: ObjectId,
+    /// When the origin was last asked about it: what purges are compared with.
+    pub(crate) start: Stamp,
+    pub(crate) stored: Instant,
+    /// The purge up to which it was compared.
+    checked: AtomicU64,
+    /// When it was made stale, in milliseconds since 1970; 0 for never.
+    soft_ms: AtomicU64,
+    lease: Lease,
+}
+
+impl<H: Head> Object<H> {
+    pub(crate) fn new(
+        budget: &Arc<Budget>,
+        key: Key,
+        head: Arc<H>,
+        body: Body,
+        id: ObjectId,
+        start: Stamp,
+    ) -> Arc<Self> {
+        let weight = Self::weigh(&key, &head, &body);
+        Arc::new(Self {
+            key,
+            head,
+            body,
+            id,
+            start,
+            stored: Instant::now(),
+            checked: AtomicU64::new(0),
+            soft_ms: AtomicU64::new(0),
+            lease: Lease::take(budget, weight),
+        })
+    }
+
+    /// Bytes of memory that such an object takes, index entry not included.
+    pub(crate) fn weigh(key: &Key, head: &H, body: &Body) -> usize {
+        // Both counters of an Arc.
+        let counters = 2 * size_of::<usize>();
+        allocated(size_of::<Self>() + counters)
+            + allocated(key.bytes().len())
+            + allocated(head.weight() + counters)
+            + body.weight()
+    }
+
+    pub(crate) fn charge(&self) -> usize {
+        self.lease.bytes()
+    }
+
+    /// The last purge it is known to have survived.
+    pub(crate) fn checked(&self) -> Stamp {
+        Stamp::from_bits(self.checked.load(Ordering::Acquire)).max(self.start)
+    }
+
+    /// Notes that it survived `epoch`, perhaps as stale since `soft_ms`.
+    pub(crate) fn set_checked(&self, epoch: Stamp, soft_ms: Option<u64>) {
+        if let Some(ms) = soft_ms {
+            self.soft_ms.store(ms.max(1), Ordering::Relaxed);
+        }
+        // Release: who sees the epoch sees the time above. The maximum, because two may check at once.
+        self.checked.fetch_max(epoch.bits(), Ordering::Release);
+    }
+
+    /// When it was made stale, in milliseconds since 1970.
+    pub(crate) fn soft_ms(&self) -> Option<u64> {
+        let ms = self.soft_ms.load(Ordering::Relaxed);
+        (ms > 0).then_some(ms)
+    }
+
+    /// Makes it stale.
+    pub(crate) fn expire(&self, now_ms: u64) {
+        self.soft_ms.store(now_ms.max(1), Ordering::Relaxed);
+    }
+}
