@@ -75,6 +75,11 @@ impl Lease {
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// Whether memory is over its limit.
+    pub(crate) fn is_over(&self) -> bool {
+        self.budget.over() > 0
+    }
 }
 
 impl Drop for Lease {

@@ -19,6 +19,8 @@ use crate::stamp::Stamp;
 const READERS: usize = 65_536;
 /// Bytes that a fill which is not kept may be ahead of its slowest reader.
 pub(crate) const WINDOW: u64 = 1 << 20;
+/// The same while memory is over its limit.
+const NARROW: u64 = 64 << 10;
 
 /// A fill that runs, or that ended while it was read.
 #[derive(Debug)]
@@ -278,7 +280,7 @@ impl<H> Flow<H> {
     /// for `patience`. Gives how many of each.
     pub(crate) fn tick(&self, now: Instant, stall: Duration, patience: Duration) -> (usize, usize) {
         let mut state = self.state.lock();
-        let (end, full) = (state.end, !state.keeps && !state.has_room());
+        let (end, full, window) = (state.end, !state.keeps && !state.has_room(), state.window());
         let mut wakers = Vec::new();
         let (mut stalled, mut slow) = (0, 0);
         for slot in state.slots.iter_mut().flatten().filter(|slot| slot.cut.is_none()) {
@@ -286,7 +288,7 @@ impl<H> Flow<H> {
             if slot.waits.is_some_and(|since| waited(since) >= stall) {
                 slot.cut = Some(ReadError::Stalled);
                 stalled += 1;
-            } else if full && end - slot.at.min(end) > WINDOW && waited(slot.moved) >= patience {
+            } else if full && end - slot.at.min(end) > window && waited(slot.moved) >= patience {
                 slot.cut = Some(ReadError::TooSlow);
                 slow += 1;
             } else {
@@ -359,7 +361,11 @@ impl<H> State<H> {
     }
 
     fn has_room(&self) -> bool {
-        self.keeps || self.slowest().is_none_or(|at| self.end.saturating_sub(at) <= WINDOW)
+        self.keeps || self.slowest().is_none_or(|at| self.end.saturating_sub(at) <= self.window())
+    }
+
+    fn window(&self) -> u64 {
+        if self.lease.is_over() { NARROW } else { WINDOW }
     }
 
     /// Lets go what no reader wants, in a fill that is not kept; gives the writer to wake.

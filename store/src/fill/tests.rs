@@ -195,7 +195,9 @@ fn memory_full_of_fills_makes_them_pass() {
         for fill in &mut fills {
             fill.append(whole.slice(from..(from + 60_000).min(whole.len())));
             block_on(fill.room());
-            assert!(store.memory_bytes() <= (4 << 20) + 200_000);
+            // Each may hold its narrow window, one chunk that is read in part, and the beginning of the next one.
+            let most = (4 << 20) + 8 * (64 + 128 + 128 + 64) * 1024;
+            assert!(store.memory_bytes() <= most, "{}", store.memory_bytes());
         }
     }
     let stored = fills.into_iter().map(|fill| fill.finish()).filter(|f| matches!(f, Finished::Stored(_))).count();
