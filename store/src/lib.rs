@@ -38,4 +38,4 @@ pub use key::Key;
 pub use object::ObjectId;
 pub use reader::{ReadError, Reader};
 pub use stamp::Stamp;
-pub use store::{Hit, Limits, Lookup, Soft, Store, Tier};
+pub use store::{DiskOptions, Hit, Limits, Lookup, OpenError, OpenOptions, Opened, Soft, Store, Tier};

@@ -1,13 +1,14 @@
 //! A whole object in memory.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use crate::budget::{Budget, Lease};
 use crate::head::Head;
+use crate::index::Place;
 use crate::key::Key;
 use crate::size::{PER_CHUNK, allocated};
 use crate::stamp::Stamp;
@@ -45,7 +46,6 @@ impl Body {
         }
     }
 
-    /// Cut from one allocation, as disks give it.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
@@ -80,6 +80,13 @@ pub(crate) fn slice_of(chunks: &[Bytes], base: u64, at: u64, end: u64) -> Option
     (offset < until).then(|| chunk.slice(offset..until))
 }
 
+/// The index has another one, or none: it must not be found again.
+const DEAD: u8 = 1;
+/// It is on disk, on its way there, or not to go there.
+const QUEUED: u8 = 2;
+/// An older one may be on disk.
+const REPLACES: u8 = 4;
+
 /// An object in memory. Its bytes are counted until the last one that holds it lets go.
 #[derive(Debug)]
 pub(crate) struct Object<H> {
@@ -95,6 +102,10 @@ pub(crate) struct Object<H> {
     checked: AtomicU64,
     /// When it was made stale, in milliseconds since 1970; 0 for never.
     soft_ms: AtomicU64,
+    /// Where its body lies on disk; what the index says may be a newer head.
+    body_place: AtomicU64,
+    /// [`DEAD`], [`QUEUED`], [`REPLACES`].
+    state: AtomicU8,
     lease: Lease,
 }
 
@@ -117,6 +128,8 @@ impl<H: Head> Object<H> {
             stored: Instant::now(),
             checked: AtomicU64::new(0),
             soft_ms: AtomicU64::new(0),
+            body_place: AtomicU64::new(0),
+            state: AtomicU8::new(0),
             lease: Lease::take(budget, weight),
         })
     }
@@ -158,5 +171,55 @@ impl<H: Head> Object<H> {
     /// Makes it stale.
     pub(crate) fn expire(&self, now_ms: u64) {
         self.soft_ms.store(now_ms.max(1), Ordering::Relaxed);
+    }
+
+    fn has(&self, state: u8) -> bool {
+        self.state.load(Ordering::Relaxed) & state != 0
+    }
+
+    // All of these are written under the lock of the object's shard, or by one thread; reading an older state makes
+    // a second write to disk or a miss.
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.has(DEAD)
+    }
+
+    pub(crate) fn set_dead(&self) {
+        self.state.fetch_or(DEAD, Ordering::Relaxed);
+    }
+
+    /// Whether it was before.
+    pub(crate) fn set_queued(&self) -> bool {
+        self.state.fetch_or(QUEUED, Ordering::Relaxed) & QUEUED != 0
+    }
+
+    pub(crate) fn may_go_to_disk(&self) -> bool {
+        !self.has(QUEUED)
+    }
+
+    pub(crate) fn replaces_disk(&self) -> bool {
+        self.has(REPLACES)
+    }
+
+    pub(crate) fn set_replaces_disk(&self) {
+        self.state.fetch_or(REPLACES, Ordering::Relaxed);
+    }
+
+    /// Whether this or an older one may be on disk.
+    pub(crate) fn touches_disk(&self) -> bool {
+        self.has(QUEUED | REPLACES)
+    }
+
+    /// Its place on disk was given to others; it may go there again.
+    pub(crate) fn left_disk(&self) {
+        self.state.fetch_and(!QUEUED, Ordering::Relaxed);
+    }
+
+    pub(crate) fn body_place(&self) -> Place {
+        Place::from_bits(self.body_place.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_body_place(&self, place: Place) {
+        self.body_place.store(place.bits(), Ordering::Relaxed);
     }
 }

@@ -2,10 +2,26 @@
 //! fails on purpose ([`FaultyDisk`]).
 
 mod fault;
+pub(crate) mod fetch;
 mod file;
+pub(crate) mod log;
+pub(crate) mod place;
+pub(crate) mod queue;
+mod reclaim;
+pub(crate) mod record;
+pub(crate) mod recover;
+pub(crate) mod segment;
+pub(crate) mod snapshot;
+pub(crate) mod superblock;
+pub(crate) mod writer;
+
+#[cfg(test)]
+mod tests;
 
 pub use fault::{FaultyDisk, Faults};
+pub use fetch::Fetch;
 pub use file::FileDisk;
+pub use log::Durability;
 
 use std::fmt::Debug;
 use std::io;

@@ -75,7 +75,7 @@ pub(crate) struct Shared {
 pub(crate) struct Journal {
     name: u64,
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// A purge on its way to the journal: a future, or [`Ticket::wait`].
@@ -182,7 +182,7 @@ impl Journal {
             let anew = move |disk: &dyn Disk| rewrite(disk, name, &purges, &stream.lock());
             move || write(&shared, disk.as_ref(), end, &anew)
         })?;
-        Ok((Self { name, shared, thread: Some(thread) }, read))
+        Ok((Self { name, shared, thread: Mutex::new(Some(thread)) }, read))
     }
 
     /// Takes a purge to be written.
@@ -204,10 +204,11 @@ impl Journal {
     }
 
     /// Writes what waits and ends the thread.
-    pub(crate) fn close(&mut self) {
+    pub(crate) fn close(&self) {
         self.shared.state.lock().stop = true;
         self.shared.changed.notify_all();
-        if let Some(thread) = self.thread.take() {
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
             // It panics nowhere; if it did, its purges were never acknowledged.
             drop(thread.join());
         }

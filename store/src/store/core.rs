@@ -1,14 +1,15 @@
 //! The parts of a store, and what they do together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 
 use super::Limits;
 use super::hit::{Hit, Lookup, Soft, Tier};
+use super::tier::DiskPart;
 use crate::budget::Budget;
 use crate::counters::{Counters, count, count_by};
 use crate::fill::flow::Flow;
@@ -26,7 +27,7 @@ use crate::reader::Reader;
 use crate::stamp::Stamp;
 
 /// One object takes at most this share of the memory: one in four.
-const OBJECT_SHARE: usize = 4;
+pub(crate) const OBJECT_SHARE: usize = 4;
 /// Times that room is looked for, when others take it meanwhile.
 const ROUNDS: usize = 4;
 
@@ -49,6 +50,19 @@ pub(crate) struct Core<H: Head> {
     pub(crate) stream: Arc<Mutex<Stream>>,
     pub(crate) journal: Option<Journal>,
     pub(crate) seed: u64,
+    pub(crate) disks: Vec<DiskPart<H>>,
+    /// Uses, the fill included, before an object is put on disk.
+    pub(crate) min_uses: u8,
+    /// Which start of the process this is.
+    pub(crate) boot: u32,
+    /// Bytes of the index.
+    pub(crate) index_total: AtomicUsize,
+    /// Disks whose recovery runs.
+    pub(crate) recovering: AtomicUsize,
+    /// What was filled or removed while it runs: shard and hash.
+    pub(crate) recent: Mutex<HashSet<(usize, u64)>>,
+    /// Nothing is written to disks any more.
+    pub(crate) closing: AtomicBool,
     limits: Limits,
     hand: AtomicUsize,
 }
@@ -71,6 +85,13 @@ impl<H: Head> Core<H> {
             stream: Arc::default(),
             journal: None,
             seed,
+            disks: Vec::new(),
+            min_uses: 1,
+            boot,
+            index_total: AtomicUsize::new(0),
+            recovering: AtomicUsize::new(0),
+            recent: Mutex::default(),
+            closing: AtomicBool::new(false),
             limits,
             hand: AtomicUsize::new(0),
         }
@@ -101,10 +122,10 @@ impl<H: Head> Core<H> {
             count(&this.counters.misses);
             return Lookup::Miss;
         };
+        let place = entry.place();
         let Some(object) = entry.resident().cloned() else {
             drop(shard);
-            count(&this.counters.misses);
-            return Lookup::Miss;
+            return Self::fetch(this, key, place);
         };
         if object.key != *key {
             drop(shard);
@@ -113,7 +134,12 @@ impl<H: Head> Core<H> {
             return Lookup::Miss;
         }
         entry.touch();
+        // The second use, or another one after it left its disk; told apart by what lies in the cache line already.
+        let admit = place.is_none() && entry.uses() + 1 >= this.min_uses && !this.disks.is_empty() && object.may_go_to_disk();
         drop(shard);
+        if admit {
+            this.admit(&object);
+        }
         if !this.survives(&object) {
             this.forget_purged(hash, &object);
             return Lookup::Miss;
@@ -137,7 +163,7 @@ impl<H: Head> Core<H> {
     }
 
     /// Compares an object with the purges, if there were any since it was last compared.
-    fn survives(&self, object: &Object<H>) -> bool {
+    pub(crate) fn survives(&self, object: &Object<H>) -> bool {
         if object.checked() >= self.purges.epoch() {
             return true;
         }
@@ -157,9 +183,11 @@ impl<H: Head> Core<H> {
         let mut shard = shard.write();
         let same = shard.table.get(hash).and_then(|e| e.resident()).is_some_and(|o| Arc::ptr_eq(o, object));
         if same {
+            object.set_dead();
             let gone = shard.table.remove(hash);
+            self.note_recent(object.key.hash());
             drop(shard);
-            drop(gone);
+            self.note_left(gone);
             count(&self.counters.evicted_purged);
         }
     }
@@ -176,12 +204,21 @@ impl<H: Head> Core<H> {
     }
 
     /// Puts a filled object into the index, unless one that began later is there. The fill is not running any more.
-    pub(crate) fn insert_filled(&self, flow: &Arc<Flow<H>>, object: &Arc<Object<H>>, _disk: bool) -> bool {
+    pub(crate) fn insert_filled(&self, flow: &Arc<Flow<H>>, object: &Arc<Object<H>>, disk: bool) -> bool {
         let (shard, hash) = self.shard(object.key.hash());
         let mut shard = shard.write();
-        let stored = shard.table.get(hash).and_then(|entry| entry.resident());
+        let entry = shard.table.get(hash);
+        let stored = entry.and_then(|entry| entry.resident());
         if flow.is_overtaken() || stored.is_some_and(|stored| stored.key == object.key && stored.start > object.start) {
             return false;
+        }
+        // The older one may lie on disk, or be on its way there.
+        let on_disk = entry.is_some_and(|entry| !entry.place().is_none());
+        if on_disk || stored.is_some_and(|stored| stored.touches_disk()) || self.recovering.load(Ordering::Acquire) > 0 {
+            object.set_replaces_disk();
+        }
+        if let Some(stored) = stored {
+            stored.set_dead();
         }
         shard.remove_running(flow);
         // What is on disk only has no stamp here; so the running fills remember.
@@ -190,13 +227,32 @@ impl<H: Head> Core<H> {
                 other.set_overtaken();
             }
         }
+        // Without a place: whatever becomes of the new one, the old one is not found on disk any more.
         let replaced = shard.table.insert(hash, Arc::clone(object), Place::NONE);
-        shard.count(&self.budget);
+        self.note_recent(object.key.hash());
+        self.count_index(&mut shard);
         drop(shard);
-        if replaced.is_some() {
-            count(&self.counters.evicted_replaced);
-        }
+        count_by(&self.counters.evicted_replaced, usize::from(replaced.is_some()));
+        self.counters.disk_objects_now.fetch_sub(u64::from(on_disk), Ordering::Relaxed);
+        self.to_disk(object, disk);
         true
+    }
+
+    /// An object for which there is a newer one on disk already, or that needs no second use, goes there at once.
+    fn to_disk(&self, object: &Arc<Object<H>>, allowed: bool) {
+        if self.disks.is_empty() {
+            return;
+        }
+        if !allowed {
+            object.set_queued();
+        }
+        if allowed && (self.min_uses <= 1 || object.replaces_disk()) {
+            self.admit(object);
+        } else if object.replaces_disk() {
+            self.mark_gone(object.key.bytes());
+        } else if self.min_uses > 1 {
+            count(&self.counters.disk_not_admitted);
+        }
     }
 
     pub(crate) fn remove_running(&self, flow: &Arc<Flow<H>>) {
@@ -205,27 +261,53 @@ impl<H: Head> Core<H> {
     }
 
     pub(crate) fn update_head(&self, key: &Key, id: ObjectId, head: H, start: Stamp) -> bool {
-        let (shard, hash) = self.shard(key.hash());
-        let head = Arc::new(head);
-        let mut shard = shard.write();
-        let Some(entry) = shard.table.get(hash) else { return false };
-        let Some(old) = entry.resident().filter(|old| old.key == *key && old.id == id && old.start <= start) else {
-            return false;
-        };
-        let object = Object::new(&self.budget, key.clone(), head, old.body.clone(), id, start);
-        let replaced = shard.table.insert(hash, object, Place::NONE);
-        drop(shard);
-        drop(replaced);
-        count(&self.counters.heads_updated);
-        self.make_room();
-        true
+        let fits = |old: &Object<H>| old.key == *key && old.id == id && old.start <= start;
+        let done = self.change(key, fits, |old| {
+            let (key, body) = (old.key.clone(), old.body.clone());
+            Object::new(&self.budget, key, Arc::new(head), body, id, start)
+        });
+        if done {
+            count(&self.counters.heads_updated);
+        }
+        done
     }
 
     pub(crate) fn expire(&self, key: &Key, now_ms: u64) -> bool {
+        self.change(key, |old| old.key == *key, |old| {
+            let (key, head, body) = (old.key.clone(), Arc::clone(&old.head), old.body.clone());
+            let object = Object::new(&self.budget, key, head, body, old.id, old.start);
+            object.expire(now_ms);
+            object
+        })
+    }
+
+    /// Puts another object with the same body in the place of one in memory, and its head on disk.
+    fn change(&self, key: &Key, fits: impl Fn(&Object<H>) -> bool, make: impl FnOnce(&Object<H>) -> Arc<Object<H>>) -> bool {
         let (shard, hash) = self.shard(key.hash());
-        let shard = shard.read();
-        let object = shard.table.get(hash).and_then(|entry| entry.resident()).filter(|object| object.key == *key);
-        object.inspect(|object| object.expire(now_ms)).is_some()
+        let mut shard = shard.write();
+        let Some(entry) = shard.table.get(hash) else { return false };
+        let on_disk = !entry.place().is_none();
+        let Some(old) = entry.resident().filter(|old| fits(old)).cloned() else { return false };
+        let object = make(&old);
+        old.set_dead();
+        let body = old.body_place();
+        if on_disk || old.touches_disk() {
+            object.set_replaces_disk();
+        }
+        if !old.may_go_to_disk() && !old.touches_disk() {
+            object.set_queued();
+        }
+        object.set_body_place(body);
+        let replaced = shard.table.insert(hash, Arc::clone(&object), Place::NONE);
+        self.note_recent(key.hash());
+        drop(shard);
+        drop(replaced);
+        self.counters.disk_objects_now.fetch_sub(u64::from(on_disk), Ordering::Relaxed);
+        if !self.disks.is_empty() {
+            self.write_head(&object, if on_disk { body } else { Place::NONE });
+        }
+        self.make_room();
+        true
     }
 
     pub(crate) fn remove(&self, key: &Key) -> Option<ObjectId> {
@@ -234,11 +316,31 @@ impl<H: Head> Core<H> {
         for flow in shard.running.get(&key.hash()).into_iter().flatten().filter(|flow| flow.key == *key) {
             flow.set_overtaken();
         }
-        let ours = shard.table.get(hash)?.resident().is_some_and(|object| object.key == *key);
-        let removed = if ours { shard.table.remove(hash) } else { None };
+        let entry = shard.table.get(hash)?;
+        let resident = entry.resident().cloned();
+        // One that lies on disk only cannot be compared; a collision costs an object that is fetched again.
+        if resident.as_ref().is_some_and(|object| object.key != *key) {
+            return None;
+        }
+        let on_disk = !entry.place().is_none() || resident.as_ref().is_some_and(|object| object.touches_disk());
+        if let Some(object) = &resident {
+            object.set_dead();
+        }
+        let removed = shard.table.remove(hash);
+        self.note_recent(key.hash());
         drop(shard);
-        count_by(&self.counters.evicted_removed, usize::from(removed.is_some()));
-        removed?.0.map(|object| object.id)
+        self.note_left(removed);
+        if on_disk || self.recovering.load(Ordering::Acquire) > 0 {
+            self.mark_gone(key.bytes());
+        }
+        count(&self.counters.evicted_removed);
+        Some(resident.map_or(ObjectId(0), |object| object.id))
+    }
+
+    /// Counts what left the index; drops it outside of its lock.
+    fn note_left(&self, gone: Option<(Option<Arc<Object<H>>>, Place)>) {
+        let on_disk = gone.as_ref().is_some_and(|(_, place)| !place.is_none());
+        self.counters.disk_objects_now.fetch_sub(u64::from(on_disk), Ordering::Relaxed);
     }
 
     pub(crate) fn purge(&self, purge: Purge) -> (u64, Ticket) {
@@ -306,6 +408,17 @@ impl<H: Head> Core<H> {
         counters.size_at_eviction_bytes.record(evicted.object.body.len());
     }
 
+    /// Tells the budget what a shard's table takes.
+    pub(crate) fn count_index(&self, shard: &mut Shard<H>) {
+        let bytes = shard.table.bytes();
+        let (more, less) = (bytes.saturating_sub(shard.counted), shard.counted.saturating_sub(bytes));
+        self.budget.add(more);
+        self.budget.sub(less);
+        self.index_total.fetch_add(more, Ordering::Relaxed);
+        self.index_total.fetch_sub(less, Ordering::Relaxed);
+        shard.counted = bytes;
+    }
+
     pub(crate) fn index_bytes(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().table.bytes()).sum()
     }
@@ -318,6 +431,11 @@ impl<H: Head> Core<H> {
         if let Some(journal) = &self.journal {
             self.counters.purge_errors.store(journal.errors(), Ordering::Relaxed);
         }
+        for part in &self.disks {
+            part.reads.tick(now);
+        }
+        let queued: usize = self.disks.iter().map(|part| part.queue.len()).sum();
+        self.counters.disk_queue_now.store(queued as u64, Ordering::Relaxed);
         if self.counters.fills_now.load(Ordering::Relaxed) == 0 {
             return;
         }
@@ -341,13 +459,5 @@ impl<H: Head> Shard<H> {
                 self.running.remove(&hash);
             }
         }
-    }
-
-    /// Tells the budget what the table takes.
-    fn count(&mut self, budget: &Budget) {
-        let bytes = self.table.bytes();
-        budget.add(bytes.saturating_sub(self.counted));
-        budget.sub(self.counted.saturating_sub(bytes));
-        self.counted = bytes;
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::disk::Fetch;
 use crate::fill::flow::Flow;
 use crate::head::Head;
 use crate::object::{Object, ObjectId};
@@ -31,6 +32,8 @@ pub struct Soft {
 pub enum Lookup<H: Head> {
     /// It is here.
     Hit(Hit<H>),
+    /// It lies on disk: this future reads it, or finds that it is not there after all.
+    Disk(Fetch<H>),
     /// It is not.
     Miss,
 }
@@ -41,6 +44,15 @@ impl<H: Head> Lookup<H> {
     pub fn hit(self) -> Option<Hit<H>> {
         match self {
             Self::Hit(hit) => Some(hit),
+            Self::Disk(_) | Self::Miss => None,
+        }
+    }
+
+    /// What is here, after at most two seconds of waiting for a disk.
+    pub async fn fetched(self) -> Option<Hit<H>> {
+        match self {
+            Self::Hit(hit) => Some(hit),
+            Self::Disk(fetch) => fetch.await,
             Self::Miss => None,
         }
     }
@@ -61,7 +73,7 @@ enum Source<H: Head> {
 }
 
 impl<H: Head> Hit<H> {
-    pub(super) fn of_object(core: &Arc<crate::store::Core<H>>, object: Arc<Object<H>>, tier: Tier) -> Self {
+    pub(crate) fn of_object(core: &Arc<crate::store::Core<H>>, object: Arc<Object<H>>, tier: Tier) -> Self {
         Self {
             tier,
             soft: object.soft_ms().map(|since_ms| Soft { since_ms }),

@@ -2,6 +2,8 @@
 
 mod core;
 mod hit;
+mod open;
+mod tier;
 
 #[cfg(test)]
 mod tests;
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use self::core::Core;
 pub use hit::{Hit, Lookup, Soft, Tier};
+pub use open::{DiskOptions, OpenError, OpenOptions, Opened};
 
 use crate::counters::Counters;
 use crate::fill::{Fill, FillOptions};
