@@ -79,8 +79,6 @@ pub(crate) struct Listing {
     pub(crate) lines: Vec<Line>,
     /// Where the records end; what follows is a footer or nothing that counts.
     pub(crate) end: u64,
-    /// It has a footer.
-    pub(crate) sealed: bool,
 }
 
 /// Reads the footer of a segment of `len` bytes; `None` when it has none that verifies.
@@ -103,7 +101,7 @@ pub(crate) fn read_footer(disk: &dyn Disk, name: u64, number: u64, len: u64) -> 
         return Ok(None);
     }
     let lines: Option<Vec<Line>> = bytes.as_chunks::<LINE>().0.iter().map(Line::read).collect();
-    Ok(lines.map(|lines| Listing { lines, end, sealed: true }))
+    Ok(lines.map(|lines| Listing { lines, end }))
 }
 
 fn parse_last(last: &[u8; EDGE], name: u64, number: u64) -> Option<(u32, u64, u64)> {
@@ -148,5 +146,5 @@ pub(crate) fn scan(disk: &dyn Disk, name: u64, key_seed: u64, number: u64, len: 
         lines.push(Line { hash, offset: at, len: layout.len, what: verified.header.what });
         at += layout.len;
     }
-    Ok(Some(Listing { lines, end: at, sealed: false }))
+    Ok(Some(Listing { lines, end: at }))
 }

@@ -168,9 +168,4 @@ impl<T> Slab<T> {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry<T>> {
         self.pages.iter().flat_map(|page| page.iter()).filter(|e| e.taken)
     }
-
-    /// Numbers that entries may have: for walks that stop and go on.
-    pub(super) fn span(&self) -> u32 {
-        (self.pages.len() * PAGE) as u32
-    }
 }

@@ -262,13 +262,6 @@ impl<T: Resident> Table<T> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry<T>> {
         self.slab.iter()
     }
-
-    /// Some entries from number `from` on, and where to go on; `None` at the end. For walks that do not hold a lock.
-    pub(crate) fn walk(&self, from: u32, most: u32, mut each: impl FnMut(&Entry<T>)) -> Option<u32> {
-        let end = self.slab.span().min(from.saturating_add(most));
-        (from..end).filter_map(|at| self.slab.get(at)).for_each(&mut each);
-        (end < self.slab.span()).then_some(end)
-    }
 }
 
 fn entry_uses<T>(slab: &Slab<T>, at: u32, uses: u8) {

@@ -56,7 +56,7 @@ impl Default for Limits {
 /// The one store of a process; clones are the same store.
 #[derive(Debug)]
 pub struct Store<H: Head> {
-    core: Arc<Core<H>>,
+    pub(crate) core: Arc<Core<H>>,
     /// Ends the keeper with the last clone.
     keeper: Arc<Keeper>,
 }

@@ -1,0 +1,150 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::disk::{FaultyDisk, Faults};
+use crate::purge::{Kind, Purge, Scope};
+use crate::{Finished, Tier};
+
+/// Operations: a million where the build is optimised or long tests are wanted.
+fn operations() -> u64 {
+    if std::env::var_os("FARMGATE_LONG").is_some() || !cfg!(debug_assertions) { 1_000_000 } else { 60_000 }
+}
+
+struct Draw(u64);
+
+impl Draw {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 16
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+}
+
+fn faults(draw: &mut Draw) -> Faults {
+    let mut one = |most: u64| draw.below(most) as u16;
+    Faults {
+        flip_on_read: one(4_000),
+        flip_on_write: one(2_000),
+        torn_write: one(1_000),
+        short_write: one(4_000),
+        short_read: one(4_000),
+        read_error: one(2_000),
+        write_error: one(1_000),
+        sync_error: one(4_000),
+        delay: one(20),
+    }
+}
+
+/// What may be found of a name: the versions that began after its last purge and removal. Any of them may be missing.
+#[derive(Default)]
+struct Known {
+    /// The latest that was stored, and whether older ones might come back with a restart.
+    latest: Option<u64>,
+    since: u64,
+}
+
+fn len(version: u64) -> usize {
+    (version.wrapping_mul(2_654_435_761) % if version % 50 == 0 { 200_000 } else { 3_000 }) as usize
+}
+
+/// A body says which version it is; all of it is compared.
+fn check(bytes: &Bytes, known: &Known, name: u64, restarted: bool) {
+    let version = bytes.first_chunk::<8>().map(|b| u64::from_le_bytes(*b)).expect("a body of ours");
+    assert_eq!(*bytes, body_of(version), "a wrong byte in version {version} of {name}");
+    assert!(version > known.since, "{version} of {name} is from before {}", known.since);
+    if !restarted {
+        assert_eq!(Some(version), known.latest, "an older version of {name}");
+    }
+}
+
+fn body_of(version: u64) -> Bytes {
+    let mut out = version.to_le_bytes().to_vec();
+    out.extend_from_slice(&body(version, len(version)));
+    out.into()
+}
+
+#[test]
+fn faults_never_give_a_wrong_byte() {
+    let operations = operations();
+    let mut draw = Draw(42);
+    let mut disk = Arc::new(FaultyDisk::new(7, 48 << 20));
+    let small = |disk: &Arc<FaultyDisk>| {
+        let mut options = options_of(disk);
+        options.limits.memory_bytes = 3 << 20;
+        options.disks[0].size_bytes = 40 << 20;
+        options.segment_bytes = 1 << 20;
+        options
+    };
+    let (mut store, _) = open(small(&disk));
+    let mut known: HashMap<u64, Known> = HashMap::new();
+    let mut restarted = false;
+    let (mut hits, mut disk_hits, mut restarts) = (0_u64, 0_u64, 0_u64);
+    let mut injected = 0;
+    for version in 1..=operations {
+        let name = draw.below(3_000);
+        let key = store.key(&name.to_le_bytes(), b"");
+        let entry = known.entry(name).or_default();
+        match draw.below(1_000) {
+            0..300 => {
+                let mut fill = store.begin(key, head(&format!("/{name}")), options(&store));
+                fill.append(body_of(version));
+                if matches!(fill.finish(), Finished::Stored(_)) {
+                    entry.latest = Some(version);
+                }
+            }
+            300..310 => {
+                store.remove(&key);
+                entry.latest = None;
+            }
+            310..330 => {
+                if let Some(hit) = store.lookup(&key).hit() {
+                    store.update_head(&key, hit.id(), head(&format!("/{name}")), store.start());
+                }
+            }
+            330 => {
+                // Acknowledged, so no restart brings it back; refused, so a restart may.
+                let scope = Scope::Url(crate::hash64(format!("a.example/{name}").as_bytes()));
+                let purge = Purge { scope, kind: Kind::Hard, at_ms: version };
+                if store.purge(purge).1.wait(SOON).is_ok() {
+                    entry.since = version;
+                }
+                entry.latest = None;
+            }
+            331 => disk.set_faults(faults(&mut draw)),
+            332 => disk.set_faults(Faults::default()),
+            333 if draw.below(operations / 2_000) == 0 => {
+                // A kill, or a clean stop as far as the faults let it be clean; then a start without faults.
+                if draw.below(2) == 0 {
+                    store.release(SOON);
+                }
+                injected += disk.injected();
+                disk = Arc::new(disk.after_kill(version));
+                let opened;
+                (store, opened) = open(small(&disk));
+                assert!(!opened.fresh);
+                restarted = true;
+                restarts += 1;
+            }
+            _ => {
+                let lookup = store.lookup(&key);
+                if let Some(hit) = block_on(lookup.fetched()) {
+                    hits += 1;
+                    disk_hits += u64::from(hit.tier() == Tier::Disk);
+                    let bytes = read(hit.into_reader()).expect("a whole body");
+                    check(&bytes, entry, name, restarted);
+                }
+            }
+        }
+    }
+    injected += disk.injected();
+    println!("{operations} operations, {hits} hits, {disk_hits} of them from disk, {restarts} restarts, {injected} faults");
+    println!("{:?}", store.counters());
+    assert!(hits > operations / 20 && disk_hits > operations / 100 && restarts > 2 && injected > operations / 1_000);
+}
