@@ -19,6 +19,8 @@ pub(crate) fn start<H: Head>(core: Weak<Core<H>>) -> Option<Thread> {
             std::thread::park_timeout(TURN);
         }
     };
-    let spawned = std::thread::Builder::new().name("cache-keeper".into()).spawn(run);
+    let spawned = std::thread::Builder::new()
+        .name("cache-keeper".into())
+        .spawn(run);
     spawned.ok().map(|handle| handle.thread().clone())
 }

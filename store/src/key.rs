@@ -51,7 +51,10 @@ impl Key {
 
     fn split(&self) -> (&[u8], &[u8]) {
         let rest = self.bytes.get(Self::PREFIX..).unwrap_or_default();
-        let len = self.bytes.first_chunk::<4>().map_or(0, |len| u32::from_le_bytes(*len));
+        let len = self
+            .bytes
+            .first_chunk::<4>()
+            .map_or(0, |len| u32::from_le_bytes(*len));
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         rest.split_at_checked(len).unwrap_or((rest, &[]))
     }

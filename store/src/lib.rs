@@ -38,4 +38,6 @@ pub use key::Key;
 pub use object::ObjectId;
 pub use reader::{ReadError, Reader};
 pub use stamp::Stamp;
-pub use store::{DiskOptions, Hit, Limits, Lookup, OpenError, OpenOptions, Opened, Soft, Store, Tier};
+pub use store::{
+    DiskOptions, Hit, Limits, Lookup, OpenError, OpenOptions, Opened, Soft, Store, Tier,
+};

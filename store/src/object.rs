@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::budget::{Budget, Lease};
+use crate::counters::Counters;
 use crate::head::Head;
 use crate::index::Place;
 use crate::key::Key;
@@ -60,7 +61,11 @@ impl Body {
     }
 
     fn weight(&self) -> usize {
-        let bodies: usize = self.chunks.iter().map(|c| allocated(c.len()) + PER_CHUNK).sum();
+        let bodies: usize = self
+            .chunks
+            .iter()
+            .map(|c| allocated(c.len()) + PER_CHUNK)
+            .sum();
         bodies + 16
     }
 }
@@ -106,12 +111,14 @@ pub(crate) struct Object<H> {
     body_place: AtomicU64,
     /// [`DEAD`], [`QUEUED`], [`REPLACES`].
     state: AtomicU8,
+    /// Here, so that a hit holds one thing only: counting holders of the whole store would be felt by all cores.
+    pub(crate) counters: Arc<Counters>,
     lease: Lease,
 }
 
 impl<H: Head> Object<H> {
     pub(crate) fn new(
-        budget: &Arc<Budget>,
+        (budget, counters): (&Arc<Budget>, &Arc<Counters>),
         key: Key,
         head: Arc<H>,
         body: Body,
@@ -130,6 +137,7 @@ impl<H: Head> Object<H> {
             soft_ms: AtomicU64::new(0),
             body_place: AtomicU64::new(0),
             state: AtomicU8::new(0),
+            counters: Arc::clone(counters),
             lease: Lease::take(budget, weight),
         })
     }
@@ -210,7 +218,7 @@ impl<H: Head> Object<H> {
         self.has(QUEUED | REPLACES)
     }
 
-    /// Its place on disk was given to others; it may go there again.
+    /// It is not on disk, nor on its way there: it may go there again.
     pub(crate) fn left_disk(&self) {
         self.state.fetch_and(!QUEUED, Ordering::Relaxed);
     }

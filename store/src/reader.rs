@@ -12,7 +12,6 @@ use crate::counters::count_by;
 use crate::fill::flow::{Flow, SlotId};
 use crate::head::Head;
 use crate::object::Object;
-use crate::store::Core;
 
 /// Why a reader ends before the end. What was sent so far must not be made to look whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +42,6 @@ impl std::error::Error for ReadError {}
 /// Reads a body in slices of at most 128 KiB, which are shared and not copied.
 #[derive(Debug)]
 pub struct Reader<H: Head> {
-    core: Arc<Core<H>>,
     source: Source<H>,
     until: u64,
 }
@@ -55,19 +53,20 @@ enum Source<H: Head> {
 }
 
 impl<H: Head> Reader<H> {
-    pub(crate) fn of_object(core: &Arc<Core<H>>, object: &Arc<Object<H>>) -> Self {
+    pub(crate) fn of_object(object: Arc<Object<H>>) -> Self {
         Self {
-            core: Arc::clone(core),
-            source: Source::Object { object: Arc::clone(object), at: 0 },
             until: object.body.len(),
+            source: Source::Object { object, at: 0 },
         }
     }
 
-    pub(crate) fn of_flow(core: &Arc<Core<H>>, flow: &Arc<Flow<H>>) -> Option<Self> {
+    pub(crate) fn of_flow(flow: &Arc<Flow<H>>) -> Option<Self> {
         let slot = flow.attach(Instant::now())?;
         Some(Self {
-            core: Arc::clone(core),
-            source: Source::Flow { flow: Arc::clone(flow), slot },
+            source: Source::Flow {
+                flow: Arc::clone(flow),
+                slot,
+            },
             until: u64::MAX,
         })
     }
@@ -92,7 +91,10 @@ impl<H: Head> Reader<H> {
     }
 
     /// The next slice, `None` at the end, or a wait for the fill.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
+    pub fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, ReadError>>> {
         let next = match &mut self.source {
             Source::Object { object, at } => {
                 let slice = object.body.slice(*at, self.until);
@@ -102,7 +104,11 @@ impl<H: Head> Reader<H> {
             Source::Flow { flow, slot } => flow.poll_read(*slot, self.until, context),
         };
         if let Poll::Ready(Some(Ok(bytes))) = &next {
-            count_by(&self.core.counters.bytes_read, bytes.len());
+            let counters = match &self.source {
+                Source::Object { object, .. } => &object.counters,
+                Source::Flow { flow, .. } => &flow.counters,
+            };
+            count_by(&counters.bytes_read, bytes.len());
         }
         next
     }

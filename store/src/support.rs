@@ -41,7 +41,9 @@ impl Head for TestHead {
         out.extend_from_slice(self.host.as_bytes());
         out.extend_from_slice(&(self.path.len() as u32).to_le_bytes());
         out.extend_from_slice(self.path.as_bytes());
-        self.tags.iter().for_each(|tag| out.extend_from_slice(&tag.to_le_bytes()));
+        self.tags
+            .iter()
+            .for_each(|tag| out.extend_from_slice(&tag.to_le_bytes()));
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -127,7 +129,12 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// A body that differs from all others at every place: a wrong byte anywhere is seen.
 pub(crate) fn body(seed: u64, len: usize) -> Bytes {
-    let word = |n: u64| (n ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = |n: u64| {
+        (n ^ seed)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(29)
+            .wrapping_mul(0xbf58_476d_1ce4_e5b9)
+    };
     let mut out = Vec::with_capacity(len + 8);
     for n in 0..len.div_ceil(8) as u64 {
         out.extend_from_slice(&word(n).to_le_bytes());
@@ -137,7 +144,11 @@ pub(crate) fn body(seed: u64, len: usize) -> Bytes {
 }
 
 pub(crate) fn small_limits(memory_bytes: usize) -> Limits {
-    Limits { memory_bytes, shards: 4, ..Limits::default() }
+    Limits {
+        memory_bytes,
+        shards: 4,
+        ..Limits::default()
+    }
 }
 
 pub(crate) fn memory_store(memory_bytes: usize) -> Store<TestHead> {
@@ -145,7 +156,12 @@ pub(crate) fn memory_store(memory_bytes: usize) -> Store<TestHead> {
 }
 
 pub(crate) fn options(store: &Store<TestHead>) -> FillOptions {
-    FillOptions { start: store.start(), length: None, max_bytes: u64::MAX, disk: true }
+    FillOptions {
+        start: store.start(),
+        length: None,
+        max_bytes: u64::MAX,
+        disk: true,
+    }
 }
 
 pub(crate) fn key(store: &Store<TestHead>, name: &str) -> Key {

@@ -98,12 +98,18 @@ impl FaultyDisk {
     /// Bytes of all files.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.files.lock().values().map(|file| file.len() as u64).sum()
+        self.files
+            .lock()
+            .values()
+            .map(|file| file.len() as u64)
+            .sum()
     }
 
     /// SplitMix64.
     fn draw(&self) -> u64 {
-        let seed = self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        let seed = self
+            .random
+            .fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
         let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
@@ -155,7 +161,10 @@ impl Disk for FaultyDisk {
         }
         let files = self.files.lock();
         let bytes = files.get(&file).ok_or(io::ErrorKind::NotFound)?;
-        let rest = usize::try_from(at).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
+        let rest = usize::try_from(at)
+            .ok()
+            .and_then(|at| bytes.get(at..))
+            .unwrap_or_default();
         let mut len = rest.len().min(out.len());
         if self.happens(faults.short_read) {
             len = self.part(len);
@@ -223,7 +232,11 @@ impl Disk for FaultyDisk {
     fn set_len(&self, file: FileName, len: u64) -> io::Result<()> {
         self.begin()?;
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
-        self.files.lock().get_mut(&file).ok_or(io::ErrorKind::NotFound)?.resize(len, 0);
+        self.files
+            .lock()
+            .get_mut(&file)
+            .ok_or(io::ErrorKind::NotFound)?
+            .resize(len, 0);
         Ok(())
     }
 

@@ -62,8 +62,15 @@ pub(crate) struct Reads<H> {
 
 impl<H> Default for Reads<H> {
     fn default() -> Self {
-        let state = State { waiting: VecDeque::new(), pending: HashMap::new(), stop: false };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
+        let state = State {
+            waiting: VecDeque::new(),
+            pending: HashMap::new(),
+            stop: false,
+        };
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
     }
 }
 
@@ -77,8 +84,14 @@ impl<H: Head> Reads<H> {
         if state.stop || state.waiting.len() >= WAITING {
             return None;
         }
-        let answer = AnswerState { done: None, wakers: Vec::new() };
-        let answer = Arc::new(Answer { since: Instant::now(), state: Mutex::new(answer) });
+        let answer = AnswerState {
+            done: None,
+            wakers: Vec::new(),
+        };
+        let answer = Arc::new(Answer {
+            since: Instant::now(),
+            state: Mutex::new(answer),
+        });
         state.pending.insert(place.bits(), Arc::clone(&answer));
         state.waiting.push_back((hash, place, Arc::clone(&answer)));
         drop(state);
@@ -100,7 +113,9 @@ impl<H: Head> Reads<H> {
                 }
             };
             drop(state);
-            let object = core.upgrade().and_then(|core| load(&core, log, hash, place));
+            let object = core
+                .upgrade()
+                .and_then(|core| load(&core, log, hash, place));
             self.state.lock().pending.remove(&place.bits());
             answer.give(object);
         }
@@ -113,7 +128,9 @@ impl<H: Head> Reads<H> {
         let given_up: Vec<_> = state.pending.extract_if(|_, answer| late(answer)).collect();
         state.waiting.retain(|(_, _, answer)| !late(answer));
         drop(state);
-        given_up.into_iter().for_each(|(_, answer)| answer.give(None));
+        given_up
+            .into_iter()
+            .for_each(|(_, answer)| answer.give(None));
     }
 
     pub(crate) fn close(&self) {
@@ -128,7 +145,12 @@ impl<H: Head> Reads<H> {
 }
 
 /// Reads an object, compares it with the purges and puts it into memory.
-pub(crate) fn load<H: Head>(core: &Core<H>, log: &DiskLog, hash: u128, place: Place) -> Option<Arc<Object<H>>> {
+pub(crate) fn load<H: Head>(
+    core: &Core<H>,
+    log: &DiskLog,
+    hash: u128,
+    place: Place,
+) -> Option<Arc<Object<H>>> {
     if log.is_failed() {
         return None;
     }
@@ -144,7 +166,11 @@ pub(crate) fn load<H: Head>(core: &Core<H>, log: &DiskLog, hash: u128, place: Pl
         }
     };
     let key = Key::from_bytes(core.seed, loaded.key);
-    let head = if core.is_same_slot(key.hash(), hash) { H::decode(&loaded.head) } else { None };
+    let head = if core.is_same_slot(key.hash(), hash) {
+        H::decode(&loaded.head)
+    } else {
+        None
+    };
     let Some(head) = head else {
         // Verified and yet not what was written: another version, or the index led to another key.
         count(&core.counters.disk_corrupt);
@@ -152,7 +178,14 @@ pub(crate) fn load<H: Head>(core: &Core<H>, log: &DiskLog, hash: u128, place: Pl
         return None;
     };
     let (id, start) = (ObjectId(loaded.header.id), loaded.header.start);
-    let object = Object::new(&core.budget, key, Arc::new(head), Body::new(loaded.chunks), id, start);
+    let object = Object::new(
+        (&core.budget, &core.counters),
+        key,
+        Arc::new(head),
+        Body::new(loaded.chunks),
+        id,
+        start,
+    );
     if loaded.header.soft_ms > 0 {
         object.expire(loaded.header.soft_ms);
     }
@@ -181,7 +214,11 @@ impl<H: Head> Future for Fetch<H> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.answer.state.lock();
         let Some(done) = state.done.clone() else {
-            if !state.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+            if !state
+                .wakers
+                .iter()
+                .any(|waker| waker.will_wake(context.waker()))
+            {
                 state.wakers.push(context.waker().clone());
             }
             return Poll::Pending;
@@ -189,7 +226,11 @@ impl<H: Head> Future for Fetch<H> {
         drop(state);
         let core = &self.core;
         let found = done.filter(|object| object.key == self.key && core.survives(object));
-        count(if found.is_some() { &core.counters.hits_disk } else { &core.counters.misses });
-        Poll::Ready(found.map(|object| Hit::of_object(core, object, Tier::Disk)))
+        count(if found.is_some() {
+            &core.counters.hits_disk
+        } else {
+            &core.counters.misses
+        });
+        Poll::Ready(found.map(|object| Hit::of_object(object, Tier::Disk)))
     }
 }

@@ -55,7 +55,9 @@ impl FileDisk {
             "index" => FileName::Snapshot,
             "index.new" => FileName::SnapshotNew,
             segment => {
-                let digits = segment.strip_suffix(".segment").filter(|digits| digits.len() == 16)?;
+                let digits = segment
+                    .strip_suffix(".segment")
+                    .filter(|digits| digits.len() == 16)?;
                 FileName::Segment(u64::from_str_radix(digits, 16).ok()?)
             }
         })
@@ -140,7 +142,11 @@ impl Disk for FileDisk {
             return Ok(true);
         }
         let path = self.folder.join("lock");
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         match file.try_lock() {
             Ok(()) => {
                 *lock = Some(file);

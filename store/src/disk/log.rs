@@ -99,12 +99,21 @@ impl DiskLog {
         let mut segments = BTreeMap::new();
         for file in disk.list()? {
             if let FileName::Segment(number) = file {
-                segments.insert(number, Segment { len: disk.len(file)?, sealed: true });
+                segments.insert(
+                    number,
+                    Segment {
+                        len: disk.len(file)?,
+                        sealed: true,
+                    },
+                );
             }
         }
         let newest = segments.last_key_value().map_or(0, |(number, _)| *number);
         let bytes: u64 = segments.values().map(|segment| segment.len).sum();
-        count_by(&counters.disk_bytes_now, usize::try_from(bytes).unwrap_or(usize::MAX));
+        count_by(
+            &counters.disk_bytes_now,
+            usize::try_from(bytes).unwrap_or(usize::MAX),
+        );
         Ok(Self {
             disk,
             number,
@@ -130,7 +139,11 @@ impl DiskLog {
 
     /// Bytes of all segments.
     pub(crate) fn bytes(&self) -> u64 {
-        self.segments.lock().values().map(|segment| segment.len).sum()
+        self.segments
+            .lock()
+            .values()
+            .map(|segment| segment.len)
+            .sum()
     }
 
     /// Whether another segment may be named.
@@ -143,18 +156,26 @@ impl DiskLog {
     /// Notes how long a segment is now.
     pub(crate) fn set_segment(&self, number: u64, segment: Segment) {
         let mut segments = self.segments.lock();
-        let before = segments.insert(number, segment).map_or(0, |segment| segment.len);
+        let before = segments
+            .insert(number, segment)
+            .map_or(0, |segment| segment.len);
         drop(segments);
         self.newest.fetch_max(number, Ordering::AcqRel);
-        self.counters.disk_bytes_now.fetch_add(segment.len.saturating_sub(before), Ordering::Relaxed);
-        self.counters.disk_bytes_now.fetch_sub(before.saturating_sub(segment.len), Ordering::Relaxed);
+        self.counters
+            .disk_bytes_now
+            .fetch_add(segment.len.saturating_sub(before), Ordering::Relaxed);
+        self.counters
+            .disk_bytes_now
+            .fetch_sub(before.saturating_sub(segment.len), Ordering::Relaxed);
     }
 
     /// Removes a segment's file.
     pub(crate) fn remove_segment(&self, number: u64) -> io::Result<()> {
         self.disk.remove(FileName::Segment(number))?;
         if let Some(segment) = self.segments.lock().remove(&number) {
-            self.counters.disk_bytes_now.fetch_sub(segment.len, Ordering::Relaxed);
+            self.counters
+                .disk_bytes_now
+                .fetch_sub(segment.len, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -167,7 +188,10 @@ impl DiskLog {
             Err(error) => {
                 count(&self.counters.disk_errors);
                 // A full disk is full, not broken.
-                let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+                let full = matches!(
+                    error.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+                );
                 if !full && self.errors.fetch_add(1, Ordering::Relaxed) + 1 >= GIVE_UP {
                     if !self.failed.swap(true, Ordering::Relaxed) {
                         count(&self.counters.disks_failed);
@@ -183,7 +207,14 @@ impl DiskLog {
     }
 
     pub(crate) fn place(&self, segment: u64, offset: u64, len: u64, what: What) -> Place {
-        Spot { disk: self.number, meta: what == What::Head, segment, offset, len }.place()
+        Spot {
+            disk: self.number,
+            meta: what == What::Head,
+            segment,
+            offset,
+            len,
+        }
+        .place()
     }
 
     /// Reads the object at `place`, its head perhaps from one record and its body from another. Body bytes beyond
@@ -198,23 +229,40 @@ impl DiskLog {
         }
         let body_place = Place::from_bits(first.header.body_place);
         let body = self.load_record(body_place, most)?;
-        let same = body.header.what == What::Object && body.key == first.key && body.header.id == first.header.id;
+        let same = body.header.what == What::Object
+            && body.key == first.key
+            && body.header.id == first.header.id;
         if !same {
             return Err(LoadError::Corrupt);
         }
-        Ok(Loaded { chunks: body.chunks, body_place, ..first })
+        Ok(Loaded {
+            chunks: body.chunks,
+            body_place,
+            ..first
+        })
     }
 
     /// Only the head of a record: whether it is the head of an object whose body lies at `body`.
     pub(crate) fn is_head_of(&self, place: Place, body: Place) -> bool {
         let spot = self.spot(place);
         let mut bytes = [0; HEADER];
-        let read = read_exact(self.disk.as_ref(), FileName::Segment(spot.segment), spot.offset, &mut bytes);
-        self.note(read).is_ok() && Header::read(&bytes).is_some_and(|header| header.body_place == body.bits())
+        let read = read_exact(
+            self.disk.as_ref(),
+            FileName::Segment(spot.segment),
+            spot.offset,
+            &mut bytes,
+        );
+        self.note(read).is_ok()
+            && Header::read(&bytes).is_some_and(|header| header.body_place == body.bits())
     }
 
     fn read(&self, segment: u64, at: u64, out: &mut [u8]) -> Result<(), LoadError> {
-        let read = self.note(read_exact(self.disk.as_ref(), FileName::Segment(segment), at, out));
+        let read = self.note(read_exact(
+            self.disk.as_ref(),
+            FileName::Segment(segment),
+            at,
+            out,
+        ));
         count_by(&self.counters.disk_bytes_read, out.len());
         read.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => LoadError::Gone,
@@ -226,11 +274,19 @@ impl DiskLog {
 
     fn load_record(&self, place: Place, most: u64) -> Result<Loaded, LoadError> {
         let spot = self.spot(place);
-        let Some(end) = self.segments.lock().get(&spot.segment).map(|segment| segment.len) else {
+        let Some(end) = self
+            .segments
+            .lock()
+            .get(&spot.segment)
+            .map(|segment| segment.len)
+        else {
             return Err(LoadError::Gone);
         };
         // The segment ends where it ends: what the place says is rounded up.
-        let len = spot.len.min(FIRST_READ).min(end.saturating_sub(spot.offset));
+        let len = spot
+            .len
+            .min(FIRST_READ)
+            .min(end.saturating_sub(spot.offset));
         let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
         self.read(spot.segment, spot.offset, &mut bytes)?;
         let header = Header::read(&bytes).ok_or(LoadError::Corrupt)?;
@@ -245,12 +301,18 @@ impl DiskLog {
         }
         let front = Front::read(&bytes, seed(self.name, spot.segment)).ok_or(LoadError::Corrupt)?;
         let mut chunks = Vec::new();
-        let body_len = if header.what == What::Object { header.body_len } else { 0 };
+        let body_len = if header.what == What::Object {
+            header.body_len
+        } else {
+            0
+        };
         let mut at = 0;
         while at < body_len {
             let len = (body_len - at).min(CHUNK as u64) as usize;
             let from = layout.body + at;
-            let held = usize::try_from(from).ok().and_then(|from| bytes.get(from..)?.get(..len));
+            let held = usize::try_from(from)
+                .ok()
+                .and_then(|from| bytes.get(from..)?.get(..len));
             let chunk = match held {
                 Some(held) => held.to_vec(),
                 None => {
@@ -265,6 +327,12 @@ impl DiskLog {
             chunks.push(chunk.into());
             at += len as u64;
         }
-        Ok(Loaded { header, key: front.key.into(), head: front.head.into(), chunks, body_place: place })
+        Ok(Loaded {
+            header,
+            key: front.key.into(),
+            head: front.head.into(),
+            chunks,
+            body_place: place,
+        })
     }
 }

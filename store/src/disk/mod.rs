@@ -18,7 +18,7 @@ pub(crate) mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use fault::{FaultyDisk, Faults};
+pub use fault::{Faults, FaultyDisk};
 pub use fetch::Fetch;
 pub use file::FileDisk;
 pub use log::Durability;
@@ -107,7 +107,12 @@ pub trait Disk: Send + Sync + Debug + 'static {
 }
 
 /// Reads exactly `out`, in as many calls as the disk needs.
-pub(crate) fn read_exact(disk: &dyn Disk, file: FileName, mut at: u64, mut out: &mut [u8]) -> io::Result<()> {
+pub(crate) fn read_exact(
+    disk: &dyn Disk,
+    file: FileName,
+    mut at: u64,
+    mut out: &mut [u8],
+) -> io::Result<()> {
     while !out.is_empty() {
         match disk.read_at(file, at, out)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -121,7 +126,12 @@ pub(crate) fn read_exact(disk: &dyn Disk, file: FileName, mut at: u64, mut out: 
 }
 
 /// Writes all of `bytes`, in as many calls as the disk needs.
-pub(crate) fn write_all(disk: &dyn Disk, file: FileName, mut at: u64, mut bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_all(
+    disk: &dyn Disk,
+    file: FileName,
+    mut at: u64,
+    mut bytes: &[u8],
+) -> io::Result<()> {
     while !bytes.is_empty() {
         match disk.write_at(file, at, bytes)? {
             0 => return Err(io::ErrorKind::WriteZero.into()),

@@ -67,11 +67,28 @@ mod tests {
 
     #[test]
     fn a_place_says_what_was_put_in() {
-        for (segment, newest) in [(1, 1), (5, 900), (SEGMENT_MASK, SEGMENT_MASK + 7), (3 << 21, (3 << 21) + 4)] {
-            let spot = Spot { disk: 15, meta: true, segment, offset: (64 << 20) - 16, len: 8192 };
+        for (segment, newest) in [
+            (1, 1),
+            (5, 900),
+            (SEGMENT_MASK, SEGMENT_MASK + 7),
+            (3 << 21, (3 << 21) + 4),
+        ] {
+            let spot = Spot {
+                disk: 15,
+                meta: true,
+                segment,
+                offset: (64 << 20) - 16,
+                len: 8192,
+            };
             assert_eq!(Spot::of(spot.place(), newest), spot);
         }
-        let long = Spot { disk: 0, meta: false, segment: 1, offset: 64, len: 1 << 40 };
+        let long = Spot {
+            disk: 0,
+            meta: false,
+            segment: 1,
+            offset: 64,
+            len: 1 << 40,
+        };
         assert_eq!(Spot::of(long.place(), 1).len, 0xffff * LEN_UNIT);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -54,12 +55,25 @@ pub(crate) struct Queue<H: Head> {
     state: Mutex<State<H>>,
     changed: Condvar,
     most_bytes: usize,
+    /// A job was refused and none was taken since: what can wait need not ask.
+    full: AtomicBool,
 }
 
 impl<H: Head> Queue<H> {
     pub(crate) fn new(most_bytes: usize) -> Self {
-        let state = State { jobs: VecDeque::new(), bytes: 0, closing: false, busy: false, ended: false };
-        Self { state: Mutex::new(state), changed: Condvar::new(), most_bytes }
+        let state = State {
+            jobs: VecDeque::new(),
+            bytes: 0,
+            closing: false,
+            busy: false,
+            ended: false,
+        };
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            most_bytes,
+            full: AtomicBool::new(false),
+        }
     }
 
     /// Takes a job, or gives it back when there is no room. A key that is gone needs next to none.
@@ -69,6 +83,7 @@ impl<H: Head> Queue<H> {
         let most = if gone { JOBS + GONE } else { JOBS };
         let fits = gone || state.bytes + job.bytes() <= self.most_bytes || state.jobs.is_empty();
         if state.closing || state.jobs.len() >= most || !fits {
+            self.full.store(true, Ordering::Relaxed);
             return Err(job);
         }
         state.bytes += job.bytes();
@@ -89,12 +104,17 @@ impl<H: Head> Queue<H> {
         if state.jobs.is_empty() && state.closing {
             return None;
         }
+        self.full.store(false, Ordering::Relaxed);
         let count = state.jobs.len().min(most);
         let jobs: Vec<Job<H>> = state.jobs.drain(..count).collect();
         let bytes: usize = jobs.iter().map(Job::bytes).sum();
         state.bytes = state.bytes.saturating_sub(bytes);
         state.busy = !jobs.is_empty();
         Some(jobs)
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -105,6 +125,14 @@ impl<H: Head> Queue<H> {
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.state.lock();
         state.jobs.is_empty() && !state.busy
+    }
+
+    /// Waits until the writer took something, or `until`.
+    pub(crate) fn wait_taken(&self, until: Instant) {
+        let mut state = self.state.lock();
+        if self.is_full() {
+            self.changed.wait_until(&mut state, until);
+        }
     }
 
     /// The writer says that it has ended.

@@ -38,7 +38,12 @@ impl<H: Head> Writer<H> {
         if !self.log.recovered.load(Ordering::Acquire) {
             return false;
         }
-        let oldest = self.log.segments.lock().first_key_value().map(|(number, segment)| (*number, *segment));
+        let oldest = self
+            .log
+            .segments
+            .lock()
+            .first_key_value()
+            .map(|(number, segment)| (*number, *segment));
         let Some((number, segment)) = oldest.filter(|(_, segment)| segment.sealed) else {
             return false;
         };
@@ -50,7 +55,11 @@ impl<H: Head> Writer<H> {
         let listing = match self.log.note(read_footer(disk, name, number, segment.len)) {
             Ok(Some(listing)) => Some(listing),
             // Its places are found to lead nowhere one by one, as they are asked for.
-            _ => self.log.note(scan(disk, name, seed, number, segment.len)).ok().flatten(),
+            _ => self
+                .log
+                .note(scan(disk, name, seed, number, segment.len))
+                .ok()
+                .flatten(),
         };
         let kept = listing.map_or_else(Vec::new, |listing| self.keep(core, number, &listing));
         let removed = self.log.note(self.log.remove_segment(number)).is_ok();
@@ -65,19 +74,34 @@ impl<H: Head> Writer<H> {
     }
 
     /// Lets go what nobody uses, and gives what is to be written again.
-    fn keep(&mut self, core: &Core<H>, number: u64, listing: &Listing) -> Vec<(u128, Loaded, Place)> {
+    fn keep(
+        &mut self,
+        core: &Core<H>,
+        number: u64,
+        listing: &Listing,
+    ) -> Vec<(u128, Loaded, Place)> {
         let mut kept = Vec::new();
         let mut left = listing.end / KEPT_SHARE;
-        for Line { hash, offset, len, what } in listing.lines.iter().copied() {
+        for Line {
+            hash,
+            offset,
+            len,
+            what,
+        } in listing.lines.iter().copied()
+        {
             let own = self.log.place(number, offset, len, what);
-            let Some((place, uses)) = core.place_of(hash) else { continue };
+            let Some((place, uses)) = core.place_of(hash) else {
+                continue;
+            };
             let current = place == own
                 // A newer head of this body: it goes with its body.
                 || (what == What::Object && self.log.spot(place).meta && self.log.is_head_of(place, own));
             if !current {
                 continue;
             }
-            let loaded = (uses > 0 && len <= left).then(|| self.log.load(place, u64::MAX >> 16)).and_then(Result::ok);
+            let loaded = (uses > 0 && len <= left)
+                .then(|| self.log.load(place, u64::MAX >> 16))
+                .and_then(Result::ok);
             match loaded {
                 Some(loaded) => {
                     left -= len;

@@ -82,11 +82,17 @@ pub(crate) fn seed(name: u64, segment: u64) -> u64 {
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..)?.first_chunk::<8>().map(|b| u64::from_le_bytes(*b))
+    bytes
+        .get(at..)?
+        .first_chunk::<8>()
+        .map(|b| u64::from_le_bytes(*b))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk::<4>().map(|b| u32::from_le_bytes(*b))
+    bytes
+        .get(at..)?
+        .first_chunk::<4>()
+        .map(|b| u32::from_le_bytes(*b))
 }
 
 impl Header {
@@ -106,20 +112,33 @@ impl Header {
             soft_ms: u64_at(bytes, 48)?,
             body_place: u64_at(bytes, 56)?,
         };
-        let sane = u64::from(header.key_len) + u64::from(header.head_len) <= MOST_TEXT && header.body_len < 1 << 48;
+        let sane = u64::from(header.key_len) + u64::from(header.head_len) <= MOST_TEXT
+            && header.body_len < 1 << 48;
         sane.then_some(header)
     }
 
     fn chunks(&self) -> u64 {
-        if self.what == What::Object { self.body_len.div_ceil(CHUNK as u64) } else { 0 }
+        if self.what == What::Object {
+            self.body_len.div_ceil(CHUNK as u64)
+        } else {
+            0
+        }
     }
 
     pub(crate) fn layout(&self) -> Layout {
         let text = u64::from(self.key_len) + u64::from(self.head_len);
         let covered = HEADER as u64 + text + self.chunks() * 8;
         let body = covered.next_multiple_of(ALIGN);
-        let own = if self.what == What::Object { self.body_len } else { 0 };
-        Layout { covered, body, len: (body + own).next_multiple_of(ALIGN) }
+        let own = if self.what == What::Object {
+            self.body_len
+        } else {
+            0
+        };
+        Layout {
+            covered,
+            body,
+            len: (body + own).next_multiple_of(ALIGN),
+        }
     }
 }
 
@@ -141,9 +160,17 @@ impl<'a> Front<'a> {
         if checksum(seed, covered.get(16..)?) != header.sum ^ u64::from(header.what.number()) {
             return None;
         }
-        let (key, rest) = covered.get(HEADER..)?.split_at_checked(header.key_len as usize)?;
+        let (key, rest) = covered
+            .get(HEADER..)?
+            .split_at_checked(header.key_len as usize)?;
         let (head, sums) = rest.split_at_checked(header.head_len as usize)?;
-        Some(Self { header, key, head, sums, seed })
+        Some(Self {
+            header,
+            key,
+            head,
+            sums,
+            seed,
+        })
     }
 
     /// Whether `bytes` are what chunk `index` of the body was.
@@ -193,10 +220,14 @@ pub(crate) fn write(parts: &Parts<'_>, seed: u64, out: &mut Vec<u8>) -> Option<(
     }
     // What it is stands before the covered bytes; so it is mixed into the sum.
     let sum = checksum(seed, out.get(begin + 16..)?) ^ u64::from(parts.what.number());
-    out.get_mut(begin + 8..begin + 16)?.copy_from_slice(&sum.to_le_bytes());
+    out.get_mut(begin + 8..begin + 16)?
+        .copy_from_slice(&sum.to_le_bytes());
     pad(out);
     if parts.what == What::Object {
-        parts.chunks.iter().for_each(|chunk| out.extend_from_slice(chunk));
+        parts
+            .chunks
+            .iter()
+            .for_each(|chunk| out.extend_from_slice(chunk));
         pad(out);
     }
     Some(())

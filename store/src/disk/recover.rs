@@ -51,7 +51,10 @@ fn from_segments<H: Head>(core: &Arc<Core<H>>, log: &DiskLog, segments: &[(u64, 
         if core.is_closing() {
             return;
         }
-        let sealed = log.note(read_footer(log.disk.as_ref(), log.name, *number, *len)).ok().flatten();
+        let sealed = log
+            .note(read_footer(log.disk.as_ref(), log.name, *number, *len))
+            .ok()
+            .flatten();
         let listing = match sealed {
             Some(listing) => listing,
             None => {
@@ -70,7 +73,13 @@ fn from_segments<H: Head>(core: &Arc<Core<H>>, log: &DiskLog, segments: &[(u64, 
                 gone.insert(line.hash);
                 continue;
             }
-            if !gone.contains(&line.hash) && !core.recover(line.hash, log.place(*number, line.offset, line.len, line.what), 0) {
+            if !gone.contains(&line.hash)
+                && !core.recover(
+                    line.hash,
+                    log.place(*number, line.offset, line.len, line.what),
+                    0,
+                )
+            {
                 return;
             }
         }
@@ -89,7 +98,13 @@ fn seal(log: &DiskLog, number: u64, listing: &super::segment::Listing) {
         .set_len(file, listing.end)
         .and_then(|()| write_all(log.disk.as_ref(), file, listing.end, &bytes));
     if log.note(written).is_ok() {
-        log.set_segment(number, Segment { len: listing.end + bytes.len() as u64, sealed: true });
+        log.set_segment(
+            number,
+            Segment {
+                len: listing.end + bytes.len() as u64,
+                sealed: true,
+            },
+        );
     }
 }
 

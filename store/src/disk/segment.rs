@@ -31,7 +31,11 @@ impl Line {
         out.extend_from_slice(&self.hash.to_le_bytes());
         // A segment with more than one record is below 64 GiB, and the only record of another begins at its begin.
         out.extend_from_slice(&((self.offset / ALIGN) as u32).to_le_bytes());
-        out.extend_from_slice(&u32::try_from(self.len / ALIGN).unwrap_or(u32::MAX).to_le_bytes());
+        out.extend_from_slice(
+            &u32::try_from(self.len / ALIGN)
+                .unwrap_or(u32::MAX)
+                .to_le_bytes(),
+        );
         out.extend_from_slice(&[self.what.number(), 0, 0, 0, 0, 0, 0, 0]);
     }
 
@@ -51,7 +55,13 @@ impl Line {
 /// The header of segment `number`.
 pub(crate) fn header(name: u64, number: u64) -> [u8; EDGE] {
     let mut out = [0; EDGE];
-    let fields = [&b"FGs1"[..], &VERSION.to_le_bytes(), &name.to_le_bytes(), &number.to_le_bytes()].concat();
+    let fields = [
+        &b"FGs1"[..],
+        &VERSION.to_le_bytes(),
+        &name.to_le_bytes(),
+        &number.to_le_bytes(),
+    ]
+    .concat();
     let sum = checksum(name, &fields);
     for (place, byte) in out.iter_mut().zip(fields.iter().chain(&sum.to_le_bytes())) {
         *place = *byte;
@@ -65,7 +75,14 @@ pub(crate) fn footer(name: u64, number: u64, end: u64, lines: &[Line]) -> Vec<u8
     lines.iter().for_each(|line| line.write(&mut out));
     let sum = checksum(seed(name, number), &out);
     let count = u32::try_from(lines.len()).unwrap_or(u32::MAX);
-    let mut last = [&b"FGf1"[..], &count.to_le_bytes(), &number.to_le_bytes(), &end.to_le_bytes(), &sum.to_le_bytes()].concat();
+    let mut last = [
+        &b"FGf1"[..],
+        &count.to_le_bytes(),
+        &number.to_le_bytes(),
+        &end.to_le_bytes(),
+        &sum.to_le_bytes(),
+    ]
+    .concat();
     let sum = checksum(seed(name, number), &last);
     last.extend_from_slice(&sum.to_le_bytes());
     last.resize(EDGE, 0);
@@ -82,7 +99,12 @@ pub(crate) struct Listing {
 }
 
 /// Reads the footer of a segment of `len` bytes; `None` when it has none that verifies.
-pub(crate) fn read_footer(disk: &dyn Disk, name: u64, number: u64, len: u64) -> io::Result<Option<Listing>> {
+pub(crate) fn read_footer(
+    disk: &dyn Disk,
+    name: u64,
+    number: u64,
+    len: u64,
+) -> io::Result<Option<Listing>> {
     let Some(last_at) = len.checked_sub(EDGE as u64).filter(|at| *at >= EDGE as u64) else {
         return Ok(None);
     };
@@ -114,11 +136,23 @@ fn parse_last(last: &[u8; EDGE], name: u64, number: u64) -> Option<(u32, u64, u6
     let (_, rest) = rest.split_first_chunk::<8>()?;
     let (end, rest) = rest.split_first_chunk::<8>()?;
     let sum = rest.first_chunk::<8>()?;
-    (magic == b"FGf1").then(|| (u32::from_le_bytes(*count), u64::from_le_bytes(*end), u64::from_le_bytes(*sum)))
+    (magic == b"FGf1").then(|| {
+        (
+            u32::from_le_bytes(*count),
+            u64::from_le_bytes(*end),
+            u64::from_le_bytes(*sum),
+        )
+    })
 }
 
 /// Walks the records of a segment without a footer, up to the first that does not verify.
-pub(crate) fn scan(disk: &dyn Disk, name: u64, key_seed: u64, number: u64, len: u64) -> io::Result<Option<Listing>> {
+pub(crate) fn scan(
+    disk: &dyn Disk,
+    name: u64,
+    key_seed: u64,
+    number: u64,
+    len: u64,
+) -> io::Result<Option<Listing>> {
     let mut first = [0; EDGE];
     match read_exact(disk, FileName::Segment(number), 0, &mut first) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -133,7 +167,9 @@ pub(crate) fn scan(disk: &dyn Disk, name: u64, key_seed: u64, number: u64, len: 
     while at + HEADER as u64 <= len {
         front.resize(HEADER, 0);
         read_exact(disk, FileName::Segment(number), at, &mut front)?;
-        let Some(record) = Header::read(&front) else { break };
+        let Some(record) = Header::read(&front) else {
+            break;
+        };
         let layout = record.layout();
         let covered = usize::try_from(layout.covered).unwrap_or(usize::MAX);
         if layout.len > len - at {
@@ -141,9 +177,16 @@ pub(crate) fn scan(disk: &dyn Disk, name: u64, key_seed: u64, number: u64, len: 
         }
         front.resize(covered, 0);
         read_exact(disk, FileName::Segment(number), at, &mut front)?;
-        let Some(verified) = Front::read(&front, seed(name, number)) else { break };
+        let Some(verified) = Front::read(&front, seed(name, number)) else {
+            break;
+        };
         let hash = hash128(key_seed, verified.key);
-        lines.push(Line { hash, offset: at, len: layout.len, what: verified.header.what });
+        lines.push(Line {
+            hash,
+            offset: at,
+            len: layout.len,
+            what: verified.header.what,
+        });
         at += layout.len;
     }
     Ok(Some(Listing { lines, end: at }))

@@ -35,7 +35,12 @@ fn header(boot: u32, newest: u64, shards: usize, log: &DiskLog) -> [u8; HEADER] 
 }
 
 /// Writes all entries with a place on this disk.
-pub(crate) fn write<H: Head>(core: &Core<H>, log: &DiskLog, boot: u32, newest: u64) -> io::Result<()> {
+pub(crate) fn write<H: Head>(
+    core: &Core<H>,
+    log: &DiskLog,
+    boot: u32,
+    newest: u64,
+) -> io::Result<()> {
     let disk = log.disk.as_ref();
     let file = FileName::SnapshotNew;
     disk.remove(file)?;
@@ -74,12 +79,24 @@ pub(crate) fn write<H: Head>(core: &Core<H>, log: &DiskLog, boot: u32, newest: u
 }
 
 /// Reads it into the index and gives what was hot; `None` when there is none for just this state of the disk.
-pub(crate) fn read<H: Head>(core: &Core<H>, log: &DiskLog, boot: u32, newest: u64) -> io::Result<Option<Hot>> {
+pub(crate) fn read<H: Head>(
+    core: &Core<H>,
+    log: &DiskLog,
+    boot: u32,
+    newest: u64,
+) -> io::Result<Option<Hot>> {
     let disk = log.disk.as_ref();
     let file = FileName::Snapshot;
     let mut first = [0; HEADER];
     match read_exact(disk, file, 0, &mut first) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => return Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+            ) =>
+        {
+            return Ok(None);
+        }
         read => read?,
     }
     if first != header(boot, newest, core.shards.len(), log) {
@@ -91,7 +108,11 @@ pub(crate) fn read<H: Head>(core: &Core<H>, log: &DiskLog, boot: u32, newest: u6
         let mut head = [0; 16];
         read_exact(disk, file, at, &mut head)?;
         let (count, sum) = head.split_at(8);
-        let number = |bytes: &[u8]| bytes.first_chunk::<8>().map_or(0, |b| u64::from_le_bytes(*b));
+        let number = |bytes: &[u8]| {
+            bytes
+                .first_chunk::<8>()
+                .map_or(0, |b| u64::from_le_bytes(*b))
+        };
         let count = usize::try_from(number(count)).unwrap_or(usize::MAX);
         if count > BLOCK {
             return Ok(None);
@@ -110,7 +131,11 @@ pub(crate) fn read<H: Head>(core: &Core<H>, log: &DiskLog, boot: u32, newest: u6
             let (hash, rest) = line.split_at(8);
             let (place, rest) = rest.split_at(8);
             let (shard, uses) = rest.split_at(4);
-            let small = |bytes: &[u8]| bytes.first_chunk::<4>().map_or(0, |b| u32::from_le_bytes(*b));
+            let small = |bytes: &[u8]| {
+                bytes
+                    .first_chunk::<4>()
+                    .map_or(0, |b| u32::from_le_bytes(*b))
+            };
             let hash = u128::from(small(shard)) << 64 | u128::from(number(hash));
             let place = Place::from_bits(number(place));
             let uses = small(uses);

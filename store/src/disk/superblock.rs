@@ -28,7 +28,12 @@ pub(crate) struct Superblock {
 impl Superblock {
     pub(crate) fn encode(&self) -> [u8; LEN] {
         let mut out = [0; LEN];
-        let mut fields = [&b"FGc1"[..], &VERSION.to_le_bytes(), &self.name.to_le_bytes()].concat();
+        let mut fields = [
+            &b"FGc1"[..],
+            &VERSION.to_le_bytes(),
+            &self.name.to_le_bytes(),
+        ]
+        .concat();
         fields.extend_from_slice(&self.seed.to_le_bytes());
         fields.extend_from_slice(&self.boot.to_le_bytes());
         fields.extend_from_slice(&self.disk.to_le_bytes());
@@ -70,7 +75,11 @@ impl Superblock {
                     let read = Self::decode(&bytes);
                     best = best.max_by_boot(read);
                 }
-                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+                    ) => {}
                 Err(error) => return Err(error),
             }
         }

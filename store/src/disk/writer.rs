@@ -59,8 +59,17 @@ pub(crate) struct Writer<H: Head> {
 
 /// Runs until the queue is closed or the store is gone.
 pub(crate) fn run<H: Head>(core: &Weak<Core<H>>, log: Arc<DiskLog>, queue: &Queue<H>) {
-    let gathered = Gathered { bytes: Vec::new(), jobs: Vec::new() };
-    let mut writer = Writer { log, open: None, gathered, dirty: false, synced: Instant::now() };
+    let gathered = Gathered {
+        bytes: Vec::new(),
+        jobs: Vec::new(),
+    };
+    let mut writer = Writer {
+        log,
+        open: None,
+        gathered,
+        dirty: false,
+        synced: Instant::now(),
+    };
     while let Some(jobs) = queue.take(BATCH, TURN) {
         let Some(core) = core.upgrade() else { return };
         for job in jobs {
@@ -98,7 +107,12 @@ impl<H: Head> Writer<H> {
                     head: &head,
                     chunks: object.body.chunks(),
                 };
-                self.append(core, object.key.hash(), &parts, Landing::Object(Arc::clone(&object)));
+                self.append(
+                    core,
+                    object.key.hash(),
+                    &parts,
+                    Landing::Object(Arc::clone(&object)),
+                );
             }
             Job::Head(object, body_place) => {
                 if object.is_dead() {
@@ -116,7 +130,12 @@ impl<H: Head> Writer<H> {
                     head: &head,
                     chunks: &[],
                 };
-                self.append(core, object.key.hash(), &parts, Landing::Head(Arc::clone(&object)));
+                self.append(
+                    core,
+                    object.key.hash(),
+                    &parts,
+                    Landing::Head(Arc::clone(&object)),
+                );
             }
             Job::Gone(key) => {
                 let hash = crate::hash::hash128(self.log.key_seed, &key);
@@ -154,10 +173,21 @@ impl<H: Head> Writer<H> {
         }
     }
 
-    fn append(&mut self, core: &Core<H>, hash: u128, parts: &Parts<'_>, landing: Landing<H>) -> bool {
+    fn append(
+        &mut self,
+        core: &Core<H>,
+        hash: u128,
+        parts: &Parts<'_>,
+        landing: Landing<H>,
+    ) -> bool {
         // The front is measured generously: header, checksums, two paddings.
         let front = 96 + parts.key.len() + parts.head.len() + parts.chunks.len() * 8;
-        let len = front as u64 + parts.chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        let len = front as u64
+            + parts
+                .chunks
+                .iter()
+                .map(|chunk| chunk.len() as u64)
+                .sum::<u64>();
         // A large object gets a segment of its own: it goes when it is old, and takes nobody with it.
         let alone = len > self.log.segment_bytes / 8;
         let is_gone = parts.what == What::Gone;
@@ -168,13 +198,27 @@ impl<H: Head> Writer<H> {
         }
         let Some(open) = &self.open else { return false };
         let begin = self.gathered.bytes.len();
-        if write(parts, seed(self.log.name, open.number), &mut self.gathered.bytes).is_none() {
+        if write(
+            parts,
+            seed(self.log.name, open.number),
+            &mut self.gathered.bytes,
+        )
+        .is_none()
+        {
             self.gathered.bytes.truncate(begin);
             return false;
         }
         let offset = open.end + begin as u64;
         let len = (self.gathered.bytes.len() - begin) as u64;
-        self.gathered.jobs.push((Line { hash, offset, len, what: parts.what }, landing));
+        self.gathered.jobs.push((
+            Line {
+                hash,
+                offset,
+                len,
+                what: parts.what,
+            },
+            landing,
+        ));
         if self.gathered.bytes.len() >= GATHER || alone {
             self.flush(core);
         }
@@ -192,7 +236,10 @@ impl<H: Head> Writer<H> {
                 self.flush(core);
                 self.seal();
             }
-            let lines = self.open.as_ref().map_or(1, |open| open.lines.len() + self.gathered.jobs.len() + 1);
+            let lines = self
+                .open
+                .as_ref()
+                .map_or(1, |open| open.lines.len() + self.gathered.jobs.len() + 1);
             let footer = (lines * LINE + 2 * EDGE) as u64;
             if !self.make_room(core, self.gathered.bytes.len() as u64 + len + footer) {
                 return false;
@@ -218,13 +265,28 @@ impl<H: Head> Writer<H> {
             return false;
         }
         let number = self.log.newest.load(Ordering::Acquire) + 1;
-        let begun = write_all(self.log.disk.as_ref(), FileName::Segment(number), 0, &header(self.log.name, number));
+        let begun = write_all(
+            self.log.disk.as_ref(),
+            FileName::Segment(number),
+            0,
+            &header(self.log.name, number),
+        );
         let begun = self.log.note(begun).is_ok();
         // The number is used up, whether it worked or not: no place may mean two things.
         let len = if begun { EDGE as u64 } else { 0 };
-        self.log.set_segment(number, Segment { len, sealed: !begun });
+        self.log.set_segment(
+            number,
+            Segment {
+                len,
+                sealed: !begun,
+            },
+        );
         if begun {
-            self.open = Some(Open { number, end: EDGE as u64, lines: Vec::new() });
+            self.open = Some(Open {
+                number,
+                end: EDGE as u64,
+                lines: Vec::new(),
+            });
         }
         begun
     }
@@ -246,7 +308,12 @@ impl<H: Head> Writer<H> {
         if bytes.is_empty() {
             return;
         }
-        let written = write_all(self.log.disk.as_ref(), FileName::Segment(open.number), open.end, &bytes);
+        let written = write_all(
+            self.log.disk.as_ref(),
+            FileName::Segment(open.number),
+            open.end,
+            &bytes,
+        );
         if self.log.note(written).is_err() {
             // Part of it may stand there: the segment ends before it, and the next one begins.
             self.seal();
@@ -260,7 +327,13 @@ impl<H: Head> Writer<H> {
             return;
         }
         open.end += bytes.len() as u64;
-        self.log.set_segment(open.number, Segment { len: open.end, sealed: false });
+        self.log.set_segment(
+            open.number,
+            Segment {
+                len: open.end,
+                sealed: false,
+            },
+        );
         count_by(&self.log.counters.disk_bytes_written, bytes.len());
         self.dirty = true;
         let number = open.number;
@@ -284,21 +357,44 @@ impl<H: Head> Writer<H> {
         let footer = footer(self.log.name, open.number, open.end, &open.lines);
         let file = FileName::Segment(open.number);
         let disk = self.log.disk.as_ref();
-        let sealed = disk.set_len(file, open.end).and_then(|()| write_all(disk, file, open.end, &footer));
-        let synced = |()| if self.log.durability == Durability::None { Ok(()) } else { disk.sync(file) };
+        let sealed = disk
+            .set_len(file, open.end)
+            .and_then(|()| write_all(disk, file, open.end, &footer));
+        let synced = |()| {
+            if self.log.durability == Durability::None {
+                Ok(())
+            } else {
+                disk.sync(file)
+            }
+        };
         let sealed = self.log.note(sealed.and_then(synced));
-        let more = if sealed.is_ok() { footer.len() as u64 } else { 0 };
-        self.log.set_segment(open.number, Segment { len: open.end + more, sealed: true });
+        let more = if sealed.is_ok() {
+            footer.len() as u64
+        } else {
+            0
+        };
+        self.log.set_segment(
+            open.number,
+            Segment {
+                len: open.end + more,
+                sealed: true,
+            },
+        );
         self.dirty = false;
     }
 
     fn sync(&mut self) {
-        if !self.dirty || self.log.durability != Durability::Interval || self.synced.elapsed() < INTERVAL {
+        if !self.dirty
+            || self.log.durability != Durability::Interval
+            || self.synced.elapsed() < INTERVAL
+        {
             return;
         }
         if let Some(open) = &self.open {
             // A failure is counted; the bytes stay with the system, which writes them when it can.
-            let _ = self.log.note(self.log.disk.sync(FileName::Segment(open.number)));
+            let _ = self
+                .log
+                .note(self.log.disk.sync(FileName::Segment(open.number)));
         }
         self.dirty = false;
         self.synced = Instant::now();

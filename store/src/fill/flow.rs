@@ -9,6 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::budget::{Budget, Lease};
+use crate::counters::Counters;
 use crate::key::Key;
 use crate::object::{CHUNK, Object};
 use crate::reader::ReadError;
@@ -29,6 +30,7 @@ pub(crate) struct Flow<H> {
     pub(crate) head: Arc<H>,
     pub(crate) start: Stamp,
     pub(crate) length: Option<u64>,
+    pub(crate) counters: Arc<Counters>,
     state: Mutex<State<H>>,
 }
 
@@ -77,12 +79,20 @@ struct Slot {
 pub(crate) struct SlotId(usize);
 
 impl<H> Flow<H> {
-    pub(crate) fn new(budget: &Arc<Budget>, key: Key, head: Arc<H>, start: Stamp, length: Option<u64>, keeps: bool) -> Self {
+    pub(crate) fn new(
+        (budget, counters): (&Arc<Budget>, &Arc<Counters>),
+        key: Key,
+        head: Arc<H>,
+        start: Stamp,
+        length: Option<u64>,
+        keeps: bool,
+    ) -> Self {
         Self {
             key,
             head,
             start,
             length,
+            counters: Arc::clone(counters),
             state: Mutex::new(State {
                 chunks: VecDeque::new(),
                 base: 0,
@@ -104,7 +114,13 @@ impl<H> Flow<H> {
         if state.base > 0 || matches!(state.phase, Phase::Failed) {
             return None;
         }
-        let slot = Slot { at: 0, waker: None, waits: None, moved: now, cut: None };
+        let slot = Slot {
+            at: 0,
+            waker: None,
+            waits: None,
+            moved: now,
+            cut: None,
+        };
         if let Some(free) = state.slots.iter().position(Option::is_none) {
             *state.slots.get_mut(free)? = Some(slot);
             return Some(SlotId(free));
@@ -144,7 +160,12 @@ impl<H> Flow<H> {
     }
 
     /// The next bytes up to `until`, or the end, or a wait.
-    pub(crate) fn poll_read(&self, id: SlotId, until: u64, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
+    pub(crate) fn poll_read(
+        &self,
+        id: SlotId,
+        until: u64,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, ReadError>>> {
         let mut state = self.state.lock();
         let Some(Some(slot)) = state.slots.get(id.0) else {
             return Poll::Ready(Some(Err(ReadError::Aborted)));
@@ -227,7 +248,11 @@ impl<H> Flow<H> {
         let mut state = self.state.lock();
         state.keeps = false;
         let now = Instant::now();
-        state.slots.iter_mut().flatten().for_each(|slot| slot.moved = now);
+        state
+            .slots
+            .iter_mut()
+            .flatten()
+            .for_each(|slot| slot.moved = now);
         state.trim();
     }
 
@@ -283,7 +308,12 @@ impl<H> Flow<H> {
         let (end, full, window) = (state.end, !state.keeps && !state.has_room(), state.window());
         let mut wakers = Vec::new();
         let (mut stalled, mut slow) = (0, 0);
-        for slot in state.slots.iter_mut().flatten().filter(|slot| slot.cut.is_none()) {
+        for slot in state
+            .slots
+            .iter_mut()
+            .flatten()
+            .filter(|slot| slot.cut.is_none())
+        {
             let waited = |since: Instant| now.saturating_duration_since(since);
             if slot.waits.is_some_and(|since| waited(since) >= stall) {
                 slot.cut = Some(ReadError::Stalled);
@@ -351,17 +381,29 @@ impl<H> State<H> {
 
     fn wakers(&mut self) -> Vec<Waker> {
         let readers = self.slots.iter_mut().flatten();
-        readers.filter_map(|slot| { slot.waits = None; slot.waker.take() }).collect()
+        readers
+            .filter_map(|slot| {
+                slot.waits = None;
+                slot.waker.take()
+            })
+            .collect()
     }
 
     /// The place of the slowest reader that still counts.
     fn slowest(&self) -> Option<u64> {
-        let readers = self.slots.iter().flatten().filter(|slot| slot.cut.is_none());
+        let readers = self
+            .slots
+            .iter()
+            .flatten()
+            .filter(|slot| slot.cut.is_none());
         readers.map(|slot| slot.at).min()
     }
 
     fn has_room(&self) -> bool {
-        self.keeps || self.slowest().is_none_or(|at| self.end.saturating_sub(at) <= self.window())
+        self.keeps
+            || self
+                .slowest()
+                .is_none_or(|at| self.end.saturating_sub(at) <= self.window())
     }
 
     fn window(&self) -> u64 {
@@ -379,7 +421,11 @@ impl<H> State<H> {
             self.base += CHUNK as u64;
         }
         self.count();
-        if self.has_room() { self.writer.take() } else { None }
+        if self.has_room() {
+            self.writer.take()
+        } else {
+            None
+        }
     }
 
     /// Counts what is held.
@@ -393,7 +439,9 @@ impl<H> State<H> {
 fn cut(piece: &Bytes, begin: u64, at: u64, until: u64) -> Bytes {
     // Both lie within the piece or behind its end.
     let from = (at - begin) as usize;
-    let to = usize::try_from(until - begin).unwrap_or(usize::MAX).min(piece.len());
+    let to = usize::try_from(until - begin)
+        .unwrap_or(usize::MAX)
+        .min(piece.len());
     piece.slice(from..to)
 }
 

@@ -126,7 +126,11 @@ impl<H: Head> Fill<H> {
         self.end += len as u64;
         self.tail_bytes += len;
         let small = len < SMALL && self.tail_bytes < CHUNK;
-        let piece = if small { Bytes::copy_from_slice(&piece) } else { piece };
+        let piece = if small {
+            Bytes::copy_from_slice(&piece)
+        } else {
+            piece
+        };
         self.owned = small && self.tail.is_empty();
         self.tail.push(piece.clone());
         if self.tail_bytes == CHUNK {
@@ -147,7 +151,11 @@ impl<H: Head> Fill<H> {
 
     /// Whether more may come: always for a fill that is kept, and for others when the slowest reader is near.
     pub fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.keeps { Poll::Ready(()) } else { self.flow.poll_room(context) }
+        if self.keeps {
+            Poll::Ready(())
+        } else {
+            self.flow.poll_room(context)
+        }
     }
 
     /// Waits until more may come, at most for [`crate::Limits::patience`] since the slowest reader took something.
@@ -164,7 +172,7 @@ impl<H: Head> Fill<H> {
     /// A reader of this fill from its beginning; `None` when that is not held any more.
     #[must_use]
     pub fn reader(&self) -> Option<Reader<H>> {
-        Reader::of_flow(&self.core, &self.flow)
+        Reader::of_flow(&self.flow)
     }
 
     /// All bytes came.
@@ -175,7 +183,10 @@ impl<H: Head> Fill<H> {
         }
         self.open = false;
         let finished = self.store();
-        self.core.counters.fills_now.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        self.core
+            .counters
+            .fills_now
+            .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
         let counter = match finished {
             Finished::Stored(_) => &self.core.counters.fills_stored,
             _ => &self.core.counters.fills_passed,
@@ -187,7 +198,13 @@ impl<H: Head> Fill<H> {
     fn store(&mut self) -> Finished {
         let refused = if !self.keeps {
             Some(NotStored::TooLarge)
-        } else if self.core.purges.verdict(self.flow.head.as_ref(), self.flow.start).0 == Verdict::Hard {
+        } else if self
+            .core
+            .purges
+            .verdict(self.flow.head.as_ref(), self.flow.start)
+            .0
+            == Verdict::Hard
+        {
             Some(NotStored::Purged)
         } else {
             None
@@ -202,14 +219,17 @@ impl<H: Head> Fill<H> {
             _ => chunks.push(join(&self.tail, self.tail_bytes)),
         }
         let object = Object::new(
-            &self.core.budget,
+            (&self.core.budget, &self.core.counters),
             self.flow.key.clone(),
             Arc::clone(&self.flow.head),
             Body::new(chunks),
             self.id(),
             self.flow.start,
         );
-        if !self.core.insert_filled(&self.flow, &object, self.options.disk) {
+        if !self
+            .core
+            .insert_filled(&self.flow, &object, self.options.disk)
+        {
             return self.pass(NotStored::Overtaken);
         }
         self.flow.end(Ending::Stored(object));
@@ -228,7 +248,10 @@ impl<H: Head> Fill<H> {
         self.core.remove_running(&self.flow);
         self.flow.end(Ending::Failed);
         count(&self.core.counters.fills_aborted);
-        self.core.counters.fills_now.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        self.core
+            .counters
+            .fills_now
+            .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
     }
 }
 

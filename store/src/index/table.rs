@@ -113,9 +113,13 @@ impl<T: Resident> Table<T> {
         for mut at in old {
             while let Some(hash) = self.slab.get(at).map(|entry| entry.hash) {
                 let bucket = self.bucket(hash);
-                let Some(first) = self.buckets.get_mut(bucket) else { break };
+                let Some(first) = self.buckets.get_mut(bucket) else {
+                    break;
+                };
                 let before = std::mem::replace(first, at);
-                let Some(entry) = self.slab.get_mut(at) else { break };
+                let Some(entry) = self.slab.get_mut(at) else {
+                    break;
+                };
                 at = std::mem::replace(&mut entry.chain, before);
             }
         }
@@ -188,7 +192,9 @@ impl<T: Resident> Table<T> {
     }
 
     fn leave_queue(&mut self, at: u32) {
-        let Some(entry) = self.slab.get(at) else { return };
+        let Some(entry) = self.slab.get(at) else {
+            return;
+        };
         let charge = entry.resident.as_ref().map_or(0, |object| object.charge());
         match entry.queue {
             InQueue::Small => self.small.remove(&mut self.slab, at, charge),
@@ -221,7 +227,8 @@ impl<T: Resident> Table<T> {
     pub(crate) fn evict(&mut self, pinned: impl Fn(&Arc<T>) -> bool) -> Option<Evicted<T>> {
         let mut chances = CHANCES.min(4 * self.residents());
         loop {
-            let probation = self.small.bytes * SMALL_SHARE >= self.resident_bytes() || self.main.len == 0;
+            let probation =
+                self.small.bytes * SMALL_SHARE >= self.resident_bytes() || self.main.len == 0;
             let at = match (self.small.oldest(), self.main.oldest()) {
                 (Some(at), _) if probation => at,
                 (_, Some(at)) | (Some(at), None) => at,
@@ -234,12 +241,22 @@ impl<T: Resident> Table<T> {
             let uses = entry.uses();
             let hash = entry.hash;
             let from_main = entry.queue == InQueue::Main;
-            let spared = chances > 0 && (held || if from_main { uses > 0 } else { uses >= PROMOTED });
+            let spared = chances > 0
+                && (held
+                    || if from_main {
+                        uses > 0
+                    } else {
+                        uses >= PROMOTED
+                    });
             self.leave_queue(at);
             if spared {
                 chances -= 1;
                 // In the main queue each turn costs a use; on probation the count begins anew.
-                entry_uses(&self.slab, at, if from_main { uses.saturating_sub(1) } else { 0 });
+                entry_uses(
+                    &self.slab,
+                    at,
+                    if from_main { uses.saturating_sub(1) } else { 0 },
+                );
                 self.main.push(&mut self.slab, at, charge);
                 continue;
             }

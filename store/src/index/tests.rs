@@ -25,7 +25,10 @@ fn thing(name: u64, charge: usize) -> Arc<Thing> {
 
 /// Spreads small numbers over all bits, as a hash does.
 fn spread(n: u64) -> u64 {
-    (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9)
+    (n + 1)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .rotate_left(31)
+        .wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }
 
 #[test]
@@ -52,7 +55,12 @@ fn a_scan_does_not_drive_out_what_is_used() {
     let mut turn = 0_u64;
     // Hot objects are asked for in turn; between two of them three that never come again.
     for round in 0..40_000_u64 {
-        let name = if round % 4 == 0 { turn += 1; turn % hot } else { 1_000_000 + round };
+        let name = if round % 4 == 0 {
+            turn += 1;
+            turn % hot
+        } else {
+            1_000_000 + round
+        };
         match table.get(spread(name)) {
             Some(entry) => entry.touch(),
             None => {
@@ -68,7 +76,10 @@ fn a_scan_does_not_drive_out_what_is_used() {
     }
     // First-in first-out and least-recently-used miss each of the 5,000: between two uses of one, 1,999 other objects
     // are asked for, and 1,000 fit.
-    assert!(misses < 1_000, "{misses} of 5,000 asked for in the second half");
+    assert!(
+        misses < 1_000,
+        "{misses} of 5,000 asked for in the second half"
+    );
 }
 
 #[test]
@@ -80,13 +91,25 @@ fn what_somebody_reads_is_kept_for_a_while() {
         table.insert(spread(n), thing(n, 1), Place::NONE);
     }
     for _ in 0..49 {
-        let evicted = table.evict(|object| Arc::strong_count(object) > 1).expect("there are others");
+        let evicted = table
+            .evict(|object| Arc::strong_count(object) > 1)
+            .expect("there are others");
         assert_ne!(evicted.object.name, 0);
     }
     // The last one must go even though it is read: the limit is the limit.
-    assert_eq!(table.evict(|object| Arc::strong_count(object) > 1).expect("the last").object.name, 0);
+    assert_eq!(
+        table
+            .evict(|object| Arc::strong_count(object) > 1)
+            .expect("the last")
+            .object
+            .name,
+        0
+    );
     assert!(table.evict(|_| false).is_none());
-    assert_eq!((table.len(), table.residents(), table.resident_bytes()), (0, 0, 0));
+    assert_eq!(
+        (table.len(), table.residents(), table.resident_bytes()),
+        (0, 0, 0)
+    );
 }
 
 #[test]
@@ -138,7 +161,10 @@ fn apply(table: &mut Table<Thing>, oracle: &mut Oracle, step: &Step) {
         Step::Insert(n, charge, disk) => {
             let replaced = table.insert(spread(n), thing(n, charge), place_of(disk, n));
             let before = oracle.insert(n, (Some(charge), place_of(disk, n).bits()));
-            assert_eq!(replaced.map(|o| o.charge), before.and_then(|(charge, _)| charge));
+            assert_eq!(
+                replaced.map(|o| o.charge),
+                before.and_then(|(charge, _)| charge)
+            );
         }
         Step::Place(n) => {
             let new = table.insert_place(spread(n), place_of(true, n));

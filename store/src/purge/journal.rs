@@ -90,11 +90,17 @@ pub struct Ticket {
 impl Ticket {
     /// Of a store in memory: there is nothing that a restart could bring back.
     pub(crate) fn done() -> Self {
-        Self { line: None, refused: false }
+        Self {
+            line: None,
+            refused: false,
+        }
     }
 
     fn refused() -> Self {
-        Self { line: None, refused: true }
+        Self {
+            line: None,
+            refused: true,
+        }
     }
 
     fn state(&self, state: &State) -> Option<Result<(), TicketError>> {
@@ -112,7 +118,11 @@ impl Ticket {
     pub fn wait(self, longest: Duration) -> Result<(), TicketError> {
         let deadline = Instant::now() + longest;
         let Some((shared, _)) = &self.line else {
-            return if self.refused { Err(TicketError::NotWritten) } else { Ok(()) };
+            return if self.refused {
+                Err(TicketError::NotWritten)
+            } else {
+                Ok(())
+            };
         };
         let mut state = shared.state.lock();
         loop {
@@ -132,13 +142,21 @@ impl Future for Ticket {
     /// Bounded by the disk: use a timeout of the runtime beside it.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some((shared, _)) = &self.line else {
-            return Poll::Ready(if self.refused { Err(TicketError::NotWritten) } else { Ok(()) });
+            return Poll::Ready(if self.refused {
+                Err(TicketError::NotWritten)
+            } else {
+                Ok(())
+            });
         };
         let mut state = shared.state.lock();
         if let Some(done) = self.state(&state) {
             return Poll::Ready(done);
         }
-        if !state.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+        if !state
+            .wakers
+            .iter()
+            .any(|waker| waker.will_wake(context.waker()))
+        {
             state.wakers.push(context.waker().clone());
         }
         Poll::Pending
@@ -166,28 +184,49 @@ impl Journal {
     ) -> io::Result<(Self, Read)> {
         let read = match read_all(disk.as_ref(), name, purges, &mut stream.lock()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && fresh => Read::default(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Read { lines: 0, damaged: true },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Read {
+                lines: 0,
+                damaged: true,
+            },
             read => read?,
         };
         if read.damaged {
             // Which purges are missing nobody knows: all objects are older than this one.
-            let all = Purge { scope: Scope::All, kind: Kind::Hard, at_ms: 0 };
+            let all = Purge {
+                scope: Scope::All,
+                kind: Kind::Hard,
+                at_ms: 0,
+            };
             purges.apply(&all, |_| ());
         }
         let end = rewrite(disk.as_ref(), name, purges, &stream.lock())?;
         let shared = Arc::new(Shared::default());
-        let thread = std::thread::Builder::new().name("cache-purges".into()).spawn({
-            let (shared, disk) = (Arc::clone(&shared), Arc::clone(disk));
-            let (purges, stream) = (Arc::clone(purges), Arc::clone(stream));
-            let anew = move |disk: &dyn Disk| rewrite(disk, name, &purges, &stream.lock());
-            move || write(&shared, disk.as_ref(), end, &anew)
-        })?;
-        Ok((Self { name, shared, thread: Mutex::new(Some(thread)) }, read))
+        let thread = std::thread::Builder::new()
+            .name("cache-purges".into())
+            .spawn({
+                let (shared, disk) = (Arc::clone(&shared), Arc::clone(disk));
+                let (purges, stream) = (Arc::clone(purges), Arc::clone(stream));
+                let anew = move |disk: &dyn Disk| rewrite(disk, name, &purges, &stream.lock());
+                move || write(&shared, disk.as_ref(), end, &anew)
+            })?;
+        Ok((
+            Self {
+                name,
+                shared,
+                thread: Mutex::new(Some(thread)),
+            },
+            read,
+        ))
     }
 
     /// Takes a purge to be written.
     pub(crate) fn note(&self, node: u64, number: u64, stamp: Stamp, purge: Purge) -> Ticket {
-        let line = Line::Purge { node, number, stamp, purge };
+        let line = Line::Purge {
+            node,
+            number,
+            stamp,
+            purge,
+        };
         let mut state = self.shared.state.lock();
         if state.stop || state.waiting.len() >= WAITING {
             return Ticket::refused();
@@ -195,7 +234,10 @@ impl Journal {
         state.waiting.push_back(line.encode(self.name));
         state.taken += 1;
         self.shared.changed.notify_all();
-        Ticket { line: Some((Arc::clone(&self.shared), state.taken)), refused: false }
+        Ticket {
+            line: Some((Arc::clone(&self.shared), state.taken)),
+            refused: false,
+        }
     }
 
     /// Writes that failed.
@@ -222,7 +264,12 @@ impl Drop for Journal {
 }
 
 /// The thread: takes lines, writes them, says so.
-fn write(shared: &Shared, disk: &dyn Disk, mut end: u64, anew: &dyn Fn(&dyn Disk) -> io::Result<u64>) {
+fn write(
+    shared: &Shared,
+    disk: &dyn Disk,
+    mut end: u64,
+    anew: &dyn Fn(&dyn Disk) -> io::Result<u64>,
+) {
     let mut limit = end + GROWTH;
     let mut state = shared.state.lock();
     loop {
@@ -233,9 +280,16 @@ fn write(shared: &Shared, disk: &dyn Disk, mut end: u64, anew: &dyn Fn(&dyn Disk
             shared.changed.wait(&mut state);
         }
         let count = state.waiting.len().min(BATCH);
-        let batch: Vec<u8> = state.waiting.iter().take(count).flatten().copied().collect();
+        let batch: Vec<u8> = state
+            .waiting
+            .iter()
+            .take(count)
+            .flatten()
+            .copied()
+            .collect();
         drop(state);
-        let mut done = write_all(disk, FileName::Journal, end, &batch).and_then(|()| disk.sync(FileName::Journal));
+        let mut done = write_all(disk, FileName::Journal, end, &batch)
+            .and_then(|()| disk.sync(FileName::Journal));
         end += batch.len() as u64;
         if done.is_ok() && end > limit {
             // All that was taken is in force, so it stands in the new one, this batch and what waits too.
@@ -264,7 +318,9 @@ fn write(shared: &Shared, disk: &dyn Disk, mut end: u64, anew: &dyn Fn(&dyn Disk
         }
         wake(&mut state, shared);
         if done.is_err() {
-            shared.changed.wait_for(&mut state, Duration::from_millis(100));
+            shared
+                .changed
+                .wait_for(&mut state, Duration::from_millis(100));
         }
     }
 }
@@ -281,7 +337,10 @@ fn read_all(disk: &dyn Disk, name: u64, purges: &Purges, stream: &mut Stream) ->
     let (lines, _) = bytes.as_chunks::<LINE>();
     let decoded: Vec<Option<Line>> = lines.iter().map(|line| Line::decode(name, line)).collect();
     // Lines that were not written whole stand at the end: none of them was acknowledged.
-    let whole = decoded.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+    let whole = decoded
+        .iter()
+        .rposition(Option::is_some)
+        .map_or(0, |last| last + 1);
     let mut read = Read::default();
     for line in decoded.iter().take(whole) {
         match line {
@@ -299,11 +358,21 @@ fn read_all(disk: &dyn Disk, name: u64, purges: &Purges, stream: &mut Stream) ->
 
 fn restore(line: &Line, purges: &Purges, stream: &mut Stream) {
     match *line {
-        Line::Purge { node: 0, number, stamp, purge } => {
+        Line::Purge {
+            node: 0,
+            number,
+            stamp,
+            purge,
+        } => {
             stream.restore_own(number, Some(purge));
             purges.restore(purge.scope, Mark::of(&purge, stamp));
         }
-        Line::Purge { node, number, stamp, purge } => {
+        Line::Purge {
+            node,
+            number,
+            stamp,
+            purge,
+        } => {
             if stream.see(node, number) != super::Applied::Known {
                 purges.restore(purge.scope, Mark::of(&purge, stamp));
             }
@@ -322,11 +391,21 @@ fn rewrite(disk: &dyn Disk, name: u64, purges: &Purges, stream: &Stream) -> io::
     put(Line::Last { number: before });
     for (number, purge) in stream.own() {
         // In force as marks below; here only so that others can ask for them.
-        put(Line::Purge { node: 0, number, stamp: Stamp::ZERO, purge });
+        put(Line::Purge {
+            node: 0,
+            number,
+            stamp: Stamp::ZERO,
+            purge,
+        });
     }
-    stream.nodes().for_each(|(node, number)| put(Line::Node { node, number }));
+    stream
+        .nodes()
+        .for_each(|(node, number)| put(Line::Node { node, number }));
     purges.with(|marks| {
-        marks.iter().flat_map(|(scope, mark)| Line::of_mark(scope, mark)).for_each(&mut put);
+        marks
+            .iter()
+            .flat_map(|(scope, mark)| Line::of_mark(scope, mark))
+            .for_each(&mut put);
     });
     disk.remove(FileName::JournalNew)?;
     write_all(disk, FileName::JournalNew, 0, &out)?;

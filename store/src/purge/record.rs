@@ -26,7 +26,12 @@ pub(crate) const LINE: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
     /// A purge; node 0 is this one.
-    Purge { node: u64, number: u64, stamp: Stamp, purge: Purge },
+    Purge {
+        node: u64,
+        number: u64,
+        stamp: Stamp,
+        purge: Purge,
+    },
     /// What is in force for a scope, as one kind.
     Mark { stamp: Stamp, purge: Purge },
     /// How far another node's purges have been applied.
@@ -39,7 +44,12 @@ impl Line {
     pub(crate) fn encode(&self, name: u64) -> [u8; LINE] {
         let mut out = [0; LINE];
         let (what, node, number, stamp, purge) = match *self {
-            Self::Purge { node, number, stamp, purge } => (1, node, number, stamp, Some(purge)),
+            Self::Purge {
+                node,
+                number,
+                stamp,
+                purge,
+            } => (1, node, number, stamp, Some(purge)),
             Self::Mark { stamp, purge } => (2, 0, 0, stamp, Some(purge)),
             Self::Node { node, number } => (3, node, number, Stamp::ZERO, None),
             Self::Last { number } => (4, 0, number, Stamp::ZERO, None),
@@ -76,19 +86,31 @@ impl Line {
 
     /// `None` for anything that [`Line::encode`] did not write.
     pub(crate) fn decode(name: u64, bytes: &[u8; LINE]) -> Option<Self> {
-        let u64_at = |at: usize| bytes.get(at..)?.first_chunk::<8>().map(|b| u64::from_le_bytes(*b));
+        let u64_at = |at: usize| {
+            bytes
+                .get(at..)?
+                .first_chunk::<8>()
+                .map(|b| u64::from_le_bytes(*b))
+        };
         if u64_at(0)? != checksum(name, bytes.get(8..)?) {
             return None;
         }
         let stamp = Stamp::from_bits(u64_at(32)?);
         let (node, number) = (u64_at(16)?, u64_at(24)?);
         let purge = || {
-            let len = bytes.get(12..)?.first_chunk::<4>().map(|b| u32::from_le_bytes(*b))?;
+            let len = bytes
+                .get(12..)?
+                .first_chunk::<4>()
+                .map(|b| u32::from_le_bytes(*b))?;
             let name = u64_at(48)?;
             let scope = match bytes.get(9)? {
                 0 => Scope::All,
                 1 => Scope::Host(name),
-                2 => Scope::Prefix { host: name, len, hash: u64_at(56)? },
+                2 => Scope::Prefix {
+                    host: name,
+                    len,
+                    hash: u64_at(56)?,
+                },
                 3 => Scope::Tag(name),
                 4 => Scope::Url(name),
                 _ => return None,
@@ -98,11 +120,23 @@ impl Line {
                 1 => Kind::Soft,
                 _ => return None,
             };
-            Some(Purge { scope, kind, at_ms: u64_at(40)? })
+            Some(Purge {
+                scope,
+                kind,
+                at_ms: u64_at(40)?,
+            })
         };
         match bytes.get(8)? {
-            1 => Some(Self::Purge { node, number, stamp, purge: purge()? }),
-            2 => Some(Self::Mark { stamp, purge: purge()? }),
+            1 => Some(Self::Purge {
+                node,
+                number,
+                stamp,
+                purge: purge()?,
+            }),
+            2 => Some(Self::Mark {
+                stamp,
+                purge: purge()?,
+            }),
             3 => Some(Self::Node { node, number }),
             4 => Some(Self::Last { number }),
             _ => None,
@@ -116,6 +150,9 @@ impl Line {
         [hard, soft]
             .into_iter()
             .filter(|(_, stamp, _)| *stamp > Stamp::ZERO)
-            .map(move |(kind, stamp, at_ms)| Self::Mark { stamp, purge: Purge { scope, kind, at_ms } })
+            .map(move |(kind, stamp, at_ms)| Self::Mark {
+                stamp,
+                purge: Purge { scope, kind, at_ms },
+            })
     }
 }

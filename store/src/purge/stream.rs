@@ -130,7 +130,11 @@ impl Stream {
         let numbers = from..;
         Ok(numbers
             .zip(self.kept.iter().skip(skip).take(most))
-            .map(|(number, purge)| Numbered { node, number, purge: *purge })
+            .map(|(number, purge)| Numbered {
+                node,
+                number,
+                purge: *purge,
+            })
             .collect())
     }
 

@@ -44,8 +44,15 @@ impl Mark {
 
     pub(crate) fn of(purge: &Purge, stamp: Stamp) -> Self {
         match purge.kind {
-            Kind::Hard => Self { hard: stamp, ..Self::default() },
-            Kind::Soft => Self { soft: stamp, soft_ms: purge.at_ms, ..Self::default() },
+            Kind::Hard => Self {
+                hard: stamp,
+                ..Self::default()
+            },
+            Kind::Soft => Self {
+                soft: stamp,
+                soft_ms: purge.at_ms,
+                ..Self::default()
+            },
         }
     }
 }
@@ -67,7 +74,8 @@ impl Marks {
     /// Every mark with its scope.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Scope, Mark)> {
         let all = (self.all != Mark::default()).then_some((Scope::All, self.all));
-        all.into_iter().chain(self.by_scope.iter().map(|(scope, mark)| (*scope, *mark)))
+        all.into_iter()
+            .chain(self.by_scope.iter().map(|(scope, mark)| (*scope, *mark)))
     }
 
     /// Puts a mark in force; true when the table was full and its older half was folded.
@@ -83,7 +91,12 @@ impl Marks {
         }
         if !self.by_scope.contains_key(&scope) {
             if let Scope::Prefix { host, len, .. } = scope {
-                *self.prefixes.entry(host).or_default().entry(len).or_default() += 1;
+                *self
+                    .prefixes
+                    .entry(host)
+                    .or_default()
+                    .entry(len)
+                    .or_default() += 1;
             }
         }
         self.by_scope.entry(scope).or_default().merge(mark);
@@ -115,7 +128,12 @@ impl Marks {
         self.prefixes.clear();
         for scope in self.by_scope.keys() {
             if let Scope::Prefix { host, len, .. } = scope {
-                *self.prefixes.entry(*host).or_default().entry(*len).or_default() += 1;
+                *self
+                    .prefixes
+                    .entry(*host)
+                    .or_default()
+                    .entry(*len)
+                    .or_default() += 1;
             }
         }
     }
@@ -135,8 +153,14 @@ impl Marks {
         if let Some(lengths) = self.prefixes.get(&host) {
             let path = head.path();
             for len in lengths.keys() {
-                let Some(prefix) = path.get(..*len as usize) else { break };
-                add(Scope::Prefix { host, len: *len, hash: hash64(prefix) });
+                let Some(prefix) = path.get(..*len as usize) else {
+                    break;
+                };
+                add(Scope::Prefix {
+                    host,
+                    len: *len,
+                    hash: hash64(prefix),
+                });
             }
         }
         sum
@@ -195,7 +219,8 @@ impl Purges {
         }
         self.raise(mark.latest());
         self.marks.write().set(scope, mark, self.most);
-        self.epoch.fetch_max(mark.latest().bits(), Ordering::Release);
+        self.epoch
+            .fetch_max(mark.latest().bits(), Ordering::Release);
     }
 
     pub(crate) fn len(&self) -> usize {

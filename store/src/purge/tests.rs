@@ -11,14 +11,22 @@ use crate::support::*;
 use crate::{Finished, Limits, NotStored, Stamp, Store, hash64};
 
 fn purge(scope: Scope) -> Purge {
-    Purge { scope, kind: Kind::Hard, at_ms: 1 }
+    Purge {
+        scope,
+        kind: Kind::Hard,
+        at_ms: 1,
+    }
 }
 
 fn store_with(names: &[(&str, &str, &[&str])]) -> Store<TestHead> {
     let store = memory_store(8 << 20);
     for (host, path, tags) in names {
         let name = format!("{host}{path}");
-        let mut fill = store.begin(key(&store, &name), TestHead::new(host, path, tags), options(&store));
+        let mut fill = store.begin(
+            key(&store, &name),
+            TestHead::new(host, path, tags),
+            options(&store),
+        );
         fill.append(Bytes::from(name));
         fill.finish();
     }
@@ -44,20 +52,33 @@ fn each_scope_hits_what_it_selects_and_nothing_else() {
         (Scope::All, &[]),
         (Scope::Host(a), &["b/x/1"]),
         (Scope::prefix(a, b"/x/"), &["a/", "a/y", "b/x/1"]),
-        (Scope::prefix(a, b"/x/1/longer"), &["a/", "a/x/1", "a/x/2", "a/y", "b/x/1"]),
+        (
+            Scope::prefix(a, b"/x/1/longer"),
+            &["a/", "a/x/1", "a/x/2", "a/y", "b/x/1"],
+        ),
         (Scope::prefix(a, b""), &["b/x/1"]),
         (Scope::Tag(t), &["a/", "a/y"]),
-        (Scope::Url(hash64(b"a/x/1")), &["a/", "a/x/2", "a/y", "b/x/1"]),
+        (
+            Scope::Url(hash64(b"a/x/1")),
+            &["a/", "a/x/2", "a/y", "b/x/1"],
+        ),
     ];
     for (scope, rest) in cases {
         let store = store_with(names);
         assert_eq!(left(&store, names).len(), names.len());
-        store.purge(purge(scope)).1.wait(DEADLINE).expect("in memory");
+        store
+            .purge(purge(scope))
+            .1
+            .wait(DEADLINE)
+            .expect("in memory");
         assert_eq!(left(&store, names), rest, "{scope:?}");
         // What is filled afterwards stays.
         put(&store, "a/x/1", Bytes::new());
         assert!(get(&store, "a/x/1").is_some());
-        assert_eq!(store.counters().purged_hits.load(Ordering::Relaxed), (names.len() - rest.len()) as u64);
+        assert_eq!(
+            store.counters().purged_hits.load(Ordering::Relaxed),
+            (names.len() - rest.len()) as u64
+        );
     }
 }
 
@@ -65,19 +86,48 @@ fn each_scope_hits_what_it_selects_and_nothing_else() {
 fn a_soft_purge_makes_stale_and_a_new_answer_makes_fresh() {
     let names: &[(&str, &str, &[&str])] = &[("a", "/", &[])];
     let store = store_with(names);
-    let (number, ticket) = store.purge(Purge { scope: Scope::All, kind: Kind::Soft, at_ms: 500 });
+    let (number, ticket) = store.purge(Purge {
+        scope: Scope::All,
+        kind: Kind::Soft,
+        at_ms: 500,
+    });
     ticket.wait(DEADLINE).expect("in memory");
     assert_eq!(number, 1);
-    let hit = store.lookup(&key(&store, "a/")).hit().expect("stale, not gone");
+    let hit = store
+        .lookup(&key(&store, "a/"))
+        .hit()
+        .expect("stale, not gone");
     assert_eq!(hit.soft().map(|soft| soft.since_ms), Some(500));
-    assert!(store.update_head(&key(&store, "a/"), hit.id(), TestHead::new("a", "/", &[]), store.start()));
-    assert_eq!(store.lookup(&key(&store, "a/")).hit().and_then(|hit| hit.soft()), None);
+    assert!(store.update_head(
+        &key(&store, "a/"),
+        hit.id(),
+        TestHead::new("a", "/", &[]),
+        store.start()
+    ));
+    assert_eq!(
+        store
+            .lookup(&key(&store, "a/"))
+            .hit()
+            .and_then(|hit| hit.soft()),
+        None
+    );
     // An answer to a question from before the purge does not.
     let before = store.start();
     let id = store.lookup(&key(&store, "a/")).hit().expect("there").id();
-    drop(store.purge(Purge { scope: Scope::Host(hash64(b"a")), kind: Kind::Soft, at_ms: 600 }));
+    drop(store.purge(Purge {
+        scope: Scope::Host(hash64(b"a")),
+        kind: Kind::Soft,
+        at_ms: 600,
+    }));
     assert!(store.update_head(&key(&store, "a/"), id, TestHead::new("a", "/", &[]), before));
-    assert_eq!(store.lookup(&key(&store, "a/")).hit().and_then(|hit| hit.soft()).map(|soft| soft.since_ms), Some(600));
+    assert_eq!(
+        store
+            .lookup(&key(&store, "a/"))
+            .hit()
+            .and_then(|hit| hit.soft())
+            .map(|soft| soft.since_ms),
+        Some(600)
+    );
 }
 
 #[test]
@@ -96,18 +146,30 @@ fn a_fill_that_runs_is_hit() {
 
 #[test]
 fn a_full_table_folds_to_the_safe_side() {
-    let limits = Limits { purges: 8, ..small_limits(8 << 20) };
+    let limits = Limits {
+        purges: 8,
+        ..small_limits(8 << 20)
+    };
     let store = Store::in_memory(limits, 1);
     let mut purged = Vec::new();
     for n in 0..100 {
         put(&store, &format!("/{n}"), Bytes::new());
         if n % 2 == 0 {
             purged.push(n);
-            drop(store.purge(purge(Scope::Url(hash64(format!("a.example/{n}").as_bytes())))));
+            drop(store.purge(purge(Scope::Url(hash64(
+                format!("a.example/{n}").as_bytes(),
+            )))));
         }
     }
-    assert!(purged.iter().all(|n| get(&store, &format!("/{n}")).is_none()));
-    assert!(get(&store, "/99").is_some(), "later than everything that was folded");
+    assert!(
+        purged
+            .iter()
+            .all(|n| get(&store, &format!("/{n}")).is_none())
+    );
+    assert!(
+        get(&store, "/99").is_some(),
+        "later than everything that was folded"
+    );
     assert!(get(&store, "/1").is_none(), "the price");
     assert!(store.counters().purges_folded.load(Ordering::Relaxed) > 0);
     assert!(store.counters().purges_now.load(Ordering::Relaxed) <= 8);
@@ -120,13 +182,20 @@ fn a_stream_of_another_node_is_applied_once_and_in_any_order() {
     let numbers: Vec<u64> = tags.iter().map(|tag| sender.purge(purge(*tag)).0).collect();
     assert_eq!(numbers, [1, 2, 3]);
     let sent = sender.purges_since(5, 1, 100).expect("all are kept");
-    assert_eq!(sent.iter().map(|p| (p.node, p.number)).collect::<Vec<_>>(), [(5, 1), (5, 2), (5, 3)]);
+    assert_eq!(
+        sent.iter().map(|p| (p.node, p.number)).collect::<Vec<_>>(),
+        [(5, 1), (5, 2), (5, 3)]
+    );
     assert_eq!(sender.purges_since(5, 3, 100).map(|p| p.len()), Ok(1));
     assert_eq!(sender.purges_since(5, 4, 100).map(|p| p.len()), Ok(0));
     assert_eq!(sender.purges_since(5, 1, 2).map(|p| p.len()), Ok(2));
 
     let tagged = |store: &Store<TestHead>| {
-        let mut fill = store.begin(key(store, "o"), TestHead::new("h", "/", &["z"]), options(store));
+        let mut fill = store.begin(
+            key(store, "o"),
+            TestHead::new("h", "/", &["z"]),
+            options(store),
+        );
         fill.append(Bytes::new());
         fill.finish();
     };
@@ -134,7 +203,10 @@ fn a_stream_of_another_node_is_applied_once_and_in_any_order() {
     let see = |purge: &Numbered| receiver.apply(purge).0;
     assert_eq!(see(&sent[0]), Applied::New);
     assert_eq!(see(&sent[2]), Applied::Gap(2));
-    assert!(get(&receiver, "o").is_none(), "in force in spite of the gap");
+    assert!(
+        get(&receiver, "o").is_none(),
+        "in force in spite of the gap"
+    );
     tagged(&receiver);
     assert_eq!(see(&sent[1]), Applied::New);
     assert_eq!(see(&sent[2]), Applied::New);
@@ -170,7 +242,10 @@ fn step() -> impl Strategy<Value = Step> {
 /// Scopes over six objects: each one, all even ones, the first half, everything.
 fn scope_of(n: u8) -> (Scope, fn(u8, u8) -> bool) {
     match n {
-        0..6 => (Scope::Url(hash64(format!("a.example/{n}").as_bytes())), |scope, name| scope == name),
+        0..6 => (
+            Scope::Url(hash64(format!("a.example/{n}").as_bytes())),
+            |scope, name| scope == name,
+        ),
         6 => (Scope::Tag(hash64(b"even")), |_, name| name % 2 == 0),
         7 => (Scope::Host(hash64(b"a.example")), |_, _| true),
         _ => (Scope::All, |_, _| true),
@@ -253,52 +328,178 @@ fn no_reader_gets_a_body_of_before_an_acknowledged_purge() {
     let store = memory_store(8 << 20);
     let [origin, acknowledged, hits] = [1, 1, 0].map(|n| Arc::new(AtomicU64::new(n)));
     let stop = Arc::new(AtomicBool::new(false));
-    let threads: Vec<_> = (0..4).map(|_| {
-        let (store, stop) = (store.clone(), Arc::clone(&stop));
-        let (origin, acknowledged, hits) = (Arc::clone(&origin), Arc::clone(&acknowledged), Arc::clone(&hits));
-        std::thread::spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
-                let least = acknowledged.load(Ordering::SeqCst);
-                let (key, head) = (key(&store, "/a"), head("/a"));
-                if let Some(hit) = store.lookup(&key).hit() {
-                    if let Ok(bytes) = read(hit.into_reader()) {
-                        let got = bytes.first_chunk::<8>().map_or(u64::MAX, |b| u64::from_le_bytes(*b));
-                        assert!(got >= least, "{got} after {least} was acknowledged");
-                        hits.fetch_add(1, Ordering::SeqCst);
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let (store, stop) = (store.clone(), Arc::clone(&stop));
+            let (origin, acknowledged, hits) = (
+                Arc::clone(&origin),
+                Arc::clone(&acknowledged),
+                Arc::clone(&hits),
+            );
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let least = acknowledged.load(Ordering::SeqCst);
+                    let (key, head) = (key(&store, "/a"), head("/a"));
+                    if let Some(hit) = store.lookup(&key).hit() {
+                        if let Ok(bytes) = read(hit.into_reader()) {
+                            let got = bytes
+                                .first_chunk::<8>()
+                                .map_or(u64::MAX, |b| u64::from_le_bytes(*b));
+                            assert!(got >= least, "{got} after {least} was acknowledged");
+                            hits.fetch_add(1, Ordering::SeqCst);
+                        }
+                        continue;
                     }
-                    continue;
+                    let mut fill = store.begin(key, head, options(&store));
+                    fill.append(Bytes::copy_from_slice(
+                        &origin.load(Ordering::SeqCst).to_le_bytes(),
+                    ));
+                    std::thread::yield_now();
+                    fill.append(body(1, 300));
+                    fill.finish();
                 }
-                let mut fill = store.begin(key, head, options(&store));
-                fill.append(Bytes::copy_from_slice(&origin.load(Ordering::SeqCst).to_le_bytes()));
-                std::thread::yield_now();
-                fill.append(body(1, 300));
-                fill.finish();
-            }
+            })
         })
-    }).collect();
+        .collect();
     for round in 2..1_000_u64 {
         // The origin changes, the purge is ordered and acknowledged, and then nobody may get the old body.
         origin.store(round, Ordering::SeqCst);
-        let scope = [Scope::Url(hash64(b"a.example/a")), Scope::All, Scope::Host(hash64(b"a.example"))][round as usize % 3];
-        store.purge(purge(scope)).1.wait(DEADLINE).expect("in memory");
+        let scope = [
+            Scope::Url(hash64(b"a.example/a")),
+            Scope::All,
+            Scope::Host(hash64(b"a.example")),
+        ][round as usize % 3];
+        store
+            .purge(purge(scope))
+            .1
+            .wait(DEADLINE)
+            .expect("in memory");
         acknowledged.store(round, Ordering::SeqCst);
         let before = hits.load(Ordering::SeqCst);
         until("somebody to read it again", || {
-            threads.iter().any(|thread| thread.is_finished()) || hits.load(Ordering::SeqCst) > before
+            threads.iter().any(|thread| thread.is_finished())
+                || hits.load(Ordering::SeqCst) > before
         });
     }
     stop.store(true, Ordering::Relaxed);
-    threads.into_iter().for_each(|thread| thread.join().expect("no old body"));
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().expect("no old body"));
 }
 
 #[test]
 fn a_mark_on_everything_replaces_what_is_older() {
     let mut marks = Marks::default();
-    let at = |n| Mark { hard: Stamp::from_bits(n), ..Mark::default() };
+    let at = |n| Mark {
+        hard: Stamp::from_bits(n),
+        ..Mark::default()
+    };
     marks.set(Scope::Tag(1), at(1), 10);
     marks.set(Scope::prefix(1, b"/x"), at(3), 10);
     marks.set(Scope::All, at(2), 10);
     assert_eq!(marks.len(), 1);
     marks.set(Scope::All, at(4), 10);
     assert_eq!((marks.len(), marks.iter().count()), (0, 1));
+}
+
+mod journalled {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::super::journal::Journal;
+    use super::super::stream::Stream;
+    use super::super::table::Purges;
+    use super::*;
+    use crate::disk::{Disk, FaultyDisk, FileName};
+
+    fn open(
+        disk: &Arc<FaultyDisk>,
+        fresh: bool,
+    ) -> (Journal, Arc<Purges>, Arc<Mutex<Stream>>, bool) {
+        let purges = Arc::new(Purges::new(1_000, 3));
+        let stream = Arc::new(Mutex::new(Stream::default()));
+        let as_disk = Arc::clone(disk) as Arc<dyn Disk>;
+        let (journal, read) = Journal::open(&as_disk, 9, fresh, &purges, &stream).expect("opens");
+        (journal, purges, stream, read.damaged)
+    }
+
+    fn order(
+        journal: &Journal,
+        purges: &Purges,
+        stream: &Mutex<Stream>,
+        tag: u64,
+    ) -> crate::purge::Ticket {
+        let purge = Purge {
+            scope: Scope::Tag(tag),
+            kind: Kind::Soft,
+            at_ms: tag,
+        };
+        let number = stream.lock().number(purge);
+        purges
+            .apply(&purge, |stamp| journal.note(0, number, stamp, purge))
+            .0
+    }
+
+    #[test]
+    fn lines_are_read_back_and_written_anew_when_there_are_many() {
+        let disk = Arc::new(FaultyDisk::new(1, 1 << 30));
+        let (journal, purges, stream, _) = open(&disk, true);
+        // 100,000 lines of 64 bytes are more than 4 MiB; a few marks are in force.
+        for n in 0..100_000_u64 {
+            let ticket = order(&journal, &purges, &stream, n % 500);
+            if n % 5_000 == 0 {
+                ticket.wait(DEADLINE).expect("written");
+            }
+        }
+        order(&journal, &purges, &stream, 7)
+            .wait(DEADLINE)
+            .expect("written");
+        let len = disk.len(FileName::Journal).expect("a journal");
+        assert!(len < 7 << 20, "{len} bytes");
+        let before = purges.with(|marks| marks.iter().collect::<HashMap<_, _>>());
+        let (_, again, numbers, damaged) = open(&Arc::new(disk.after_kill(1)), false);
+        assert!(!damaged);
+        assert_eq!(
+            again.with(|marks| marks.iter().collect::<HashMap<_, _>>()),
+            before
+        );
+        assert_eq!(numbers.lock().last(), 100_001);
+        assert_eq!(
+            numbers.lock().since(1, 100_000, 9).map(|list| list.len()),
+            Ok(2)
+        );
+        assert!(numbers.lock().since(1, 1, 9).is_err());
+        assert!(again.next() > purges.epoch());
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_written_says_so_and_catches_up() {
+        let disk = Arc::new(FaultyDisk::new(1, 1 << 30));
+        let (journal, purges, stream, _) = open(&disk, true);
+        disk.set_broken(true);
+        assert!(order(&journal, &purges, &stream, 1).wait(DEADLINE).is_err());
+        assert!(block_on(order(&journal, &purges, &stream, 2)).is_err());
+        assert!(journal.errors() > 0);
+        disk.set_broken(false);
+        block_on(order(&journal, &purges, &stream, 3)).expect("written");
+        drop(journal);
+        let (_, again, _, damaged) = open(&Arc::new(disk.after_kill(1)), false);
+        assert!(!damaged);
+        assert_eq!(again.len(), 3, "the refused ones too");
+    }
+
+    #[test]
+    fn a_journal_of_another_store_counts_as_damaged() {
+        let disk = Arc::new(FaultyDisk::new(1, 1 << 30));
+        let (journal, purges, stream, _) = open(&disk, true);
+        order(&journal, &purges, &stream, 1)
+            .wait(DEADLINE)
+            .expect("written");
+        drop(journal);
+        disk.edit(FileName::Journal, |bytes| {
+            bytes.iter_mut().for_each(|byte| *byte ^= 0x55)
+        });
+        assert!(open(&disk, false).3);
+    }
 }

@@ -74,7 +74,11 @@ impl<H: Head> Core<H> {
             let table = Table::new();
             let counted = table.bytes();
             budget.add(counted);
-            RwLock::new(Shard { table, running: HashMap::new(), counted })
+            RwLock::new(Shard {
+                table,
+                running: HashMap::new(),
+                counted,
+            })
         };
         let shards = limits.shards.clamp(1, 1024).next_power_of_two();
         Self {
@@ -109,7 +113,11 @@ impl<H: Head> Core<H> {
         let shard = shard.read();
         if !shard.running.is_empty() {
             if let Some(running) = shard.running.get(&key.hash()) {
-                let mut running: Vec<_> = running.iter().filter(|flow| flow.key == *key).cloned().collect();
+                let mut running: Vec<_> = running
+                    .iter()
+                    .filter(|flow| flow.key == *key)
+                    .cloned()
+                    .collect();
                 running.sort_unstable_by_key(|flow| std::cmp::Reverse(flow.start));
                 if let Some(hit) = running.into_iter().find_map(|flow| this.join(flow)) {
                     count(&this.counters.hits_fill);
@@ -135,7 +143,10 @@ impl<H: Head> Core<H> {
         }
         entry.touch();
         // The second use, or another one after it left its disk; told apart by what lies in the cache line already.
-        let admit = place.is_none() && entry.uses() + 1 >= this.min_uses && !this.disks.is_empty() && object.may_go_to_disk();
+        let admit = place.is_none()
+            && entry.uses() + 1 >= this.min_uses
+            && !this.disks.is_empty()
+            && object.may_go_to_disk();
         drop(shard);
         if admit {
             this.admit(&object);
@@ -145,11 +156,11 @@ impl<H: Head> Core<H> {
             return Lookup::Miss;
         }
         count(&this.counters.hits_memory);
-        Lookup::Hit(Hit::of_object(this, object, Tier::Memory))
+        Lookup::Hit(Hit::of_object(object, Tier::Memory))
     }
 
     /// A hit on a running fill, unless a purge has hit it or its beginning is gone.
-    fn join(self: &Arc<Self>, flow: Arc<Flow<H>>) -> Option<Hit<H>> {
+    fn join(&self, flow: Arc<Flow<H>>) -> Option<Hit<H>> {
         if flow.is_overtaken() {
             return None;
         }
@@ -158,7 +169,7 @@ impl<H: Head> Core<H> {
             Verdict::Soft(since_ms) => Some(Soft { since_ms }),
             Verdict::Clear => None,
         };
-        let reader = Reader::of_flow(self, &flow)?;
+        let reader = Reader::of_flow(&flow)?;
         Some(Hit::of_flow(flow, reader, soft))
     }
 
@@ -181,7 +192,11 @@ impl<H: Head> Core<H> {
         count(&self.counters.misses);
         let (shard, _) = self.shard(object.key.hash());
         let mut shard = shard.write();
-        let same = shard.table.get(hash).and_then(|e| e.resident()).is_some_and(|o| Arc::ptr_eq(o, object));
+        let same = shard
+            .table
+            .get(hash)
+            .and_then(|e| e.resident())
+            .is_some_and(|o| Arc::ptr_eq(o, object));
         if same {
             object.set_dead();
             let gone = shard.table.remove(hash);
@@ -195,26 +210,50 @@ impl<H: Head> Core<H> {
     pub(crate) fn begin(this: &Arc<Self>, key: Key, head: H, mut options: FillOptions) -> Fill<H> {
         let share = (this.budget.limit() / OBJECT_SHARE) as u64;
         options.max_bytes = options.max_bytes.min(share);
-        let keeps = options.length.is_none_or(|length| length <= options.max_bytes);
+        let keeps = options
+            .length
+            .is_none_or(|length| length <= options.max_bytes);
         let hash = key.hash();
-        let flow = Arc::new(Flow::new(&this.budget, key, Arc::new(head), options.start, options.length, keeps));
+        let flow = Arc::new(Flow::new(
+            (&this.budget, &this.counters),
+            key,
+            Arc::new(head),
+            options.start,
+            options.length,
+            keeps,
+        ));
         let (shard, _) = this.shard(hash);
-        shard.write().running.entry(hash).or_default().push(Arc::clone(&flow));
+        shard
+            .write()
+            .running
+            .entry(hash)
+            .or_default()
+            .push(Arc::clone(&flow));
         Fill::new(Arc::clone(this), flow, options)
     }
 
     /// Puts a filled object into the index, unless one that began later is there. The fill is not running any more.
-    pub(crate) fn insert_filled(&self, flow: &Arc<Flow<H>>, object: &Arc<Object<H>>, disk: bool) -> bool {
+    pub(crate) fn insert_filled(
+        &self,
+        flow: &Arc<Flow<H>>,
+        object: &Arc<Object<H>>,
+        disk: bool,
+    ) -> bool {
         let (shard, hash) = self.shard(object.key.hash());
         let mut shard = shard.write();
         let entry = shard.table.get(hash);
         let stored = entry.and_then(|entry| entry.resident());
-        if flow.is_overtaken() || stored.is_some_and(|stored| stored.key == object.key && stored.start > object.start) {
+        if flow.is_overtaken()
+            || stored.is_some_and(|stored| stored.key == object.key && stored.start > object.start)
+        {
             return false;
         }
         // The older one may lie on disk, or be on its way there.
         let on_disk = entry.is_some_and(|entry| !entry.place().is_none());
-        if on_disk || stored.is_some_and(|stored| stored.touches_disk()) || self.recovering.load(Ordering::Acquire) > 0 {
+        if on_disk
+            || stored.is_some_and(|stored| stored.touches_disk())
+            || self.recovering.load(Ordering::Acquire) > 0
+        {
             object.set_replaces_disk();
         }
         if let Some(stored) = stored {
@@ -232,8 +271,13 @@ impl<H: Head> Core<H> {
         self.note_recent(object.key.hash());
         self.count_index(&mut shard);
         drop(shard);
-        count_by(&self.counters.evicted_replaced, usize::from(replaced.is_some()));
-        self.counters.disk_objects_now.fetch_sub(u64::from(on_disk), Ordering::Relaxed);
+        count_by(
+            &self.counters.evicted_replaced,
+            usize::from(replaced.is_some()),
+        );
+        self.counters
+            .disk_objects_now
+            .fetch_sub(u64::from(on_disk), Ordering::Relaxed);
         self.to_disk(object, disk);
         true
     }
@@ -264,7 +308,14 @@ impl<H: Head> Core<H> {
         let fits = |old: &Object<H>| old.key == *key && old.id == id && old.start <= start;
         let done = self.change(key, fits, |old| {
             let (key, body) = (old.key.clone(), old.body.clone());
-            Object::new(&self.budget, key, Arc::new(head), body, id, start)
+            Object::new(
+                (&self.budget, &self.counters),
+                key,
+                Arc::new(head),
+                body,
+                id,
+                start,
+            )
         });
         if done {
             count(&self.counters.heads_updated);
@@ -273,21 +324,41 @@ impl<H: Head> Core<H> {
     }
 
     pub(crate) fn expire(&self, key: &Key, now_ms: u64) -> bool {
-        self.change(key, |old| old.key == *key, |old| {
-            let (key, head, body) = (old.key.clone(), Arc::clone(&old.head), old.body.clone());
-            let object = Object::new(&self.budget, key, head, body, old.id, old.start);
-            object.expire(now_ms);
-            object
-        })
+        self.change(
+            key,
+            |old| old.key == *key,
+            |old| {
+                let (key, head, body) = (old.key.clone(), Arc::clone(&old.head), old.body.clone());
+                let object = Object::new(
+                    (&self.budget, &self.counters),
+                    key,
+                    head,
+                    body,
+                    old.id,
+                    old.start,
+                );
+                object.expire(now_ms);
+                object
+            },
+        )
     }
 
     /// Puts another object with the same body in the place of one in memory, and its head on disk.
-    fn change(&self, key: &Key, fits: impl Fn(&Object<H>) -> bool, make: impl FnOnce(&Object<H>) -> Arc<Object<H>>) -> bool {
+    fn change(
+        &self,
+        key: &Key,
+        fits: impl Fn(&Object<H>) -> bool,
+        make: impl FnOnce(&Object<H>) -> Arc<Object<H>>,
+    ) -> bool {
         let (shard, hash) = self.shard(key.hash());
         let mut shard = shard.write();
-        let Some(entry) = shard.table.get(hash) else { return false };
+        let Some(entry) = shard.table.get(hash) else {
+            return false;
+        };
         let on_disk = !entry.place().is_none();
-        let Some(old) = entry.resident().filter(|old| fits(old)).cloned() else { return false };
+        let Some(old) = entry.resident().filter(|old| fits(old)).cloned() else {
+            return false;
+        };
         let object = make(&old);
         old.set_dead();
         let body = old.body_place();
@@ -302,7 +373,9 @@ impl<H: Head> Core<H> {
         self.note_recent(key.hash());
         drop(shard);
         drop(replaced);
-        self.counters.disk_objects_now.fetch_sub(u64::from(on_disk), Ordering::Relaxed);
+        self.counters
+            .disk_objects_now
+            .fetch_sub(u64::from(on_disk), Ordering::Relaxed);
         if !self.disks.is_empty() {
             self.write_head(&object, if on_disk { body } else { Place::NONE });
         }
@@ -313,7 +386,13 @@ impl<H: Head> Core<H> {
     pub(crate) fn remove(&self, key: &Key) -> Option<ObjectId> {
         let (shard, hash) = self.shard(key.hash());
         let mut shard = shard.write();
-        for flow in shard.running.get(&key.hash()).into_iter().flatten().filter(|flow| flow.key == *key) {
+        for flow in shard
+            .running
+            .get(&key.hash())
+            .into_iter()
+            .flatten()
+            .filter(|flow| flow.key == *key)
+        {
             flow.set_overtaken();
         }
         let entry = shard.table.get(hash)?;
@@ -322,7 +401,10 @@ impl<H: Head> Core<H> {
         if resident.as_ref().is_some_and(|object| object.key != *key) {
             return None;
         }
-        let on_disk = !entry.place().is_none() || resident.as_ref().is_some_and(|object| object.touches_disk());
+        let on_disk = !entry.place().is_none()
+            || resident
+                .as_ref()
+                .is_some_and(|object| object.touches_disk());
         if let Some(object) = &resident {
             object.set_dead();
         }
@@ -340,7 +422,9 @@ impl<H: Head> Core<H> {
     /// Counts what left the index; drops it outside of its lock.
     fn note_left(&self, gone: Option<(Option<Arc<Object<H>>>, Place)>) {
         let on_disk = gone.as_ref().is_some_and(|(_, place)| !place.is_none());
-        self.counters.disk_objects_now.fetch_sub(u64::from(on_disk), Ordering::Relaxed);
+        self.counters
+            .disk_objects_now
+            .fetch_sub(u64::from(on_disk), Ordering::Relaxed);
     }
 
     pub(crate) fn purge(&self, purge: Purge) -> (u64, Ticket) {
@@ -355,15 +439,22 @@ impl<H: Head> Core<H> {
         if applied == Applied::Known {
             return (applied, Ticket::done());
         }
-        (applied, self.put_in_force(numbered.node, numbered.number, numbered.purge))
+        (
+            applied,
+            self.put_in_force(numbered.node, numbered.number, numbered.purge),
+        )
     }
 
     /// The caller holds the stream, so that lines stand in the journal in the order of their numbers.
     fn put_in_force(&self, node: u64, number: u64, purge: Purge) -> Ticket {
-        let (ticket, folded) = self.purges.apply(&purge, |stamp| self.note(node, number, stamp, purge));
+        let (ticket, folded) = self
+            .purges
+            .apply(&purge, |stamp| self.note(node, number, stamp, purge));
         count(&self.counters.purges);
         count_by(&self.counters.purges_folded, usize::from(folded));
-        self.counters.purges_now.store(self.purges.len() as u64, Ordering::Relaxed);
+        self.counters
+            .purges_now
+            .store(self.purges.len() as u64, Ordering::Relaxed);
         ticket
     }
 
@@ -384,8 +475,13 @@ impl<H: Head> Core<H> {
             let (mut freed, mut empty) = (0, 0);
             while freed < over && empty <= self.shards.len() {
                 let at = self.hand.fetch_add(1, Ordering::Relaxed) & (self.shards.len() - 1);
-                let Some(shard) = self.shards.get(at) else { break };
-                let evicted = shard.write().table.evict(|object| Arc::strong_count(object) > 1);
+                let Some(shard) = self.shards.get(at) else {
+                    break;
+                };
+                let evicted = shard
+                    .write()
+                    .table
+                    .evict(|object| Arc::strong_count(object) > 1);
                 let Some(evicted) = evicted else {
                     empty += 1;
                     continue;
@@ -403,15 +499,26 @@ impl<H: Head> Core<H> {
 
     fn note_evicted(&self, evicted: &Evicted<Object<H>>) {
         let counters = &self.counters;
-        count(if evicted.main { &counters.evicted_main } else { &counters.evicted_small });
-        counters.age_at_eviction_s.record(evicted.object.stored.elapsed().as_secs());
-        counters.size_at_eviction_bytes.record(evicted.object.body.len());
+        count(if evicted.main {
+            &counters.evicted_main
+        } else {
+            &counters.evicted_small
+        });
+        counters
+            .age_at_eviction_s
+            .record(evicted.object.stored.elapsed().as_secs());
+        counters
+            .size_at_eviction_bytes
+            .record(evicted.object.body.len());
     }
 
     /// Tells the budget what a shard's table takes.
     pub(crate) fn count_index(&self, shard: &mut Shard<H>) {
         let bytes = shard.table.bytes();
-        let (more, less) = (bytes.saturating_sub(shard.counted), shard.counted.saturating_sub(bytes));
+        let (more, less) = (
+            bytes.saturating_sub(shard.counted),
+            shard.counted.saturating_sub(bytes),
+        );
         self.budget.add(more);
         self.budget.sub(less);
         self.index_total.fetch_add(more, Ordering::Relaxed);
@@ -420,22 +527,32 @@ impl<H: Head> Core<H> {
     }
 
     pub(crate) fn index_bytes(&self) -> usize {
-        self.shards.iter().map(|shard| shard.read().table.bytes()).sum()
+        self.shards
+            .iter()
+            .map(|shard| shard.read().table.bytes())
+            .sum()
     }
 
     pub(crate) fn objects(&self) -> usize {
-        self.shards.iter().map(|shard| shard.read().table.len()).sum()
+        self.shards
+            .iter()
+            .map(|shard| shard.read().table.len())
+            .sum()
     }
 
     pub(crate) fn tick(&self, now: Instant) {
         if let Some(journal) = &self.journal {
-            self.counters.purge_errors.store(journal.errors(), Ordering::Relaxed);
+            self.counters
+                .purge_errors
+                .store(journal.errors(), Ordering::Relaxed);
         }
         for part in &self.disks {
             part.reads.tick(now);
         }
         let queued: usize = self.disks.iter().map(|part| part.queue.len()).sum();
-        self.counters.disk_queue_now.store(queued as u64, Ordering::Relaxed);
+        self.counters
+            .disk_queue_now
+            .store(queued as u64, Ordering::Relaxed);
         if self.counters.fills_now.load(Ordering::Relaxed) == 0 {
             return;
         }

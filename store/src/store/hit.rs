@@ -68,28 +68,32 @@ pub struct Hit<H: Head> {
 
 #[derive(Debug)]
 enum Source<H: Head> {
-    Object(Arc<Object<H>>, Arc<crate::store::Core<H>>),
+    Object(Arc<Object<H>>),
     Flow(Arc<Flow<H>>, Reader<H>),
 }
 
 impl<H: Head> Hit<H> {
-    pub(crate) fn of_object(core: &Arc<crate::store::Core<H>>, object: Arc<Object<H>>, tier: Tier) -> Self {
+    pub(crate) fn of_object(object: Arc<Object<H>>, tier: Tier) -> Self {
         Self {
             tier,
             soft: object.soft_ms().map(|since_ms| Soft { since_ms }),
-            source: Source::Object(object, Arc::clone(core)),
+            source: Source::Object(object),
         }
     }
 
     pub(super) fn of_flow(flow: Arc<Flow<H>>, reader: Reader<H>, soft: Option<Soft>) -> Self {
-        Self { source: Source::Flow(flow, reader), tier: Tier::Fill, soft }
+        Self {
+            source: Source::Flow(flow, reader),
+            tier: Tier::Fill,
+            soft,
+        }
     }
 
     /// The head, shared with all hits.
     #[must_use]
     pub fn head(&self) -> &Arc<H> {
         match &self.source {
-            Source::Object(object, _) => &object.head,
+            Source::Object(object) => &object.head,
             Source::Flow(flow, _) => &flow.head,
         }
     }
@@ -98,7 +102,7 @@ impl<H: Head> Hit<H> {
     #[must_use]
     pub fn id(&self) -> ObjectId {
         match &self.source {
-            Source::Object(object, _) => object.id,
+            Source::Object(object) => object.id,
             Source::Flow(flow, _) => ObjectId(flow.start.bits()),
         }
     }
@@ -107,7 +111,7 @@ impl<H: Head> Hit<H> {
     #[must_use]
     pub fn start(&self) -> Stamp {
         match &self.source {
-            Source::Object(object, _) => object.start,
+            Source::Object(object) => object.start,
             Source::Flow(flow, _) => flow.start,
         }
     }
@@ -116,7 +120,7 @@ impl<H: Head> Hit<H> {
     #[must_use]
     pub fn len(&self) -> Option<u64> {
         match &self.source {
-            Source::Object(object, _) => Some(object.body.len()),
+            Source::Object(object) => Some(object.body.len()),
             Source::Flow(flow, _) => flow.whole_len().or(flow.length),
         }
     }
@@ -143,7 +147,7 @@ impl<H: Head> Hit<H> {
     #[must_use]
     pub fn weight(&self) -> usize {
         match &self.source {
-            Source::Object(object, _) => object.charge(),
+            Source::Object(object) => object.charge(),
             Source::Flow(..) => 0,
         }
     }
@@ -152,7 +156,7 @@ impl<H: Head> Hit<H> {
     #[must_use]
     pub fn into_reader(self) -> Reader<H> {
         match self.source {
-            Source::Object(object, core) => Reader::of_object(&core, &object),
+            Source::Object(object) => Reader::of_object(object),
             Source::Flow(_, reader) => reader,
         }
     }

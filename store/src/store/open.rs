@@ -79,7 +79,10 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Locked(disk) => write!(out, "disk {disk} is written by another process; stop it, or give this one another folder"),
+            Self::Locked(disk) => write!(
+                out,
+                "disk {disk} is written by another process; stop it, or give this one another folder"
+            ),
             Self::Disk(disk, error) => write!(out, "disk {disk}: {error}"),
             Self::Bounds(disk) => write!(out, "disk {disk}: at most 16 disks, of 1 MiB at least"),
             Self::Thread(error) => write!(out, "a thread could not be started: {error}"),
@@ -99,24 +102,42 @@ impl<H: Head> Store<H> {
         if let Some(wrong) = options.disks.iter().position(|disk| !size_of(disk)) {
             return Err(OpenError::Bounds(wrong));
         }
-        let Some(first) = options.disks.first().filter(|_| options.disks.len() <= crate::disk::place::MOST_DISKS) else {
+        let Some(first) = options
+            .disks
+            .first()
+            .filter(|_| options.disks.len() <= crate::disk::place::MOST_DISKS)
+        else {
             return Err(OpenError::Bounds(options.disks.len()));
         };
         for (number, disk) in options.disks.iter().enumerate() {
-            if !disk.disk.lock().map_err(|error| OpenError::Disk(number, error))? {
-                options.disks.iter().take(number).for_each(|disk| drop(disk.disk.unlock()));
+            if !disk
+                .disk
+                .lock()
+                .map_err(|error| OpenError::Disk(number, error))?
+            {
+                options
+                    .disks
+                    .iter()
+                    .take(number)
+                    .for_each(|disk| drop(disk.disk.unlock()));
                 return Err(OpenError::Locked(number));
             }
         }
         let journal_disk = Arc::clone(&first.disk);
         let opened = Self::open_locked(&options, &journal_disk);
         if opened.is_err() {
-            options.disks.iter().for_each(|disk| drop(disk.disk.unlock()));
+            options
+                .disks
+                .iter()
+                .for_each(|disk| drop(disk.disk.unlock()));
         }
         opened
     }
 
-    fn open_locked(options: &OpenOptions, journal_disk: &Arc<dyn Disk>) -> Result<(Self, Opened), OpenError> {
+    fn open_locked(
+        options: &OpenOptions,
+        journal_disk: &Arc<dyn Disk>,
+    ) -> Result<(Self, Opened), OpenError> {
         let mut opened = Opened::default();
         let first = |error| OpenError::Disk(0, error);
         let known = Superblock::read(journal_disk.as_ref()).map_err(first)?;
@@ -125,11 +146,19 @@ impl<H: Head> Store<H> {
         let known = known.filter(|known| known.boot < crate::stamp::MOST_BOOTS);
         opened.fresh = known.is_none();
         let name = known.map_or(options.random, |known| known.name);
-        let seed = known.map_or_else(|| options.random.rotate_left(32) ^ 0x5bd1_e995, |known| known.seed);
+        let seed = known.map_or_else(
+            || options.random.rotate_left(32) ^ 0x5bd1_e995,
+            |known| known.seed,
+        );
         let boot = known.map_or(0, |known| known.boot) + 1;
         for (number, disk) in options.disks.iter().enumerate() {
             let failed = |error| OpenError::Disk(number, error);
-            let own = Superblock { name, seed, boot, disk: number as u32 };
+            let own = Superblock {
+                name,
+                seed,
+                boot,
+                disk: number as u32,
+            };
             let read = Superblock::read(disk.disk.as_ref()).map_err(failed)?;
             if read.is_none_or(|read| read.name != name || read.disk != own.disk) {
                 let foreign = clear(disk.disk.as_ref()).map_err(failed)?;
@@ -140,10 +169,14 @@ impl<H: Head> Store<H> {
         let mut core = Core::new(options.limits, seed, boot);
         core.min_uses = options.min_uses.clamp(1, 4);
         core.boot = boot;
-        let (journal, read) = Journal::open(journal_disk, name, opened.fresh, &core.purges, &core.stream).map_err(first)?;
+        let (journal, read) =
+            Journal::open(journal_disk, name, opened.fresh, &core.purges, &core.stream)
+                .map_err(first)?;
         core.journal = Some(journal);
         opened.purged_all = read.damaged;
-        core.counters.purges_now.store(core.purges.len() as u64, Ordering::Relaxed);
+        core.counters
+            .purges_now
+            .store(core.purges.len() as u64, Ordering::Relaxed);
         for (number, disk) in options.disks.iter().enumerate() {
             let log = DiskLog::new(
                 Arc::clone(&disk.disk),
@@ -157,38 +190,64 @@ impl<H: Head> Store<H> {
             );
             let log = Arc::new(log.map_err(|error| OpenError::Disk(number, error))?);
             if options.elder {
-                log.spared.store(log.newest.load(Ordering::Acquire), Ordering::Release);
+                log.spared
+                    .store(log.newest.load(Ordering::Acquire), Ordering::Release);
             }
             let queue = Arc::new(Queue::new(options.limits.memory_bytes / QUEUE_SHARE));
-            core.disks.push(DiskPart { log, queue, reads: Arc::new(Reads::default()) });
+            core.disks.push(DiskPart {
+                log,
+                queue,
+                reads: Arc::new(Reads::default()),
+            });
         }
         core.recovering.store(core.disks.len(), Ordering::Release);
         let store = Self::with_keeper(Arc::new(core));
-        store.start_threads(boot_before).map_err(OpenError::Thread)?;
+        store
+            .start_threads(boot_before)
+            .map_err(OpenError::Thread)?;
         Ok((store, opened))
     }
 
     fn start_threads(&self, boot_before: u32) -> io::Result<()> {
         for (number, part) in self.core.disks.iter().enumerate() {
-            let (weak, log, queue) = (Arc::downgrade(&self.core), Arc::clone(&part.log), Arc::clone(&part.queue));
-            Builder::new().name(format!("cache-write-{number}")).spawn(move || {
-                writer::run(&weak, Arc::clone(&log), &queue);
-                // What waits behind a writer that ended is not written any more.
-                queue.close();
-                queue.end();
-            })?;
+            let (weak, log, queue) = (
+                Arc::downgrade(&self.core),
+                Arc::clone(&part.log),
+                Arc::clone(&part.queue),
+            );
+            Builder::new()
+                .name(format!("cache-write-{number}"))
+                .spawn(move || {
+                    writer::run(&weak, Arc::clone(&log), &queue);
+                    // What waits behind a writer that ended is not written any more.
+                    queue.close();
+                    queue.end();
+                })?;
             for _ in 0..READERS {
-                let (weak, log, reads) = (Arc::downgrade(&self.core), Arc::clone(&part.log), Arc::clone(&part.reads));
-                Builder::new().name(format!("cache-read-{number}")).spawn(move || reads.run(&weak, &log))?;
+                let (weak, log, reads) = (
+                    Arc::downgrade(&self.core),
+                    Arc::clone(&part.log),
+                    Arc::clone(&part.reads),
+                );
+                Builder::new()
+                    .name(format!("cache-read-{number}"))
+                    .spawn(move || reads.run(&weak, &log))?;
             }
             let (weak, log) = (Arc::downgrade(&self.core), Arc::clone(&part.log));
             // As they are now: what is written from now on is in the index already.
-            let segments: Vec<(u64, u64)> = log.segments.lock().iter().map(|(n, segment)| (*n, segment.len)).collect();
-            Builder::new().name(format!("cache-recover-{number}")).spawn(move || {
-                if let Some(core) = weak.upgrade() {
-                    recover::run(&core, &log, boot_before, &segments);
-                }
-            })?;
+            let segments: Vec<(u64, u64)> = log
+                .segments
+                .lock()
+                .iter()
+                .map(|(n, segment)| (*n, segment.len))
+                .collect();
+            Builder::new()
+                .name(format!("cache-recover-{number}"))
+                .spawn(move || {
+                    if let Some(core) = weak.upgrade() {
+                        recover::run(&core, &log, boot_before, &segments);
+                    }
+                })?;
         }
         Ok(())
     }
@@ -207,7 +266,10 @@ impl<H: Head> Store<H> {
 
     /// The process before this one has ended: what only it kept may be reclaimed.
     pub fn elder_gone(&self) {
-        self.core.disks.iter().for_each(|part| part.log.spared.store(0, Ordering::Release));
+        self.core
+            .disks
+            .iter()
+            .for_each(|part| part.log.spared.store(0, Ordering::Release));
     }
 
     /// Writes what waits, seals, writes the index down and lets the disks go, within about `longest`; false when
@@ -218,6 +280,10 @@ impl<H: Head> Store<H> {
     pub fn release(&self, longest: Duration) -> bool {
         let core = &self.core;
         let deadline = Instant::now() + longest;
+        if core.is_closing() {
+            return false;
+        }
+        core.admit_rest(deadline);
         if core.closing.swap(true, Ordering::AcqRel) {
             return false;
         }
@@ -228,12 +294,19 @@ impl<H: Head> Store<H> {
             let written = part.queue.wait_ended(deadline);
             let newest = log.newest.load(Ordering::Acquire);
             clean &= written && !log.is_failed();
-            clean = clean && log.note(snapshot::write(core, log, core.boot, newest)).is_ok();
+            clean = clean
+                && log
+                    .note(snapshot::write(core, log, core.boot, newest))
+                    .is_ok();
         }
         if let Some(journal) = &core.journal {
             journal.close();
         }
-        let unlocked = core.disks.iter().map(|part| part.log.note(part.log.disk.unlock())).all(|done| done.is_ok());
+        let unlocked = core
+            .disks
+            .iter()
+            .map(|part| part.log.note(part.log.disk.unlock()))
+            .all(|done| done.is_ok());
         clean && unlocked
     }
 }
@@ -256,5 +329,7 @@ fn clear(disk: &dyn Disk) -> io::Result<bool> {
     for file in &files {
         disk.remove(*file)?;
     }
-    Ok(files.iter().any(|file| matches!(file, FileName::Segment(_) | FileName::Superblock)))
+    Ok(files
+        .iter()
+        .any(|file| matches!(file, FileName::Segment(_) | FileName::Superblock)))
 }

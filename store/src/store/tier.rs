@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use super::core::Core;
 use super::hit::Lookup;
@@ -11,11 +12,14 @@ use crate::disk::log::DiskLog;
 use crate::disk::queue::{Job, Queue};
 use crate::head::Head;
 use crate::index::Place;
+use crate::index::slab::Entry;
 use crate::key::Key;
 use crate::object::Object;
 
 /// The index may take this share of the memory: one in two. Then no more objects are put on disk.
 const INDEX_SHARE: usize = 2;
+/// How long it waits for a writer before it looks again.
+const TURN: Duration = Duration::from_millis(100);
 /// Keys remembered while recovery runs; more end the recovery.
 const RECENT: usize = 1 << 20;
 
@@ -44,19 +48,56 @@ impl<H: Head> Core<H> {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// Queues an object for its disk, once.
+    /// Queues an object for its disk, once. One that finds the queue full may try again when it is hit again; one that
+    /// replaces an older one may not: that one is noted as gone.
     pub(crate) fn admit(&self, object: &Arc<Object<H>>) {
-        if self.is_closing() || object.set_queued() {
-            return;
-        }
-        let Some(part) = self.disk_of(object.key.hash()).filter(|part| !part.log.is_failed()) else {
+        let Some(part) = self
+            .disk_of(object.key.hash())
+            .filter(|part| !part.log.is_failed())
+        else {
             return;
         };
-        let full_index = self.index_total.load(Ordering::Relaxed) > self.budget.limit() / INDEX_SHARE;
-        if full_index || part.queue.push(Job::Object(Arc::clone(object))).is_err() {
-            count(if full_index { &self.counters.disk_not_admitted } else { &self.counters.disk_queue_full });
-            if object.replaces_disk() {
-                self.mark_gone(object.key.bytes());
+        let can_wait = !object.replaces_disk();
+        if self.is_closing() || (can_wait && part.queue.is_full()) || object.set_queued() {
+            return;
+        }
+        let full_index =
+            self.index_total.load(Ordering::Relaxed) > self.budget.limit() / INDEX_SHARE;
+        if full_index {
+            count(&self.counters.disk_not_admitted);
+        } else if part.queue.push(Job::Object(Arc::clone(object))).is_ok() {
+            return;
+        } else {
+            count(&self.counters.disk_queue_full);
+        }
+        if can_wait && !full_index {
+            object.left_disk();
+        } else if !can_wait {
+            self.mark_gone(object.key.bytes());
+        }
+    }
+
+    /// Queues what should be on disk and is not, for want of room in the queue, until `deadline`. Before a clean stop.
+    pub(crate) fn admit_rest(&self, deadline: Instant) {
+        for shard in &self.shards {
+            let wanted = |entry: &Entry<Object<H>>| {
+                let object = entry.resident().filter(|object| object.may_go_to_disk())?;
+                (entry.place().is_none() && entry.uses() + 1 >= self.min_uses)
+                    .then(|| Arc::clone(object))
+            };
+            let rest: Vec<_> = shard.read().table.iter().filter_map(wanted).collect();
+            for object in rest {
+                self.admit(&object);
+                while object.may_go_to_disk() && Instant::now() < deadline {
+                    let Some(part) = self
+                        .disk_of(object.key.hash())
+                        .filter(|part| !part.log.is_failed())
+                    else {
+                        break;
+                    };
+                    part.queue.wait_taken(deadline.min(Instant::now() + TURN));
+                    self.admit(&object);
+                }
             }
         }
     }
@@ -84,9 +125,15 @@ impl<H: Head> Core<H> {
             }
             return;
         }
-        let Some(part) = self.disk_of(object.key.hash()) else { return };
+        let Some(part) = self.disk_of(object.key.hash()) else {
+            return;
+        };
         object.set_queued();
-        if part.queue.push(Job::Head(Arc::clone(object), body)).is_err() {
+        if part
+            .queue
+            .push(Job::Head(Arc::clone(object), body))
+            .is_err()
+        {
             count(&self.counters.disk_queue_full);
             self.mark_gone(object.key.bytes());
         }
@@ -103,7 +150,9 @@ impl<H: Head> Core<H> {
         let resident = shard.table.get(hash).map(|entry| entry.resident().cloned());
         let new = match resident {
             None => shard.table.insert_place(hash, place),
-            Some(Some(resident)) if Arc::ptr_eq(&resident, object) => shard.table.set_place(hash, place),
+            Some(Some(resident)) if Arc::ptr_eq(&resident, object) => {
+                shard.table.set_place(hash, place)
+            }
             // It left memory and came back from another place, or another key has its hash.
             Some(_) => false,
         };
@@ -117,7 +166,13 @@ impl<H: Head> Core<H> {
     pub(crate) fn moved(&self, hash: u128, before: Place, place: Place) {
         let (shard, hash) = self.shard(hash);
         let mut shard = shard.write();
-        let Some(entry) = shard.table.get(hash).filter(|entry| entry.place() == before) else { return };
+        let Some(entry) = shard
+            .table
+            .get(hash)
+            .filter(|entry| entry.place() == before)
+        else {
+            return;
+        };
         if let Some(resident) = entry.resident() {
             resident.set_body_place(place);
         }
@@ -136,12 +191,16 @@ impl<H: Head> Core<H> {
     pub(crate) fn drop_place(&self, hash: u128, place: Place) {
         let (shard, hash) = self.shard(hash);
         let mut shard = shard.write();
-        let Some(entry) = shard.table.get(hash).filter(|entry| entry.place() == place) else { return };
+        let Some(entry) = shard.table.get(hash).filter(|entry| entry.place() == place) else {
+            return;
+        };
         if let Some(resident) = entry.resident() {
             resident.left_disk();
         }
         shard.table.set_place(hash, Place::NONE);
-        self.counters.disk_objects_now.fetch_sub(1, Ordering::Relaxed);
+        self.counters
+            .disk_objects_now
+            .fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Staying on disk costs the uses so far.
@@ -191,7 +250,9 @@ impl<H: Head> Core<H> {
 
     /// What a lookup gives for an object that is on disk only.
     pub(super) fn fetch(this: &Arc<Self>, key: &Key, place: Place) -> Lookup<H> {
-        let part = this.disk_of(key.hash()).filter(|part| !part.log.is_failed());
+        let part = this
+            .disk_of(key.hash())
+            .filter(|part| !part.log.is_failed());
         match part.and_then(|part| part.reads.ask(key.hash(), place)) {
             Some(answer) => Lookup::Disk(Fetch::new(Arc::clone(this), key.clone(), answer)),
             None => {
@@ -207,7 +268,9 @@ impl<H: Head> Core<H> {
         let (shard, low) = self.shard(hash);
         let mut shard = shard.write();
         let recent = self.recent.lock();
-        if recent.len() > RECENT || self.index_total.load(Ordering::Relaxed) > self.budget.limit() / INDEX_SHARE {
+        if recent.len() > RECENT
+            || self.index_total.load(Ordering::Relaxed) > self.budget.limit() / INDEX_SHARE
+        {
             return false;
         }
         if recent.contains(&self.slot(hash)) {

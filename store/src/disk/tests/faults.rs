@@ -4,13 +4,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::*;
-use crate::disk::{FaultyDisk, Faults};
+use crate::disk::{Faults, FaultyDisk};
 use crate::purge::{Kind, Purge, Scope};
 use crate::{Finished, Tier};
 
 /// Operations: a million where the build is optimised or long tests are wanted.
 fn operations() -> u64 {
-    if std::env::var_os("FARMGATE_LONG").is_some() || !cfg!(debug_assertions) { 1_000_000 } else { 60_000 }
+    if std::env::var_os("FARMGATE_LONG").is_some() || !cfg!(debug_assertions) {
+        1_000_000
+    } else {
+        60_000
+    }
 }
 
 struct Draw(u64);
@@ -30,11 +34,11 @@ impl Draw {
 fn faults(draw: &mut Draw) -> Faults {
     let mut one = |most: u64| draw.below(most) as u16;
     Faults {
-        flip_on_read: one(4_000),
+        flip_on_read: one(16_000),
         flip_on_write: one(2_000),
         torn_write: one(1_000),
         short_write: one(4_000),
-        short_read: one(4_000),
+        short_read: one(16_000),
         read_error: one(2_000),
         write_error: one(1_000),
         sync_error: one(4_000),
@@ -56,9 +60,20 @@ fn len(version: u64) -> usize {
 
 /// A body says which version it is; all of it is compared.
 fn check(bytes: &Bytes, known: &Known, name: u64, restarted: bool) {
-    let version = bytes.first_chunk::<8>().map(|b| u64::from_le_bytes(*b)).expect("a body of ours");
-    assert_eq!(*bytes, body_of(version), "a wrong byte in version {version} of {name}");
-    assert!(version > known.since, "{version} of {name} is from before {}", known.since);
+    let version = bytes
+        .first_chunk::<8>()
+        .map(|b| u64::from_le_bytes(*b))
+        .expect("a body of ours");
+    assert_eq!(
+        *bytes,
+        body_of(version),
+        "a wrong byte in version {version} of {name}"
+    );
+    assert!(
+        version > known.since,
+        "{version} of {name} is from before {}",
+        known.since
+    );
     if !restarted {
         assert_eq!(Some(version), known.latest, "an older version of {name}");
     }
@@ -111,15 +126,19 @@ fn faults_never_give_a_wrong_byte() {
             330 => {
                 // Acknowledged, so no restart brings it back; refused, so a restart may.
                 let scope = Scope::Url(crate::hash64(format!("a.example/{name}").as_bytes()));
-                let purge = Purge { scope, kind: Kind::Hard, at_ms: version };
+                let purge = Purge {
+                    scope,
+                    kind: Kind::Hard,
+                    at_ms: version,
+                };
                 if store.purge(purge).1.wait(SOON).is_ok() {
                     entry.since = version;
                 }
                 entry.latest = None;
             }
-            331 => disk.set_faults(faults(&mut draw)),
-            332 => disk.set_faults(Faults::default()),
-            333 if draw.below(operations / 2_000) == 0 => {
+            331..334 => disk.set_faults(faults(&mut draw)),
+            334 => disk.set_faults(Faults::default()),
+            335 if draw.below(2 + operations / 20_000) == 0 => {
                 // A kill, or a clean stop as far as the faults let it be clean; then a start without faults.
                 if draw.below(2) == 0 {
                     store.release(SOON);
@@ -144,7 +163,14 @@ fn faults_never_give_a_wrong_byte() {
         }
     }
     injected += disk.injected();
-    println!("{operations} operations, {hits} hits, {disk_hits} of them from disk, {restarts} restarts, {injected} faults");
+    println!(
+        "{operations} operations, {hits} hits, {disk_hits} of them from disk, {restarts} restarts, {injected} faults"
+    );
     println!("{:?}", store.counters());
-    assert!(hits > operations / 20 && disk_hits > operations / 100 && restarts > 2 && injected > operations / 1_000);
+    assert!(
+        hits > operations / 20
+            && disk_hits > operations / 100
+            && restarts > 5
+            && injected > operations / 1_000
+    );
 }

@@ -17,13 +17,30 @@ fn what_left_memory_is_read_from_disk_and_kept_again() {
         put(&store, &format!("/{size}"), body(size as u64, size));
     }
     forget_memory(&store);
-    assert_eq!(store.core.shards.iter().map(|s| s.read().table.residents()).sum::<usize>(), 0);
+    assert_eq!(
+        store
+            .core
+            .shards
+            .iter()
+            .map(|s| s.read().table.residents())
+            .sum::<usize>(),
+        0
+    );
     for size in sizes {
         let name = format!("/{size}");
         let hit = block_on(store.lookup(&key(&store, &name)).fetched()).expect("on disk");
-        assert_eq!((hit.tier(), hit.len(), hit.head().path.as_str()), (Tier::Disk, Some(size as u64), name.as_str()));
+        assert_eq!(
+            (hit.tier(), hit.len(), hit.head().path.as_str()),
+            (Tier::Disk, Some(size as u64), name.as_str())
+        );
         assert_eq!(read(hit.into_reader()), Ok(body(size as u64, size)));
-        assert_eq!(store.lookup(&key(&store, &name)).hit().map(|hit| hit.tier()), Some(Tier::Memory));
+        assert_eq!(
+            store
+                .lookup(&key(&store, &name))
+                .hit()
+                .map(|hit| hit.tier()),
+            Some(Tier::Memory)
+        );
     }
     assert_eq!(counted(&store.counters().hits_disk), sizes.len() as u64);
     assert_eq!(counted(&store.counters().disk_corrupt), 0);
@@ -34,7 +51,11 @@ fn small_objects_take_little_more_than_their_bodies() {
     let disk = Arc::new(FaultyDisk::new(1, 1 << 30));
     let (store, _) = open(options_of(&disk));
     for n in 0..4_000 {
-        put(&store, &format!("/static/images/picture-{n:06}.jpg"), body(n, 2048));
+        put(
+            &store,
+            &format!("/static/images/picture-{n:06}.jpg"),
+            body(n, 2048),
+        );
     }
     assert!(store.release(SOON));
     let share = disk.bytes() as f64 / (4_000.0 * 2048.0);
@@ -44,11 +65,19 @@ fn small_objects_take_little_more_than_their_bodies() {
 #[test]
 fn an_object_goes_to_disk_at_its_second_use() {
     let disk = Arc::new(FaultyDisk::new(1, 1 << 30));
-    let (store, _) = open(OpenOptions { min_uses: 2, ..options_of(&disk) });
+    let (store, _) = open(OpenOptions {
+        min_uses: 2,
+        ..options_of(&disk)
+    });
     put(&store, "/once", body(1, 100));
     put(&store, "/twice", body(2, 100));
-    let kept_off = FillOptions { disk: false, ..options(&store) };
-    store.begin(key(&store, "/never"), head("/never"), kept_off).finish();
+    let kept_off = FillOptions {
+        disk: false,
+        ..options(&store)
+    };
+    store
+        .begin(key(&store, "/never"), head("/never"), kept_off)
+        .finish();
     assert!(get(&store, "/twice").is_some());
     assert!(get(&store, "/never").is_some());
     forget_memory(&store);
@@ -59,8 +88,13 @@ fn an_object_goes_to_disk_at_its_second_use() {
     put(&store, "/twice", body(3, 100));
     forget_memory(&store);
     assert_eq!(fetch(&store, "/twice"), Some(body(3, 100)));
-    let kept_off = FillOptions { disk: false, ..options(&store) };
-    store.begin(key(&store, "/twice"), head("/twice"), kept_off).finish();
+    let kept_off = FillOptions {
+        disk: false,
+        ..options(&store)
+    };
+    store
+        .begin(key(&store, "/twice"), head("/twice"), kept_off)
+        .finish();
     forget_memory(&store);
     assert_eq!(fetch(&store, "/twice"), None);
 }
@@ -82,7 +116,10 @@ fn a_disk_is_never_larger_than_its_size_and_keeps_what_is_used() {
             until("the writer", || store.is_written());
             assert!(disk.bytes() <= size_bytes, "{}", disk.bytes());
             for hot in 0..10 {
-                assert!(fetch(&store, &format!("/hot/{hot}")).is_some(), "{hot} at {n}");
+                assert!(
+                    fetch(&store, &format!("/hot/{hot}")).is_some(),
+                    "{hot} at {n}"
+                );
             }
         }
     }
@@ -91,8 +128,13 @@ fn a_disk_is_never_larger_than_its_size_and_keeps_what_is_used() {
         assert_eq!(fetch(&store, &format!("/hot/{n}")), Some(body(n, 5000)));
     }
     assert!(counted(&store.counters().disk_reinserted) >= 10);
-    let left = (0..3_000).filter(|n| fetch(&store, &format!("/{n}")).is_some()).count();
-    assert!((400..900).contains(&left), "{left} left of what fits about 800 times");
+    let left = (0..3_000)
+        .filter(|n| fetch(&store, &format!("/{n}")).is_some())
+        .count();
+    assert!(
+        (400..900).contains(&left),
+        "{left} left of what fits about 800 times"
+    );
 }
 
 #[test]
@@ -109,7 +151,10 @@ fn a_new_head_is_written_without_its_body() {
         assert!(store.update_head(&key(&store, "/a"), id, newer, store.start()));
         forget_memory(&store);
         let hit = block_on(store.lookup(&key(&store, "/a")).fetched()).expect("on disk");
-        assert_eq!((hit.head().version, hit.id(), hit.soft()), (version, id, None));
+        assert_eq!(
+            (hit.head().version, hit.id(), hit.soft()),
+            (version, id, None)
+        );
         assert_eq!(read(hit.into_reader()), Ok(body(1, 200_000)));
     }
     assert!(store.expire(&key(&store, "/a"), 99));
@@ -125,7 +170,11 @@ fn a_purge_hits_what_is_on_disk() {
     let (store, _) = open(options_of(&disk));
     put(&store, "/a", body(1, 10));
     forget_memory(&store);
-    let purge = crate::purge::Purge { scope: crate::purge::Scope::All, kind: crate::purge::Kind::Hard, at_ms: 1 };
+    let purge = crate::purge::Purge {
+        scope: crate::purge::Scope::All,
+        kind: crate::purge::Kind::Hard,
+        at_ms: 1,
+    };
     store.purge(purge).1.wait(SOON).expect("journalled");
     assert_eq!(fetch(&store, "/a"), None);
     assert_eq!(counted(&store.counters().purged_hits), 1);
@@ -145,9 +194,15 @@ fn one_writer_and_the_elder_reads_on() {
         put(&elder, &format!("/{n}"), body(n, 20_000));
     }
     forget_memory(&elder);
-    assert!(matches!(Store::<TestHead>::open(small()), Err(OpenError::Locked(0))));
+    assert!(matches!(
+        Store::<TestHead>::open(small()),
+        Err(OpenError::Locked(0))
+    ));
     assert!(elder.release(SOON));
-    let (heir, opened) = open(OpenOptions { elder: true, ..small() });
+    let (heir, opened) = open(OpenOptions {
+        elder: true,
+        ..small()
+    });
     assert!(!opened.fresh && !opened.purged_all);
     // The heir fills its disk: what the elder reads is not reclaimed, and the limit holds.
     for n in 0..300 {
@@ -189,8 +244,15 @@ fn a_disk_that_goes_costs_the_disk_only() {
     }
     assert_eq!(fetch(&store, "/old"), None);
     assert_eq!(counted(&store.counters().disks_failed), 1);
-    let purge = crate::purge::Purge { scope: crate::purge::Scope::All, kind: crate::purge::Kind::Hard, at_ms: 1 };
-    assert!(store.purge(purge).1.wait(SOON).is_err(), "in force, and said not to last");
+    let purge = crate::purge::Purge {
+        scope: crate::purge::Scope::All,
+        kind: crate::purge::Kind::Hard,
+        at_ms: 1,
+    };
+    assert!(
+        store.purge(purge).1.wait(SOON).is_err(),
+        "in force, and said not to last"
+    );
     assert!(get(&store, "/1").is_none());
 }
 
@@ -206,7 +268,9 @@ fn a_full_device_costs_the_disk_copy_only() {
         assert_eq!(get(&store, &format!("/{n}")), Some(Ok(body(n, 30_000))));
     }
     forget_memory(&store);
-    let left = (0..100).filter(|n| fetch(&store, &format!("/{n}")).is_some()).count();
+    let left = (0..100)
+        .filter(|n| fetch(&store, &format!("/{n}")).is_some())
+        .count();
     assert!((1..10).contains(&left), "{left}");
     assert_eq!(counted(&store.counters().disks_failed), 0);
     assert!(counted(&store.counters().disk_errors) > 0);
@@ -221,7 +285,9 @@ fn a_segment_that_is_gone_or_changed_is_a_miss() {
     }
     forget_memory(&store);
     disk.edit(FileName::Segment(1), |bytes| bytes[150_000] ^= 1);
-    let whole: Vec<bool> = (0..3).map(|n| fetch(&store, &format!("/{n}")).is_some()).collect();
+    let whole: Vec<bool> = (0..3)
+        .map(|n| fetch(&store, &format!("/{n}")).is_some())
+        .collect();
     assert_eq!(whole, [true, false, true]);
     assert_eq!(counted(&store.counters().disk_corrupt), 1);
     forget_memory(&store);
@@ -234,13 +300,17 @@ fn a_segment_that_is_gone_or_changed_is_a_miss() {
 #[test]
 fn a_file_disk_is_locked_and_keeps_what_was_put() {
     let folder = tempfile::tempdir().expect("a folder");
-    let disk = || Arc::new(crate::disk::FileDisk::open(folder.path()).expect("a folder")) as Arc<dyn Disk>;
+    let disk =
+        || Arc::new(crate::disk::FileDisk::open(folder.path()).expect("a folder")) as Arc<dyn Disk>;
     let (store, opened) = open(options_on(disk()));
     assert!(opened.fresh);
     for n in 0..50 {
         put(&store, &format!("/{n}"), body(n, 10_000));
     }
-    assert!(matches!(Store::<TestHead>::open(options_on(disk())), Err(OpenError::Locked(0))));
+    assert!(matches!(
+        Store::<TestHead>::open(options_on(disk())),
+        Err(OpenError::Locked(0))
+    ));
     std::fs::write(folder.path().join("README"), "of somebody else").expect("a file");
     assert!(store.release(SOON));
     drop(store);

@@ -18,8 +18,15 @@ pub(super) fn options_of(disk: &Arc<FaultyDisk>) -> OpenOptions {
 
 pub(super) fn options_on(disk: Arc<dyn Disk>) -> OpenOptions {
     OpenOptions {
-        limits: Limits { memory_bytes: 64 << 20, shards: 8, ..Limits::default() },
-        disks: vec![DiskOptions { disk, size_bytes: 256 << 20 }],
+        limits: Limits {
+            memory_bytes: 64 << 20,
+            shards: 8,
+            ..Limits::default()
+        },
+        disks: vec![DiskOptions {
+            disk,
+            size_bytes: 256 << 20,
+        }],
         durability: Durability::Interval,
         min_uses: 1,
         segment_bytes: 4 << 20,

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::disk::{Durability, FaultyDisk, FileName};
-use crate::purge::{Kind, Purge, Scope};
 use crate::hash64;
+use crate::purge::{Kind, Purge, Scope};
 
 const OBJECTS: u64 = 10_000;
 
@@ -15,6 +15,10 @@ fn len(n: u64) -> usize {
 fn fill_all(store: &Store<TestHead>) {
     for n in 0..OBJECTS {
         put(store, &format!("/{n}"), body(n, len(n)));
+        // Faster than the writer: the queue has a bound, and what it refuses would be in memory only.
+        if n % 1_000 == 0 {
+            until("the writer", || store.is_written());
+        }
     }
 }
 
@@ -33,7 +37,10 @@ fn missing(store: &Store<TestHead>) -> usize {
 fn a_clean_stop_keeps_everything() {
     for durability in [Durability::None, Durability::Interval, Durability::Segment] {
         let disk = Arc::new(FaultyDisk::new(1, 1 << 30));
-        let (store, _) = open(OpenOptions { durability, ..options_of(&disk) });
+        let (store, _) = open(OpenOptions {
+            durability,
+            ..options_of(&disk)
+        });
         fill_all(&store);
         // Used twice more: to be in memory at once after the start.
         for n in 0..100 {
@@ -43,12 +50,43 @@ fn a_clean_stop_keeps_everything() {
         assert!(store.release(SOON));
         assert_eq!(missing(&store), 0, "it serves on");
         drop(store);
-        let (store, opened) = open(OpenOptions { durability, ..options_of(&disk) });
+        let (store, opened) = open(OpenOptions {
+            durability,
+            ..options_of(&disk)
+        });
         assert_eq!(opened, Opened::default());
         assert_eq!(counted(&store.counters().recovered), OBJECTS);
-        until("the hot ones", || (0..100).all(|n| store.lookup(&key(&store, &format!("/{n}"))).hit().is_some()));
+        until("the hot ones", || {
+            (0..100).all(|n| store.lookup(&key(&store, &format!("/{n}"))).hit().is_some())
+        });
         assert_eq!(missing(&store), 0);
         assert_eq!(counted(&store.counters().disk_corrupt), 0);
+    }
+}
+
+#[test]
+fn a_clean_stop_writes_what_the_queue_had_refused() {
+    let disk = Arc::new(FaultyDisk::new(1, 1 << 30));
+    let mut options = options_of(&disk);
+    options.limits.memory_bytes = 16 << 20;
+    let (store, _) = open(options);
+    disk.set_faults(crate::disk::Faults {
+        delay: u16::MAX,
+        ..Default::default()
+    });
+    for n in 0..200 {
+        put(&store, &format!("/{n}"), body(n, 50_000));
+    }
+    assert!(counted(&store.counters().disk_queue_full) > 0);
+    disk.set_faults(Default::default());
+    assert!(store.release(SOON));
+    let (store, _) = open(options_of(&Arc::new(disk.after_kill(1))));
+    for n in 0..200 {
+        assert_eq!(
+            fetch(&store, &format!("/{n}")),
+            Some(body(n, 50_000)),
+            "{n}"
+        );
     }
 }
 
@@ -79,7 +117,9 @@ fn a_kill_at_any_moment_loses_what_waited_and_nothing_else() {
             let waiting = store.core.disks[0].queue.len() as u64 + 256;
             let killed = Arc::new(disk.after_kill(n));
             let (again, _) = open(options_of(&killed));
-            let lost = (0..=n).filter(|n| fetch(&again, &format!("/{n}")).is_none()).count() as u64;
+            let lost = (0..=n)
+                .filter(|n| fetch(&again, &format!("/{n}")).is_none())
+                .count() as u64;
             assert!(lost <= waiting, "{lost} lost, {waiting} waited");
         }
     }
@@ -95,17 +135,28 @@ fn a_torn_end_costs_the_record_it_tore() {
     until("the writer", || store.is_written());
     for cut in [1, 500, 1_100, 1_300, 5_000] {
         let killed = Arc::new(disk.after_kill(cut));
-        killed.edit(FileName::Segment(1), |bytes| bytes.truncate(bytes.len() - cut as usize));
+        killed.edit(FileName::Segment(1), |bytes| {
+            bytes.truncate(bytes.len() - cut as usize)
+        });
         let (store, _) = open(options_of(&killed));
-        let left = (0..10).filter(|n| fetch(&store, &format!("/{n}")) == Some(body(*n, 1000))).count();
+        let left = (0..10)
+            .filter(|n| fetch(&store, &format!("/{n}")) == Some(body(*n, 1000)))
+            .count();
         let whole = 10 - (cut as usize).div_ceil(1_200);
-        assert!(left == whole || left + 1 == whole, "{left} left, {whole} whole with {cut} cut");
+        assert!(
+            left == whole || left + 1 == whole,
+            "{left} left, {whole} whole with {cut} cut"
+        );
     }
 }
 
 #[test]
 fn no_purge_is_undone_by_a_kill() {
-    let rounds = if std::env::var_os("FARMGATE_LONG").is_some() { 1000 } else { 60 };
+    let rounds = if std::env::var_os("FARMGATE_LONG").is_some() {
+        1000
+    } else {
+        60
+    };
     let mut disk = Arc::new(FaultyDisk::new(1, 1 << 30));
     let mut before = None;
     for round in 0..rounds {
@@ -119,9 +170,18 @@ fn no_purge_is_undone_by_a_kill() {
         forget_memory(&store);
         assert!(fetch(&store, "/a").is_some());
         let host = hash64(b"a.example");
-        let scopes = [Scope::Url(hash64(b"a.example/a")), Scope::Host(host), Scope::All, Scope::prefix(host, b"/a")];
+        let scopes = [
+            Scope::Url(hash64(b"a.example/a")),
+            Scope::Host(host),
+            Scope::All,
+            Scope::prefix(host, b"/a"),
+        ];
         let scope = scopes[round as usize % 4];
-        let purge = Purge { scope, kind: Kind::Hard, at_ms: 1 };
+        let purge = Purge {
+            scope,
+            kind: Kind::Hard,
+            at_ms: 1,
+        };
         store.purge(purge).1.wait(SOON).expect("journalled");
         // Killed as soon as it is acknowledged.
         disk = Arc::new(disk.after_kill(round));
@@ -129,8 +189,21 @@ fn no_purge_is_undone_by_a_kill() {
     }
     let (store, _) = open(options_of(&disk));
     assert!(fetch(&store, "/a").is_none() && fetch(&store, "/other").is_some());
-    assert_eq!(store.purges_since(1, rounds, 9).map(|purges| purges.len()), Ok(1), "the stream goes on");
-    assert_eq!(store.purge(Purge { scope: Scope::All, kind: Kind::Hard, at_ms: 1 }).0, rounds + 1);
+    assert_eq!(
+        store.purges_since(1, rounds, 9).map(|purges| purges.len()),
+        Ok(1),
+        "the stream goes on"
+    );
+    assert_eq!(
+        store
+            .purge(Purge {
+                scope: Scope::All,
+                kind: Kind::Hard,
+                at_ms: 1
+            })
+            .0,
+        rounds + 1
+    );
 }
 
 #[test]
@@ -142,8 +215,13 @@ fn an_older_version_does_not_come_back() {
     }
     until("the writer", || store.is_written());
     assert!(store.remove(&key(&store, "/removed")).is_some());
-    let off = crate::FillOptions { disk: false, ..options(&store) };
-    store.begin(key(&store, "/kept off"), head("/kept off"), off).finish();
+    let off = crate::FillOptions {
+        disk: false,
+        ..options(&store)
+    };
+    store
+        .begin(key(&store, "/kept off"), head("/kept off"), off)
+        .finish();
     put(&store, "/replaced", body(2, 1000));
     until("the writer", || store.is_written());
     let (store, _) = open(options_of(&Arc::new(disk.after_kill(1))));
@@ -183,7 +261,15 @@ fn damage_is_noticed_at_the_start() {
     let (store, _) = open(options_of(&disk));
     put(&store, "/a", body(1, 1000));
     for n in 0..4 {
-        store.purge(Purge { scope: Scope::Tag(n), kind: Kind::Hard, at_ms: 1 }).1.wait(SOON).expect("journalled");
+        store
+            .purge(Purge {
+                scope: Scope::Tag(n),
+                kind: Kind::Hard,
+                at_ms: 1,
+            })
+            .1
+            .wait(SOON)
+            .expect("journalled");
     }
     assert!(store.release(SOON));
 
@@ -194,22 +280,47 @@ fn damage_is_noticed_at_the_start() {
         (opened, fetch(&store, "/a").is_some())
     };
     let fine = Opened::default();
-    let purged = Opened { purged_all: true, ..fine };
+    let purged = Opened {
+        purged_all: true,
+        ..fine
+    };
     assert_eq!(found(FileName::Journal, |_| ()), (fine, true));
-    assert_eq!(found(FileName::Journal, |bytes| bytes[70] ^= 1), (purged, false));
+    assert_eq!(
+        found(FileName::Journal, |bytes| bytes[70] ^= 1),
+        (purged, false)
+    );
     assert_eq!(found(FileName::Journal, Vec::clear), (purged, false));
     // A torn end is a purge that was not acknowledged.
-    assert_eq!(found(FileName::Journal, |bytes| bytes.truncate(bytes.len() - 1)), (fine, true));
+    assert_eq!(
+        found(FileName::Journal, |bytes| bytes.truncate(bytes.len() - 1)),
+        (fine, true)
+    );
     // The snapshot only saves time.
-    assert_eq!(found(FileName::Snapshot, |bytes| bytes[90] ^= 1), (fine, true));
+    assert_eq!(
+        found(FileName::Snapshot, |bytes| bytes[90] ^= 1),
+        (fine, true)
+    );
     assert_eq!(found(FileName::Snapshot, Vec::clear), (fine, true));
     // One copy of the superblock is enough; without any the disk belongs to nobody.
-    assert_eq!(found(FileName::Superblock, |bytes| bytes[10] ^= 1), (fine, true));
+    assert_eq!(
+        found(FileName::Superblock, |bytes| bytes[10] ^= 1),
+        (fine, true)
+    );
     let both = |bytes: &mut Vec<u8>| {
         bytes[10] ^= 1;
         bytes[4096 + 10] ^= 1;
     };
-    assert_eq!(found(FileName::Superblock, both), (Opened { fresh: true, foreign_disks: 1, ..fine }, false));
+    assert_eq!(
+        found(FileName::Superblock, both),
+        (
+            Opened {
+                fresh: true,
+                foreign_disks: 1,
+                ..fine
+            },
+            false
+        )
+    );
 }
 
 #[test]
@@ -219,7 +330,10 @@ fn requests_are_served_while_recovery_runs() {
     fill_all(&store);
     until("the writer", || store.is_written());
     let killed = Arc::new(disk.after_kill(1));
-    killed.set_faults(crate::disk::Faults { delay: u16::MAX, ..Default::default() });
+    killed.set_faults(crate::disk::Faults {
+        delay: u16::MAX,
+        ..Default::default()
+    });
     let (store, _) = Store::<TestHead>::open(options_of(&killed)).expect("opens");
     // Newer than what recovery will find, and some of it gone again from memory.
     for n in 0..20 {
@@ -231,11 +345,17 @@ fn requests_are_served_while_recovery_runs() {
     killed.set_faults(Default::default());
     until("recovery", || store.is_recovered());
     for n in 0..20 {
-        assert_eq!(fetch(&store, &format!("/{n}")), Some(body(n + 1_000_000, 50)));
+        assert_eq!(
+            fetch(&store, &format!("/{n}")),
+            Some(body(n + 1_000_000, 50))
+        );
     }
     forget_memory(&store);
     for n in 0..20 {
-        assert_eq!(fetch(&store, &format!("/{n}")), Some(body(n + 1_000_000, 50)));
+        assert_eq!(
+            fetch(&store, &format!("/{n}")),
+            Some(body(n + 1_000_000, 50))
+        );
     }
     assert_eq!(fetch(&store, "/999"), Some(body(999, len(999))));
 }
@@ -247,10 +367,18 @@ fn a_slow_disk_is_waited_for_two_seconds_only() {
     put(&store, "/a", body(1, 10));
     forget_memory(&store);
     let part = &store.core.disks[0];
-    let place = store.core.place_of(key(&store, "/a").hash()).expect("on disk").0;
+    let place = store
+        .core
+        .place_of(key(&store, "/a").hash())
+        .expect("on disk")
+        .0;
     // A read that nobody takes up: its threads are busy, as far as it knows.
     part.reads.close();
-    assert!(now(store.lookup(&key(&store, "/a")).fetched()).expect("at once").is_none());
+    assert!(
+        now(store.lookup(&key(&store, "/a")).fetched())
+            .expect("at once")
+            .is_none()
+    );
     assert!(part.reads.ask(0, place).is_none());
     store.tick(std::time::Instant::now() + Duration::from_secs(3));
 }
