@@ -109,7 +109,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             random: 0x6a09_e667_f3bc_c908,
             elder: false,
         };
-        Ok(Store::open(options)?.0)
+        Ok(Store::open(&options)?.0)
     };
 
     hits(

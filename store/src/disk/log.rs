@@ -20,10 +20,11 @@ const GIVE_UP: u64 = 16;
 /// Bytes of the first read of a record.
 const FIRST_READ: u64 = 256 << 10;
 
-/// When what was written is brought to the device. What a process wrote survives its own death in any case.
+/// When the log is brought to the device. What a process wrote survives its own death in any case, and the journal of
+/// purges is always brought there before a purge is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Durability {
-    /// When the system likes. The journal of purges neither.
+    /// When the system likes.
     None,
     /// About once a second.
     #[default]
@@ -192,11 +193,10 @@ impl DiskLog {
                     error.kind(),
                     io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
                 );
-                if !full && self.errors.fetch_add(1, Ordering::Relaxed) + 1 >= GIVE_UP {
-                    if !self.failed.swap(true, Ordering::Relaxed) {
+                if !full && self.errors.fetch_add(1, Ordering::Relaxed) + 1 >= GIVE_UP
+                    && !self.failed.swap(true, Ordering::Relaxed) {
                         count(&self.counters.disks_failed);
                     }
-                }
             }
         }
         result

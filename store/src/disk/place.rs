@@ -38,7 +38,7 @@ impl Spot {
             u64::from(self.disk) << 60
                 | u64::from(self.meta) << 59
                 | (self.segment & SEGMENT_MASK) << 38
-                | (self.offset / ALIGN & OFFSET_MASK) << 16
+                | ((self.offset / ALIGN) & OFFSET_MASK) << 16
                 | len,
         )
     }

@@ -293,11 +293,10 @@ impl<H: Head> Writer<H> {
 
     /// What could not be written must not be found in an older form after a restart.
     fn refuse(&mut self, core: &Core<H>, landing: &Landing<H>, key: &[u8], is_gone: bool) {
-        if let Landing::Object(object) | Landing::Head(object) = landing {
-            if !is_gone && object.replaces_disk() {
+        if let Landing::Object(object) | Landing::Head(object) = landing
+            && !is_gone && object.replaces_disk() {
                 core.mark_gone(key);
             }
-        }
     }
 
     /// Writes what was gathered, and tells the index.
@@ -318,11 +317,10 @@ impl<H: Head> Writer<H> {
             // Part of it may stand there: the segment ends before it, and the next one begins.
             self.seal();
             for (_, landing) in &jobs {
-                if let Landing::Object(object) | Landing::Head(object) = landing {
-                    if object.replaces_disk() {
+                if let Landing::Object(object) | Landing::Head(object) = landing
+                    && object.replaces_disk() {
                         core.mark_gone(object.key.bytes());
                     }
-                }
             }
             return;
         }

@@ -89,8 +89,8 @@ impl Marks {
         if folded {
             self.fold();
         }
-        if !self.by_scope.contains_key(&scope) {
-            if let Scope::Prefix { host, len, .. } = scope {
+        if !self.by_scope.contains_key(&scope)
+            && let Scope::Prefix { host, len, .. } = scope {
                 *self
                     .prefixes
                     .entry(host)
@@ -98,7 +98,6 @@ impl Marks {
                     .entry(len)
                     .or_default() += 1;
             }
-        }
         self.by_scope.entry(scope).or_default().merge(mark);
         folded
     }

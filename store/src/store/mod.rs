@@ -1,8 +1,10 @@
 //! The store: what its user calls.
 
+mod change;
 mod core;
 mod hit;
 mod open;
+mod room;
 mod tier;
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ impl<H: Head> Store<H> {
     ///
     /// # Errors
     /// A disk is locked or does not work. A caller may go on with [`Store::in_memory`].
-    pub fn open(options: OpenOptions) -> Result<(Self, Opened), OpenError> {
+    pub fn open(options: &OpenOptions) -> Result<(Self, Opened), OpenError> {
         let size_of = |disk: &DiskOptions| disk.size_bytes >= LEAST_BYTES;
         if let Some(wrong) = options.disks.iter().position(|disk| !size_of(disk)) {
             return Err(OpenError::Bounds(wrong));
@@ -124,7 +124,7 @@ impl<H: Head> Store<H> {
             }
         }
         let journal_disk = Arc::clone(&first.disk);
-        let opened = Self::open_locked(&options, &journal_disk);
+        let opened = Self::open_locked(options, &journal_disk);
         if opened.is_err() {
             options
                 .disks

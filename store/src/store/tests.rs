@@ -259,7 +259,7 @@ fn zipf_and_scans_stay_in_memory_and_keep_what_is_popular() {
             // Exponent 1: the logarithm of the rank is uniform.
             let rank = (names as f64).powf(draw()) as u64;
             ask(rank, true, &mut asked, &mut found);
-            if rank % 4 == 0 {
+            if rank.is_multiple_of(4) {
                 scanned += 1;
                 ask(names + scanned, false, &mut asked, &mut found);
             }

@@ -148,14 +148,9 @@ impl<H: Head> Core<H> {
         }
         object.set_body_place(body);
         let resident = shard.table.get(hash).map(|entry| entry.resident().cloned());
-        let new = match resident {
-            None => shard.table.insert_place(hash, place),
-            Some(Some(resident)) if Arc::ptr_eq(&resident, object) => {
-                shard.table.set_place(hash, place)
-            }
-            // It left memory and came back from another place, or another key has its hash.
-            Some(_) => false,
-        };
+        // One that was driven out while it waited is not taken up again: a newer one may have come and gone since.
+        let is_it = resident.flatten().is_some_and(|resident| Arc::ptr_eq(&resident, object));
+        let new = is_it && shard.table.set_place(hash, place);
         if new {
             count(&self.counters.disk_objects_now);
         }

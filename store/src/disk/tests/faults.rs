@@ -55,7 +55,7 @@ struct Known {
 }
 
 fn len(version: u64) -> usize {
-    (version.wrapping_mul(2_654_435_761) % if version % 50 == 0 { 200_000 } else { 3_000 }) as usize
+    (version.wrapping_mul(2_654_435_761) % if version.is_multiple_of(50) { 200_000 } else { 3_000 }) as usize
 }
 
 /// A body says which version it is; all of it is compared.

@@ -195,7 +195,7 @@ fn one_writer_and_the_elder_reads_on() {
     }
     forget_memory(&elder);
     assert!(matches!(
-        Store::<TestHead>::open(small()),
+        Store::<TestHead>::open(&small()),
         Err(OpenError::Locked(0))
     ));
     assert!(elder.release(SOON));
@@ -308,7 +308,7 @@ fn a_file_disk_is_locked_and_keeps_what_was_put() {
         put(&store, &format!("/{n}"), body(n, 10_000));
     }
     assert!(matches!(
-        Store::<TestHead>::open(options_on(disk())),
+        Store::<TestHead>::open(&options_on(disk())),
         Err(OpenError::Locked(0))
     ));
     std::fs::write(folder.path().join("README"), "of somebody else").expect("a file");

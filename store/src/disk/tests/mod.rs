@@ -35,8 +35,9 @@ pub(super) fn options_on(disk: Arc<dyn Disk>) -> OpenOptions {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "a call reads better")]
 pub(super) fn open(options: OpenOptions) -> (Store<TestHead>, Opened) {
-    let (store, opened) = Store::open(options).expect("the store opens");
+    let (store, opened) = Store::open(&options).expect("the store opens");
     until("recovery", || store.is_recovered());
     (store, opened)
 }

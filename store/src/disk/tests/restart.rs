@@ -334,7 +334,7 @@ fn requests_are_served_while_recovery_runs() {
         delay: u16::MAX,
         ..Default::default()
     });
-    let (store, _) = Store::<TestHead>::open(options_of(&killed)).expect("opens");
+    let (store, _) = Store::<TestHead>::open(&options_of(&killed)).expect("opens");
     // Newer than what recovery will find, and some of it gone again from memory.
     for n in 0..20 {
         put(&store, &format!("/{n}"), body(n + 1_000_000, 50));
