@@ -193,10 +193,12 @@ impl DiskLog {
                     error.kind(),
                     io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
                 );
-                if !full && self.errors.fetch_add(1, Ordering::Relaxed) + 1 >= GIVE_UP
-                    && !self.failed.swap(true, Ordering::Relaxed) {
-                        count(&self.counters.disks_failed);
-                    }
+                if !full
+                    && self.errors.fetch_add(1, Ordering::Relaxed) + 1 >= GIVE_UP
+                    && !self.failed.swap(true, Ordering::Relaxed)
+                {
+                    count(&self.counters.disks_failed);
+                }
             }
         }
         result

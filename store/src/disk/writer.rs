@@ -294,9 +294,11 @@ impl<H: Head> Writer<H> {
     /// What could not be written must not be found in an older form after a restart.
     fn refuse(&mut self, core: &Core<H>, landing: &Landing<H>, key: &[u8], is_gone: bool) {
         if let Landing::Object(object) | Landing::Head(object) = landing
-            && !is_gone && object.replaces_disk() {
-                core.mark_gone(key);
-            }
+            && !is_gone
+            && object.replaces_disk()
+        {
+            core.mark_gone(key);
+        }
     }
 
     /// Writes what was gathered, and tells the index.
@@ -318,9 +320,10 @@ impl<H: Head> Writer<H> {
             self.seal();
             for (_, landing) in &jobs {
                 if let Landing::Object(object) | Landing::Head(object) = landing
-                    && object.replaces_disk() {
-                        core.mark_gone(object.key.bytes());
-                    }
+                    && object.replaces_disk()
+                {
+                    core.mark_gone(object.key.bytes());
+                }
             }
             return;
         }

@@ -90,14 +90,15 @@ impl Marks {
             self.fold();
         }
         if !self.by_scope.contains_key(&scope)
-            && let Scope::Prefix { host, len, .. } = scope {
-                *self
-                    .prefixes
-                    .entry(host)
-                    .or_default()
-                    .entry(len)
-                    .or_default() += 1;
-            }
+            && let Scope::Prefix { host, len, .. } = scope
+        {
+            *self
+                .prefixes
+                .entry(host)
+                .or_default()
+                .entry(len)
+                .or_default() += 1;
+        }
         self.by_scope.entry(scope).or_default().merge(mark);
         folded
     }

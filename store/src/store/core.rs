@@ -109,18 +109,19 @@ impl<H: Head> Core<H> {
         let (shard, hash) = this.shard(key.hash());
         let shard = shard.read();
         if !shard.running.is_empty()
-            && let Some(running) = shard.running.get(&key.hash()) {
-                let mut running: Vec<_> = running
-                    .iter()
-                    .filter(|flow| flow.key == *key)
-                    .cloned()
-                    .collect();
-                running.sort_unstable_by_key(|flow| std::cmp::Reverse(flow.start));
-                if let Some(hit) = running.into_iter().find_map(|flow| this.join(flow)) {
-                    count(&this.counters.hits_fill);
-                    return Lookup::Hit(hit);
-                }
+            && let Some(running) = shard.running.get(&key.hash())
+        {
+            let mut running: Vec<_> = running
+                .iter()
+                .filter(|flow| flow.key == *key)
+                .cloned()
+                .collect();
+            running.sort_unstable_by_key(|flow| std::cmp::Reverse(flow.start));
+            if let Some(hit) = running.into_iter().find_map(|flow| this.join(flow)) {
+                count(&this.counters.hits_fill);
+                return Lookup::Hit(hit);
             }
+        }
         let Some(entry) = shard.table.get(hash) else {
             drop(shard);
             count(&this.counters.misses);

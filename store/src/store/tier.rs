@@ -149,7 +149,9 @@ impl<H: Head> Core<H> {
         object.set_body_place(body);
         let resident = shard.table.get(hash).map(|entry| entry.resident().cloned());
         // One that was driven out while it waited is not taken up again: a newer one may have come and gone since.
-        let is_it = resident.flatten().is_some_and(|resident| Arc::ptr_eq(&resident, object));
+        let is_it = resident
+            .flatten()
+            .is_some_and(|resident| Arc::ptr_eq(&resident, object));
         let new = is_it && shard.table.set_place(hash, place);
         if new {
             count(&self.counters.disk_objects_now);

@@ -55,7 +55,12 @@ struct Known {
 }
 
 fn len(version: u64) -> usize {
-    (version.wrapping_mul(2_654_435_761) % if version.is_multiple_of(50) { 200_000 } else { 3_000 }) as usize
+    (version.wrapping_mul(2_654_435_761)
+        % if version.is_multiple_of(50) {
+            200_000
+        } else {
+            3_000
+        }) as usize
 }
 
 /// A body says which version it is; all of it is compared.
@@ -173,4 +178,111 @@ fn faults_never_give_a_wrong_byte() {
             && restarts > 5
             && injected > operations / 1_000
     );
+}
+
+/// Threads that fill, read, change heads, remove and purge the same few objects, in a memory too small for them, on a
+/// disk that is too small too and fails now and then.
+#[test]
+fn many_threads_never_see_a_wrong_byte() {
+    let disk = Arc::new(FaultyDisk::new(3, 1 << 30));
+    let mut small = options_of(&disk);
+    small.limits.memory_bytes = 2 << 20;
+    small.disks[0].size_bytes = 4 << 20;
+    small.segment_bytes = 512 << 10;
+    let (store, _) = open(small);
+    let turns = if std::env::var_os("FARMGATE_LONG").is_some() {
+        200_000
+    } else {
+        8_000
+    };
+    let work = |thread: u64| {
+        let (store, disk) = (store.clone(), Arc::clone(&disk));
+        move || {
+            let mut draw = Draw(thread);
+            let mut hits = 0_u64;
+            for turn in 0..turns {
+                let name = draw.below(400);
+                let key = store.key(&name.to_le_bytes(), b"");
+                let text = format!("/{name}");
+                match draw.below(100) {
+                    0..30 => {
+                        let version = thread << 32 | turn;
+                        let mut fill = store.begin(key, head(&text), options(&store));
+                        let whole = body_of(version);
+                        let cut = draw.below(whole.len() as u64) as usize;
+                        fill.append(whole.slice(..cut));
+                        if draw.below(20) > 0 {
+                            fill.append(whole.slice(cut..));
+                            fill.finish();
+                        }
+                    }
+                    30 => drop(store.remove(&key)),
+                    31..34 => {
+                        if let Some(hit) = store.lookup(&key).hit() {
+                            store.update_head(&key, hit.id(), head(&text), store.start());
+                        }
+                    }
+                    34 if turn % 50 == 0 => {
+                        let scope = Scope::prefix(crate::hash64(b"a.example"), text.as_bytes());
+                        drop(store.purge(Purge {
+                            scope,
+                            kind: Kind::Hard,
+                            at_ms: 1,
+                        }));
+                    }
+                    35 if turn % 20 == 0 => disk.set_faults(Faults {
+                        flip_on_read: 3_000,
+                        short_write: 3_000,
+                        read_error: 300,
+                        ..Faults::default()
+                    }),
+                    36 => disk.set_faults(Faults::default()),
+                    _ => {
+                        let Some(hit) = block_on(store.lookup(&key).fetched()) else {
+                            continue;
+                        };
+                        assert_eq!(hit.head().path, text);
+                        // An error is a fill that was dropped.
+                        let Ok(bytes) = read(hit.into_reader()) else {
+                            continue;
+                        };
+                        let version = bytes.first_chunk::<8>().map(|b| u64::from_le_bytes(*b));
+                        assert_eq!(Some(&bytes), version.map(body_of).as_ref());
+                        hits += 1;
+                    }
+                }
+            }
+            hits
+        }
+    };
+    let threads: Vec<_> = (1..5)
+        .map(|thread| std::thread::spawn(work(thread)))
+        .collect();
+    let hits: u64 = threads
+        .into_iter()
+        .map(|thread| thread.join().expect("no wrong byte"))
+        .sum();
+    assert!(hits > turns / 2, "{hits} hits");
+    // What is counted is what there is: nothing leaked, nothing was counted twice.
+    disk.set_faults(Faults::default());
+    until("the writer", || store.is_written());
+    let placed: usize = store
+        .core
+        .shards
+        .iter()
+        .map(|shard| {
+            shard
+                .read()
+                .table
+                .iter()
+                .filter(|e| !e.place().is_none())
+                .count()
+        })
+        .sum();
+    assert_eq!(counted(&store.counters().disk_objects_now), placed as u64);
+    store.set_memory_bytes(0);
+    until("the readers", || {
+        store.memory_bytes() == store.index_bytes()
+    });
+    assert_eq!(counted(&store.counters().fills_now), 0);
 }

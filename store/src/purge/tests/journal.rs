@@ -2,16 +2,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::*;
+use crate::disk::{Disk, FaultyDisk, FileName};
 use crate::purge::journal::Journal;
 use crate::purge::stream::Stream;
 use crate::purge::table::Purges;
-use super::*;
-use crate::disk::{Disk, FaultyDisk, FileName};
 
-fn open(
-    disk: &Arc<FaultyDisk>,
-    fresh: bool,
-) -> (Journal, Arc<Purges>, Arc<Mutex<Stream>>, bool) {
+fn open(disk: &Arc<FaultyDisk>, fresh: bool) -> (Journal, Arc<Purges>, Arc<Mutex<Stream>>, bool) {
     let purges = Arc::new(Purges::new(1_000, 3));
     let stream = Arc::new(Mutex::new(Stream::default()));
     let as_disk = Arc::clone(disk) as Arc<dyn Disk>;
