@@ -33,6 +33,14 @@ pub enum Durability {
     Segment,
 }
 
+/// Whether an error says that the device has no room.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 /// A segment on disk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
@@ -50,6 +58,8 @@ pub(crate) struct DiskLog {
     pub(crate) key_seed: u64,
     /// Bytes that segments may take.
     pub(crate) size: AtomicU64,
+    /// The same, as it was configured.
+    most_bytes: u64,
     pub(crate) segment_bytes: u64,
     pub(crate) durability: Durability,
     pub(crate) segments: Mutex<BTreeMap<u64, Segment>>,
@@ -122,6 +132,7 @@ impl DiskLog {
             key_seed,
             // A part is for the journal, the superblock and the snapshot.
             size: AtomicU64::new(size - size / 32),
+            most_bytes: size - size / 32,
             segment_bytes,
             durability,
             segments: Mutex::new(segments),
@@ -170,6 +181,22 @@ impl DiskLog {
             .fetch_sub(before.saturating_sub(segment.len), Ordering::Relaxed);
     }
 
+    /// The device is full: from now on what is there is all that fits, and older segments make room.
+    pub(crate) fn shrink(&self) {
+        if !self.is_failed() {
+            self.size
+                .fetch_min(self.bytes().max(self.segment_bytes / 4), Ordering::Relaxed);
+        }
+    }
+
+    /// A segment was written whole: perhaps others took the room for a while only.
+    pub(crate) fn regrow(&self) {
+        let size = self.size.load(Ordering::Relaxed);
+        let grown = size.saturating_add(self.segment_bytes / 4);
+        self.size
+            .store(grown.min(self.most_bytes), Ordering::Relaxed);
+    }
+
     /// Removes a segment's file.
     pub(crate) fn remove_segment(&self, number: u64) -> io::Result<()> {
         self.disk.remove(FileName::Segment(number))?;
@@ -189,10 +216,7 @@ impl DiskLog {
             Err(error) => {
                 count(&self.counters.disk_errors);
                 // A full disk is full, not broken.
-                let full = matches!(
-                    error.kind(),
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-                );
+                let full = is_full(error);
                 if !full
                     && self.errors.fetch_add(1, Ordering::Relaxed) + 1 >= GIVE_UP
                     && !self.failed.swap(true, Ordering::Relaxed)

@@ -26,7 +26,8 @@ impl<H: Head> Writer<H> {
             if self.log.bytes() + need <= size {
                 return true;
             }
-            if !self.reclaim_oldest(core) {
+            // The last one that is left is the one that is written: it has to end first.
+            if !self.reclaim_oldest(core) && !self.end_segment(core) {
                 return false;
             }
         }

@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::log::{DiskLog, Durability, Loaded, Segment};
+use super::log::{DiskLog, Durability, Loaded, Segment, is_full};
 use super::queue::{Job, Queue};
 use super::record::{Parts, What, seed, write};
 use super::segment::{EDGE, LINE, Line, footer, header};
-use super::{FileName, write_all};
+use super::{Disk, FileName, write_all};
 use crate::counters::{count, count_by};
 use crate::head::Head;
 use crate::index::Place;
@@ -251,6 +251,19 @@ impl<H: Head> Writer<H> {
         false
     }
 
+    /// Ends the open segment, if anything is in it.
+    pub(super) fn end_segment(&mut self, core: &Core<H>) -> bool {
+        self.flush(core);
+        let ends = self
+            .open
+            .as_ref()
+            .is_some_and(|open| !open.lines.is_empty());
+        if ends {
+            self.seal();
+        }
+        ends
+    }
+
     fn is_full(&self, len: u64, alone: bool) -> bool {
         let gathered = self.gathered.bytes.len() as u64;
         self.open.as_ref().is_some_and(|open| {
@@ -304,38 +317,33 @@ impl<H: Head> Writer<H> {
     /// Writes what was gathered, and tells the index.
     pub(super) fn flush(&mut self, core: &Core<H>) {
         let bytes = std::mem::take(&mut self.gathered.bytes);
-        let jobs = std::mem::take(&mut self.gathered.jobs);
+        let mut jobs = std::mem::take(&mut self.gathered.jobs);
         let Some(open) = &mut self.open else { return };
         if bytes.is_empty() {
             return;
         }
-        let written = write_all(
-            self.log.disk.as_ref(),
-            FileName::Segment(open.number),
-            open.end,
-            &bytes,
+        let (disk, file) = (self.log.disk.as_ref(), FileName::Segment(open.number));
+        let written = write_all(disk, file, open.end, &bytes);
+        let done = match self.log.note(written) {
+            Ok(()) => jobs.len(),
+            // Not all of it fits: what does is kept, and the disk is smaller than it was said to be.
+            Err(error) if is_full(&error) => prefix(disk, file, open.end, &bytes, &jobs),
+            Err(_) => 0,
+        };
+        let failed = jobs.split_off(done);
+        let end = jobs
+            .last()
+            .map_or(open.end, |(line, _)| line.offset + line.len);
+        count_by(
+            &self.log.counters.disk_bytes_written,
+            (end - open.end) as usize,
         );
-        if self.log.note(written).is_err() {
-            // Part of it may stand there: the segment ends before it, and the next one begins.
-            self.seal();
-            for (_, landing) in &jobs {
-                if let Landing::Object(object) | Landing::Head(object) = landing
-                    && object.replaces_disk()
-                {
-                    core.mark_gone(object.key.bytes());
-                }
-            }
-            return;
-        }
-        open.end += bytes.len() as u64;
-        self.log.set_segment(
-            open.number,
-            Segment {
-                len: open.end,
-                sealed: false,
-            },
-        );
-        count_by(&self.log.counters.disk_bytes_written, bytes.len());
+        open.end = end;
+        let segment = Segment {
+            len: end,
+            sealed: false,
+        };
+        self.log.set_segment(open.number, segment);
         self.dirty = true;
         let number = open.number;
         open.lines.extend(jobs.iter().map(|(line, _)| *line));
@@ -348,8 +356,21 @@ impl<H: Head> Writer<H> {
                 Landing::Nobody => {}
             }
         }
-        self.gathered.bytes = bytes;
-        self.gathered.bytes.clear();
+        if failed.is_empty() {
+            self.gathered.bytes = bytes;
+            self.gathered.bytes.clear();
+            return;
+        }
+        // Part of what failed may stand there: the segment ends before it, and the next one begins.
+        self.seal();
+        self.log.shrink();
+        for (_, landing) in &failed {
+            if let Landing::Object(object) | Landing::Head(object) = landing
+                && object.replaces_disk()
+            {
+                core.mark_gone(object.key.bytes());
+            }
+        }
     }
 
     /// Ends the open segment with its footer. Without one it is scanned at the next start.
@@ -374,6 +395,9 @@ impl<H: Head> Writer<H> {
         } else {
             0
         };
+        if sealed.is_ok() {
+            self.log.regrow();
+        }
         self.log.set_segment(
             open.number,
             Segment {
@@ -400,4 +424,22 @@ impl<H: Head> Writer<H> {
         self.dirty = false;
         self.synced = Instant::now();
     }
+}
+
+/// Writes records one by one until one does not fit; gives how many did.
+fn prefix<H: Head>(
+    disk: &dyn Disk,
+    file: FileName,
+    begin: u64,
+    bytes: &[u8],
+    jobs: &[(Line, Landing<H>)],
+) -> usize {
+    let fits = |line: &Line| {
+        let from = usize::try_from(line.offset - begin).unwrap_or(usize::MAX);
+        let record = bytes
+            .get(from..)
+            .and_then(|rest| rest.get(..line.len as usize));
+        record.is_some_and(|record| write_all(disk, file, line.offset, record).is_ok())
+    };
+    jobs.iter().take_while(|(line, _)| fits(line)).count()
 }

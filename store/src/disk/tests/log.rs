@@ -272,6 +272,18 @@ fn a_full_device_costs_the_disk_copy_only() {
         .filter(|n| fetch(&store, &format!("/{n}")).is_some())
         .count();
     assert!((1..10).contains(&left), "{left}");
+    // When others made room it is used again.
+    disk.set_room(1 << 30);
+    for n in 0..2_000 {
+        put(&store, &format!("/again/{n}"), body(n, 30_000));
+        if n % 100 == 0 {
+            until("the writer", || store.is_written());
+        }
+    }
+    forget_memory(&store);
+    let found = |n: &u64| fetch(&store, &format!("/again/{n}")).is_some();
+    let left = (0..2_000).filter(found).count();
+    assert!(left > 300, "{left}");
     assert_eq!(counted(&store.counters().disks_failed), 0);
     assert!(counted(&store.counters().disk_errors) > 0);
 }
