@@ -271,12 +271,8 @@ fn zipf_and_scans_stay_in_memory_and_keep_what_is_popular() {
             most = most.max(store.memory_bytes());
         }
         most_rss = most_rss.max(resident_bytes());
-        let enough = if long {
-            begun.elapsed().as_secs() >= 600
-        } else {
-            asked >= 40_000
-        };
-        if enough {
+        let over = |seconds| begun.elapsed().as_secs() >= seconds;
+        if seconds.map_or(asked >= 40_000, over) {
             break;
         }
     }
