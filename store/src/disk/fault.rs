@@ -33,7 +33,7 @@ pub struct Faults {
     pub delay: u16,
 }
 
-/// Files in memory, with faults drawn from a seed, and a crash that loses what was not brought to the device.
+/// Files in memory, with faults drawn from a seed.
 #[derive(Debug)]
 pub struct FaultyDisk {
     files: Mutex<HashMap<FileName, Vec<u8>>>,

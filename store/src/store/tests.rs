@@ -288,6 +288,7 @@ fn zipf_and_scans_stay_in_memory_and_keep_what_is_popular() {
     if long {
         let grew = most_rss.saturating_sub(rss_before) as f64 / limit as f64;
         println!("resident memory over the budget: {grew:.3}");
+        assert!(grew <= 1.05, "{grew}");
     }
 }
 
