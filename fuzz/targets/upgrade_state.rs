@@ -6,7 +6,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
@@ -18,7 +17,6 @@ use farmgate::server::services::{FILE_POLL, Host, HostOptions};
 use farmgate::server::upgrade::moved::records::{Chunk, Incoming, Text};
 use farmgate::server::upgrade::moved::{World, add_counted, give, take};
 use farmgate::server::world::{LiveUpstreams, LiveWorld};
-use farmgate::snapshot::{Current, Snapshot};
 use farmgate::state::State;
 use farmgate::telemetry::metrics::Metrics;
 use farmgate::upstream::discovery::{Resolver, ResolverOptions, SystemLookup};
@@ -57,15 +55,7 @@ static IDLE: LazyLock<Idle> = LazyLock::new(|| {
     let runtime = runtime.enable_all().build().expect("a runtime");
     let entered = runtime.enter();
     let metrics = Metrics::new(1_000, "fuzz").expect("metrics");
-    let node = Arc::new(Node {
-        current: Current::new(Arc::new(Snapshot::empty(&metrics))),
-        metrics: Arc::clone(&metrics),
-        access_log: Default::default(),
-        explain: Default::default(),
-        log_headers: Default::default(),
-        idle_grace_ms: AtomicU64::new(0),
-        draining: AtomicBool::new(false),
-    });
+    let node = Arc::new(Node::new(&metrics));
     let state = Arc::new(State::default());
     let resolver = Arc::new(Resolver::spawn(
         BTreeSet::from(["localhost".into()]),

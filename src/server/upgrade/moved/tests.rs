@@ -1,9 +1,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
 use farmgate_plugin_api::decode::Diagnostics;
 use proptest::prelude::*;
 
@@ -14,7 +12,6 @@ use crate::config::load::load_str;
 use crate::server::services::{FILE_POLL, HostOptions};
 use crate::server::upgrade::channel::Message;
 use crate::server::world::{LiveUpstreams, LiveWorld};
-use crate::snapshot::{Current, Snapshot};
 use crate::telemetry::Reason;
 use crate::upstream::Control;
 use crate::upstream::discovery::{ResolverOptions, SystemLookup};
@@ -57,16 +54,7 @@ impl Idle {
         let runtime = runtime.enable_all().build().unwrap();
         let entered = runtime.enter();
         let metrics = Metrics::new(10_000, "test").unwrap();
-        let node = Arc::new(Node {
-            current: Current::new(Arc::new(Snapshot::empty(&metrics))),
-            metrics: Arc::clone(&metrics),
-            access_log: ArcSwapOption::empty(),
-            explain: ArcSwapOption::empty(),
-            log_headers: ArcSwap::default(),
-            idle_grace_ms: AtomicU64::new(0),
-            draining: AtomicBool::new(false),
-            leaving: AtomicBool::new(false),
-        });
+        let node = Arc::new(Node::new(&metrics));
         let state = Arc::new(State::default());
         let resolver = Arc::new(Resolver::spawn(
             BTreeSet::new(),
