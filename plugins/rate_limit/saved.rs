@@ -159,7 +159,10 @@ impl Sizes {
                 None => return Cut { bits, room },
             }
         }
-        Cut { bits: 0, room: usize::MAX }
+        Cut {
+            bits: 0,
+            room: usize::MAX,
+        }
     }
 }
 
@@ -209,7 +212,11 @@ impl Reader<'_> {
 
     fn entry(&mut self) -> Option<(Key, u64, u32)> {
         let length = self.byte()?;
-        let len = if length == HASHED { 15 } else { usize::from(length) };
+        let len = if length == HASHED {
+            15
+        } else {
+            usize::from(length)
+        };
         let (bytes, rest) = self.0.split_at_checked(len)?;
         let key = Key::from_parts(length, bytes)?;
         self.0 = rest;

@@ -74,7 +74,10 @@ pub(super) enum Stored {
 impl Seed {
     fn draw() -> Self {
         // The state is seeded by the system, and what it gives does not show its keys.
-        Self(RandomState::new().hash_one(1), RandomState::new().hash_one(2))
+        Self(
+            RandomState::new().hash_one(1),
+            RandomState::new().hash_one(2),
+        )
     }
 }
 
@@ -94,7 +97,12 @@ impl Key {
 
     /// The key of such parts; none if there is none.
     pub(super) fn from_parts(length: u8, bytes: &[u8]) -> Option<Self> {
-        let fits = bytes.len() == if length == HASHED { 15 } else { usize::from(length) };
+        let fits = bytes.len()
+            == if length == HASHED {
+                15
+            } else {
+                usize::from(length)
+            };
         let packed = bytes.iter().fold(0, |all, b| (all << 8) | u128::from(*b));
         (fits && bytes.len() < 16).then_some(Self((u128::from(length) << 120) | packed))
     }

@@ -68,11 +68,7 @@ fn filter(settings: &[Settings], services: &FakeServices) -> RateLimitFilter {
         source: Source::parse(key).unwrap(),
         quoted: key.into(),
         pace: Pace::new(set.rate, set.per_ns, set.burst).unwrap(),
-        store: Store::new(
-            services.clock(),
-            if key == "global" { 1 } else { 100_000 },
-        )
-        .into(),
+        store: Store::new(services.clock(), if key == "global" { 1 } else { 100_000 }).into(),
     });
     RateLimitFilter {
         limits: limits.collect(),

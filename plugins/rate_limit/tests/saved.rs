@@ -59,7 +59,10 @@ fn without_room_those_stay_who_used_most() {
         ask(&here, &mut from(7));
     }
     let saved = old.save(4_000);
-    let kept: Vec<_> = saved.values().map(|one| (one.entries, one.left_out)).collect();
+    let kept: Vec<_> = saved
+        .values()
+        .map(|one| (one.entries, one.left_out))
+        .collect();
     assert_eq!(kept.len(), 1);
     let (entries, left_out) = kept[0];
     assert!(entries > 100 && entries + left_out == 1_000, "{kept:?}");
