@@ -1,63 +1,25 @@
 //! What the deadline of a drain cuts: a closed set, and the one table behind metric, command and documents.
 
-macro_rules! cuts {
-    ($($name:ident $token:literal $loss:literal $counted:literal $told:literal;)*) => {
-        /// What stood open at the deadline of a drain, by what its client is told.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[repr(u8)]
-        pub enum DrainCut { $(#[doc = $told] $name,)* }
+use super::closed_set::closed_set;
 
-        impl DrainCut {
-            /// All of them, in the order of the table.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-            /// The token of each, by index: the values of the metric label `kind`.
-            pub const TOKENS: &'static [&'static str] = &[$($token,)*];
-
-            /// The place in `ALL` and `TOKENS`.
-            pub const fn index(self) -> usize {
-                self as usize
-            }
-
-            /// The token, as `http1_response`.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $token,)* }
-            }
-
-            /// True if something was under way that did not come to its end.
-            pub const fn is_loss(self) -> bool {
-                match self { $(Self::$name => $loss,)* }
-            }
-
-            /// What is counted.
-            pub const fn counted(self) -> &'static str {
-                match self { $(Self::$name => $counted,)* }
-            }
-
-            /// What the client is told.
-            pub const fn told(self) -> &'static str {
-                match self { $(Self::$name => $told,)* }
-            }
-        }
-    };
-}
-
-cuts! {
-    Handshake "handshake" true "connections" "Closed before a protocol was spoken: PROXY header, TLS handshake or HTTP/2 preface were not complete.";
-    Http1Idle "http1_idle" false "connections" "Nothing was under way: closed as an idle connection is.";
-    Http1Request "http1_request" true "requests" "No response had begun: 503 with `Connection: close`.";
-    Http1Response "http1_response" true "requests" "The response ends before its end, so that the client can tell: no last chunk, fewer bytes than its length, a reset where only the end of the connection would end it, no close_notify.";
-    WebSocket "websocket" true "connections" "A Close frame with code 1001.";
-    Tunnel "tunnel" true "connections" "The connection ends without a word: inside a frame of a WebSocket, or another protocol after 101.";
-    Http2Idle "http2_idle" false "connections" "Nothing was under way: GOAWAY, closed.";
-    Http2Request "http2_request" true "requests" "No response had begun: 503, then GOAWAY. gRPC clients see UNAVAILABLE.";
-    Http2Response "http2_response" true "requests" "gRPC: trailers with `grpc-status: 14` (UNAVAILABLE). Others: the stream is reset. Then GOAWAY.";
-    Dropped "dropped" true "connections" "Did not take note within the second that a cut may take, and ended with the process.";
-}
-
-impl std::fmt::Display for DrainCut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
+closed_set! {
+    /// What stood open at the deadline of a drain, by what its client is told.
+    DrainCut {
+        /// True if something was under way that did not come to its end.
+        is_loss: bool,
+        /// What is counted.
+        counted: &'static str,
     }
+    Handshake "handshake" "Closed before a protocol was spoken: PROXY header, TLS handshake or HTTP/2 preface were not complete." true "connections";
+    Http1Idle "http1_idle" "Nothing was under way: closed as an idle connection is." false "connections";
+    Http1Request "http1_request" "No response had begun: 503 with `Connection: close`." true "requests";
+    Http1Response "http1_response" "The response ends before its end, so that the client can tell: no last chunk, fewer bytes than its length, a reset where only the end of the connection would end it, no close_notify." true "requests";
+    WebSocket "websocket" "A Close frame with code 1001." true "connections";
+    Tunnel "tunnel" "The connection ends without a word: inside a frame of a WebSocket, or another protocol after 101." true "connections";
+    Http2Idle "http2_idle" "Nothing was under way: GOAWAY, closed." false "connections";
+    Http2Request "http2_request" "No response had begun: 503, then GOAWAY. gRPC clients see UNAVAILABLE." true "requests";
+    Http2Response "http2_response" "gRPC: trailers with `grpc-status: 14` (UNAVAILABLE). Others: the stream is reset. Then GOAWAY." true "requests";
+    Dropped "dropped" "Did not take note within the second that a cut may take, and ended with the process." true "connections";
 }
 
 /// How many of each kind were cut.
@@ -113,7 +75,7 @@ pub fn drain_cuts_markdown() -> String {
         String::from("| kind | counted | a loss | the client is told |\n|---|---|---|---|\n");
     for cut in DrainCut::ALL {
         let loss = if cut.is_loss() { "yes" } else { "no" };
-        let (counted, told) = (cut.counted(), cut.told());
+        let (counted, told) = (cut.counted(), cut.help());
         out.push_str(&format!("| `{cut}` | {counted} | {loss} | {told} |\n"));
     }
     out

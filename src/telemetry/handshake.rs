@@ -1,37 +1,10 @@
 //! Why a TLS handshake with a client failed: a closed set, and the one table behind metrics and documents.
 
-macro_rules! failures {
-    ($($name:ident $token:literal $help:literal;)*) => {
-        /// Why a handshake with a client failed.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[repr(u8)]
-        pub enum HandshakeFailure { $(#[doc = $help] $name,)* }
+use super::closed_set::closed_set;
 
-        impl HandshakeFailure {
-            /// All of them, in the order of the table.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-            /// The token of each, by index: the values of the metric label `reason`.
-            pub const TOKENS: &'static [&'static str] = &[$($token,)*];
-
-            /// The place in `ALL` and `TOKENS`.
-            pub const fn index(self) -> usize {
-                self as usize
-            }
-
-            /// The token, as `unknown_server_name`.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $token,)* }
-            }
-
-            /// One sentence for people.
-            pub const fn help(self) -> &'static str {
-                match self { $(Self::$name => $help,)* }
-            }
-        }
-    };
-}
-
-failures! {
+closed_set! {
+    /// Why a handshake with a client failed.
+    HandshakeFailure {}
     NoServerName "no_server_name" "The client named no server, and the [[tls]] has no `default`.";
     UnknownServerName "unknown_server_name" "No certificate is for the name the client asked for, and the [[tls]] has no `default`.";
     Version "version" "The client speaks no version that the policy allows.";
@@ -53,12 +26,6 @@ failures! {
     Closed "closed" "The client closed the connection during the handshake.";
     Protocol "protocol" "The client broke the rules of TLS.";
     Internal "internal" "A fault of this proxy.";
-}
-
-impl std::fmt::Display for HandshakeFailure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// The table as Markdown, for the generated reference.
