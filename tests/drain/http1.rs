@@ -230,11 +230,9 @@ async fn who_thinks_between_two_requests_is_served_once_more() {
 }
 
 /// A node with TLS at `@web`, and a certificate that its clients believe.
-async fn secure(preamble: &'static str, origin: &Origin) -> (Node, Authority) {
+async fn secure(words: &'static str, origin: &Origin) -> (Node, Authority) {
     let authority = Authority::new("root");
-    let setup = Setup::new()
-        .with("origin", origin.address())
-        .preamble(preamble);
+    let setup = Setup::new().with("origin", origin.address()).drain(words);
     authority
         .simple(&["www.example.test"])
         .write(setup.folder(), "a");

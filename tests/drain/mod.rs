@@ -18,50 +18,17 @@ use crate::harness::node::joined;
 use crate::harness::{Node, Setup};
 
 /// A drain that is soon over.
-pub(crate) const QUICK: &str = r#"
-[server]
-threads = 2
-control = "run/control.sock"
-drain = { idle_grace = "50ms", deadline = "600ms" }
-
-[admin]
-address = "@admin"
-
-[telemetry]
-access_log = { path = "run/access.log", format = "json" }
-"#;
+pub(crate) const QUICK: &str = r#"idle_grace = "50ms", deadline = "600ms""#;
 
 /// A drain that keeps idle connections for longer than it waits.
-pub(crate) const KEEPING: &str = r#"
-[server]
-threads = 2
-control = "run/control.sock"
-drain = { idle_grace = "20s", deadline = "600ms" }
-
-[admin]
-address = "@admin"
-
-[telemetry]
-access_log = { path = "run/access.log", format = "json" }
-"#;
+pub(crate) const KEEPING: &str = r#"idle_grace = "20s", deadline = "600ms""#;
 
 /// A drain with all the time in the world.
-pub(crate) const PATIENT: &str = r#"
-[server]
-threads = 2
-control = "run/control.sock"
-drain = { idle_grace = "9s", deadline = "60s" }
+pub(crate) const PATIENT: &str = r#"idle_grace = "9s", deadline = "60s""#;
 
-[admin]
-address = "@admin"
-
-[telemetry]
-access_log = { path = "run/access.log", format = "json" }
-"#;
-
-/// A node that begins so, before `origin`.
-pub(crate) async fn serving(preamble: &'static str, origin: SocketAddr, config: &str) -> Node {
-    let setup = Setup::new().with("origin", origin).preamble(preamble);
+/// A node that drains so, before `origin`.
+pub(crate) async fn serving(words: &'static str, origin: SocketAddr, config: &str) -> Node {
+    let setup = Setup::new().with("origin", origin).drain(words);
     setup.start(config).await
 }
 

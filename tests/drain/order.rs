@@ -11,18 +11,7 @@ use crate::harness::{Client, Demo, Node, Origin, SOON, Setup, about, eventually,
 use crate::scenarios::PLAIN;
 use crate::scenarios::websocket::open;
 
-const GRACE: &str = r#"
-[server]
-threads = 2
-control = "run/control.sock"
-drain = { idle_grace = "2s", deadline = "9s", lb_grace = "1s" }
-
-[admin]
-address = "@admin"
-
-[telemetry]
-access_log = { path = "run/access.log", format = "json" }
-"#;
+const GRACE: &str = r#"idle_grace = "2s", deadline = "9s", lb_grace = "1s""#;
 
 fn healthy() -> String {
     PLAIN.replace(
@@ -159,9 +148,7 @@ async fn a_second_signal_cuts_at_once() {
 #[tokio::test]
 async fn the_service_manager_is_asked_for_time() {
     let (origin, go) = Origin::held("late").await;
-    let setup = Setup::new()
-        .with("origin", origin.address())
-        .preamble(PATIENT);
+    let setup = Setup::new().with("origin", origin.address()).drain(PATIENT);
     let path = setup.folder().join("notify");
     let manager = UnixDatagram::bind(&path).expect("bind");
     let setup = setup.env("NOTIFY_SOCKET", path.to_str().expect("a UTF-8 path"));

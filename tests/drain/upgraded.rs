@@ -13,18 +13,7 @@ use crate::scenarios::PLAIN;
 use crate::scenarios::websocket::{echo, open};
 
 /// `lb_grace` is for balancers that must turn away: here none must.
-const GRACE: &str = r#"
-[server]
-threads = 2
-control = "run/control.sock"
-drain = { idle_grace = "9s", deadline = "60s", lb_grace = "50s" }
-
-[admin]
-address = "@admin"
-
-[telemetry]
-access_log = { path = "run/access.log", format = "json" }
-"#;
+const GRACE: &str = r#"idle_grace = "9s", deadline = "60s", lb_grace = "50s""#;
 
 /// What the process that serves knows of the old one.
 async fn old(node: &Node) -> serde_json::Value {

@@ -30,6 +30,9 @@ address = "@admin"
 access_log = { path = "run/access.log", format = "json" }
 "#;
 
+/// The drain of that beginning, for [`Setup::drain`].
+const USUAL_DRAIN: &str = r#"idle_grace = "50ms", deadline = "2s""#;
+
 /// A configuration in the making. `@name` in its text stands for an address: one that was given, or
 /// a free one.
 pub(crate) struct Setup {
@@ -38,6 +41,7 @@ pub(crate) struct Setup {
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
     preamble: &'static str,
+    drain: &'static str,
 }
 
 impl Default for Setup {
@@ -55,6 +59,7 @@ impl Setup {
             environment: Vec::new(),
             arguments: Vec::new(),
             preamble: PREAMBLE,
+            drain: USUAL_DRAIN,
         }
     }
 
@@ -68,6 +73,12 @@ impl Setup {
     /// at `run/control.sock`.
     pub(crate) fn preamble(mut self, text: &'static str) -> Self {
         self.preamble = text;
+        self
+    }
+
+    /// The usual beginning with other words of `drain`.
+    pub(crate) fn drain(mut self, words: &'static str) -> Self {
+        self.drain = words;
         self
     }
 
@@ -138,7 +149,8 @@ impl Node {
 
     /// Writes another configuration with the usual beginning, without telling the node.
     pub(crate) fn write(&mut self, config: &str) {
-        let text = format!("{}\n{config}", self.setup.preamble);
+        let preamble = self.setup.preamble.replace(USUAL_DRAIN, self.setup.drain);
+        let text = format!("{preamble}\n{config}");
         let text = self.fill(&text);
         // Written beside and renamed: a node that watches sees it whole.
         let fresh = self.config.with_extension("new");

@@ -217,12 +217,7 @@ async fn only_so_many_drain() {
 async fn a_node_that_stops_is_not_upgraded() {
     let demo = Demo::start().await;
     let mut node = Node::serving(demo.address(), PLAIN).await;
-    let mut slow = node.client().await;
-    slow.send("GET /delay/1000 HTTP/1.1\r\nHost: a.test\r\n\r\n")
-        .await;
-    let web = [("listener", "web")];
-    node.metric_is("farmgate_requests_in_flight", &web, 1.0)
-        .await;
+    let mut slow = super::slow(&node, 1000).await;
     node.run(&["drain", "--no-wait"]).await.expect(0);
     let ran = node.run(&["upgrade"]).await.expect(1);
     assert!(

@@ -70,12 +70,7 @@ async fn the_old_one_before_the_hand_over() {
 async fn the_old_one_while_it_drains() {
     let demo = Demo::start().await;
     let mut node = Node::serving(demo.address(), PLAIN).await;
-    let mut slow = node.client().await;
-    slow.send("GET /delay/5000 HTTP/1.1\r\nHost: a.test\r\n\r\n")
-        .await;
-    let web = [("listener", "web")];
-    node.metric_is("farmgate_requests_in_flight", &web, 1.0)
-        .await;
+    let mut slow = super::slow(&node, 5000).await;
     let old = node.process();
     node.upgrade().await;
     node.metric_is("farmgate_draining_processes", &[], 1.0)

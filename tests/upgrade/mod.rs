@@ -28,6 +28,17 @@ async fn answers(node: &Node, name: &str) -> bool {
     }
 }
 
+/// A client whose request is under way, for so many milliseconds.
+async fn slow(node: &Node, ms: u32) -> Client {
+    let mut client = node.client().await;
+    let request = format!("GET /delay/{ms} HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    client.send(&request).await;
+    let web = [("listener", "web")];
+    node.metric_is("farmgate_requests_in_flight", &web, 1.0)
+        .await;
+    client
+}
+
 #[tokio::test]
 async fn listeners_and_what_a_reload_cannot_change_come_with_the_new_configuration() {
     let demo = Demo::start().await;
@@ -102,12 +113,7 @@ async fn steps_are_visible() {
     let demo = Demo::start().await;
     let mut node = Node::serving(demo.address(), PLAIN).await;
     // A request that is under way keeps the old process.
-    let mut slow = node.client().await;
-    slow.send("GET /delay/300 HTTP/1.1\r\nHost: a.test\r\n\r\n")
-        .await;
-    let web = [("listener", "web")];
-    node.metric_is("farmgate_requests_in_flight", &web, 1.0)
-        .await;
+    let mut slow = slow(&node, 300).await;
     let old = node.process();
     node.upgrade().await;
     node.metric_is("farmgate_draining_processes", &[], 1.0)
@@ -161,12 +167,7 @@ async fn operators_addresses_come_and_go() {
 async fn logs_are_opened_again_everywhere() {
     let demo = Demo::start().await;
     let mut node = Node::serving(demo.address(), PLAIN).await;
-    let mut slow = node.client().await;
-    slow.send("GET /delay/1500 HTTP/1.1\r\nHost: a.test\r\n\r\n")
-        .await;
-    let web = [("listener", "web")];
-    node.metric_is("farmgate_requests_in_flight", &web, 1.0)
-        .await;
+    let mut slow = slow(&node, 1500).await;
     node.upgrade().await;
     let log = node.folder().join("run/access.log");
     std::fs::rename(&log, log.with_extension("1")).expect("rename");

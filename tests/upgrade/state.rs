@@ -14,19 +14,7 @@ use crate::harness::{Client, Node, Origin, Setup, eventually};
 use crate::tls;
 
 /// Clients find their connections open for as long as a busy machine may take to send the next request.
-const PATIENT: &str = r#"
-[server]
-threads = 2
-control = "run/control.sock"
-state = "run/state"
-drain = { idle_grace = "5s", deadline = "8s" }
-
-[admin]
-address = "@admin"
-
-[telemetry]
-access_log = { path = "run/access.log", format = "json" }
-"#;
+const PATIENT: &str = r#"idle_grace = "5s", deadline = "8s""#;
 
 const PROXIED: &str = r#"
 [[listener]]
@@ -100,7 +88,7 @@ async fn scrape(address: SocketAddr, stop: Arc<AtomicBool>) -> usize {
 async fn counters_never_fall_over_three_upgrades_and_count_every_request() {
     let origin = Origin::answering("ok").await;
     let mut node = Setup::new()
-        .preamble(PATIENT)
+        .drain(PATIENT)
         .with("origin", origin.address())
         .start(PROXIED)
         .await;
@@ -359,7 +347,7 @@ async fn the_old_process_closes_idle_connections_to_endpoints_and_counts_to_its_
     })
     .await;
     let mut node = Setup::new()
-        .preamble(PATIENT)
+        .drain(PATIENT)
         .with("origin", origin.address())
         .start(PROXIED)
         .await;
