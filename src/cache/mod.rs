@@ -33,6 +33,7 @@ pub mod policy;
 pub mod purge;
 pub mod range;
 pub mod serve;
+pub mod shared;
 pub mod status;
 pub mod storable;
 pub mod targeted;
@@ -47,6 +48,7 @@ pub use meta::Meta;
 pub use meta::head::StoredHead;
 pub use policy::Policy;
 pub use serve::{Serve, decide};
+pub use shared::SharedCache;
 pub use storable::{Plan, Refusal, Response, judge};
 
 #[cfg(test)]

@@ -22,42 +22,7 @@ use super::clock::Now;
 use super::meta::{Flags, Meta};
 use super::purge::Purged;
 
-/// Why the origin is asked (RFC 9211 section 2.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Forward {
-    /// The route has no cache, or the request is none for it.
-    Bypass,
-    /// The method.
-    Method,
-    /// Nothing is stored under this key.
-    UriMiss,
-    /// Something is, but for other request fields.
-    VaryMiss,
-    /// Something is, but a purge or a collision keeps it out; or it is not known what was missing.
-    Miss,
-    /// The request asked for it.
-    Request,
-    /// What is stored is stale.
-    Stale,
-    /// What is stored is a part.
-    Partial,
-}
-
-impl Forward {
-    /// The token of Cache-Status.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Bypass => "bypass",
-            Self::Method => "method",
-            Self::UriMiss => "uri-miss",
-            Self::VaryMiss => "vary-miss",
-            Self::Miss => "miss",
-            Self::Request => "request",
-            Self::Stale => "stale",
-            Self::Partial => "partial",
-        }
-    }
-}
+pub use crate::telemetry::cache::Forward;
 
 /// A question to the origin about a stored response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -191,6 +191,7 @@ pub fn compile(
         upstreams,
         validated: self::tls::validated(&edges),
         tls: edges,
+        cache: None,
         identity_headers: {
             let mut headers = plugins.identity_headers();
             headers.extend(self::tls::identity_headers(config));

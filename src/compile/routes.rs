@@ -146,6 +146,8 @@ fn one(
         retry: words.retry.as_ref().map(|r| Arc::new(retries(&r.value))),
         per_try: words.retry.as_ref().and_then(|r| per_try(&r.value)),
         upstream_timeouts: own.and_then(|t| t.towards_origin()).map(|t| times(&t)),
+        cache: None,
+        purge: None,
         metrics: world.metrics().route(&name),
         requests: series(&name, &target_names, words, bindings, world),
         chain,

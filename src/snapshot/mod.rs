@@ -3,6 +3,7 @@
 //! A request loads one [`Arc<Snapshot>`] at its start and keeps it to its end, so a reload in between
 //! cannot change its mind. What must survive a reload is not here but in `state`, and only referred to.
 
+pub mod cache;
 pub mod chain;
 pub mod listener;
 pub mod route;
@@ -16,11 +17,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use http::HeaderName;
 
+pub use cache::{CachePlan, RouteCache};
 pub use chain::{Body, Chain, Instance};
 pub use listener::{Listener, ProxyProtocol};
 pub use route::{Route, Sticky, Target};
 pub use upstream::{HostMode, UpstreamPlan, UpstreamProtocol};
 
+use crate::cache::SharedCache;
 use crate::telemetry::metrics::{GaugeGuard, RouteMetrics};
 use crate::tls::Edge;
 use router::Router;
@@ -43,6 +46,9 @@ pub struct Snapshot {
     pub validated: Vec<Arc<Edge>>,
     /// Named plugins by name.
     pub plugins: BTreeMap<Arc<str>, Arc<Instance>>,
+    /// The shared cache, where `[cache]` is configured: the process has one, over all generations. Hung up as the
+    /// picture is published.
+    pub cache: Option<Arc<SharedCache>>,
     /// Request fields that plugins write as identity: removed from what clients send.
     pub identity_headers: Vec<HeaderName>,
     /// Where requests without a route are counted.
@@ -90,6 +96,7 @@ impl Snapshot {
             tls: BTreeMap::new(),
             validated: Vec::new(),
             plugins: BTreeMap::new(),
+            cache: None,
             identity_headers: Vec::new(),
             unrouted: metrics.route(crate::telemetry::metrics::NONE),
             alive: None,

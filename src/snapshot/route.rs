@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use farmgate_plugin_api::units::Cidr;
+
+use super::cache::RouteCache;
 use super::chain::Chain;
 use super::router::Split;
 use super::upstream::UpstreamPlan;
@@ -31,6 +34,10 @@ pub struct Route {
     pub per_try: Option<Duration>,
     /// The route's own upstream times, else the upstream's hold.
     pub upstream_timeouts: Option<super::upstream::UpstreamTimeouts>,
+    /// What of its answers is kept, if any.
+    pub cache: Option<RouteCache>,
+    /// Who may send PURGE; it is 405 for others. None: PURGE is a method like any.
+    pub purge: Option<Box<[Cidr]>>,
     /// Counted here.
     pub metrics: RouteMetrics,
     /// Per listener and upstream this route may meet. Resolved when it is compiled, so that the

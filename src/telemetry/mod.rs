@@ -1,11 +1,13 @@
 //! Chapter 5, evidence: what a request leaves behind once it has ended.
 //!
 //! A leaf: it imports nothing else of ours. `reason` says why a request ended as it did (`handshake`: why TLS did
-//! not begin; `h2_end`: why an HTTP/2 connection ended; `drain_cut`: what a drain cut; all three by `closed_set`),
+//! not begin; `h2_end`: why an HTTP/2 connection ended; `drain_cut`: what a drain cut; `cache`: what the cache did; all by
+//! `closed_set`),
 //! `metrics` counts, `access_log` writes one line per request from a thread of its own, `explain` keeps the last records
 //! by request id, `events` tells the operator what the process itself did.
 
 pub mod access_log;
+pub mod cache;
 pub mod clock;
 mod closed_set;
 pub mod drain_cut;

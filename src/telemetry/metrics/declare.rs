@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::telemetry::cache::{CacheAnswer, Forward, Refusal};
 use crate::telemetry::drain_cut::DrainCut;
 use crate::telemetry::h2_end::H2End;
 use crate::telemetry::handshake::HandshakeFailure;
@@ -108,6 +109,11 @@ declare! {
     UPSTREAM_TLS_STALE Gauge "farmgate_upstream_tls_stale_files" "files" ["upstream"] "Files of [upstream.tls] whose present content cannot be used, so that what was read before is in force.";
     UPSTREAM_ENDPOINT_ERRORS Counter "farmgate_upstream_endpoint_errors_total" "requests" ["upstream" "endpoint"] over "reason" (Reason::TOKENS), "Failed attempts of an endpoint.";
     UPSTREAM_ENDPOINT_DRAINED Gauge "farmgate_upstream_endpoint_drained" "0 or 1" ["upstream" "endpoint"] "1 while an operator keeps new requests from the endpoint.";
+    CACHE_ANSWERS Counter "farmgate_cache_answers_total" "requests" ["route"] over "answer" (CacheAnswer::TOKENS), "Requests on a route with a cache, by how they were answered; the words are in the reference of reasons.";
+    CACHE_FORWARDS Counter "farmgate_cache_forwards_total" "requests" ["route"] over "why" (Forward::TOKENS), "Requests of a route with a cache for which the origin was asked, by why; the words are those of Cache-Status.";
+    CACHE_REFUSALS Counter "farmgate_cache_refusals_total" "responses" ["route"] over "why" (Refusal::TOKENS), "Responses of origins that were not stored, by why; the words are in the reference of reasons.";
+    CACHE_BYTES Counter "farmgate_cache_response_bytes_total" "bytes" ["route"] "Bytes of response bodies on routes with a cache.";
+    CACHE_BYTES_SAVED Counter "farmgate_cache_saved_bytes_total" "bytes" ["route"] "Those of them that no origin had to send for the request: the byte hit ratio is this over farmgate_cache_response_bytes_total.";
     TLS_HANDSHAKES Counter "farmgate_tls_handshakes_total" "handshakes" ["tls" "version"] over "resumed" REUSED, "Handshakes with clients that were completed, by version and whether a session was resumed.";
     TLS_FAILURES Counter "farmgate_tls_handshake_failures_total" "handshakes" ["tls"] over "reason" (HandshakeFailure::TOKENS), "Handshakes with clients that failed; the words are in the reference of reasons.";
     TLS_CIPHERS Counter "farmgate_tls_ciphers_total" "handshakes" ["tls"] over "cipher" (super::tls::CIPHERS), "Completed handshakes by cipher.";

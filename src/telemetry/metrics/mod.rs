@@ -5,6 +5,7 @@
 //! must vanish with its last user and `max_series` must hold for all of them together (see `family`).
 
 mod book;
+mod cache;
 mod cell;
 mod declare;
 mod family;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use book::Book;
 
+pub use cache::RouteCacheMetrics;
 pub use cell::{BOUNDS_NS, Cell, CounterCell, GaugeCell, GroupCell, HistogramCell};
 pub use declare::{ALL, Declared, Kind, code_class, metrics_markdown};
 pub use family::{
@@ -49,6 +51,7 @@ pub struct Metrics {
     book: Book,
     plugins: plugin::PluginFamilies,
     tls: tls::TlsFamilies,
+    cache: cache::CacheFamilies,
     requests: Groups,
     request_errors: Groups,
     requests_in_flight: Gauges,
@@ -151,6 +154,7 @@ impl Metrics {
             plugin_replies: counters(&declare::PLUGIN_REPLIES)?,
             plugins: plugin::PluginFamilies::new(),
             tls: tls::TlsFamilies::register(&book)?,
+            cache: cache::CacheFamilies::register(&book)?,
             config,
             access_log,
             drain,
@@ -186,6 +190,11 @@ impl Metrics {
             request_bytes: self.request_bytes.get(&[route]),
             response_bytes: self.response_bytes.get(&[route]),
         }
+    }
+
+    /// Handles of a route's cache.
+    pub fn route_cache(&self, route: &str) -> RouteCacheMetrics {
+        self.cache.route(route)
     }
 
     /// The request counter of a (listener, route, upstream); `NONE` where none was chosen.

@@ -1,0 +1,84 @@
+//! The one shared cache of a process: the rules of this folder over the store.
+
+pub mod compress;
+pub mod head;
+pub mod settings;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use farmgate_store::disk::FileDisk;
+use farmgate_store::{DiskOptions, Limits, OpenError, OpenOptions, Opened, Store};
+
+use super::clock::{Now, Timeline};
+use super::meta::head::StoredHead;
+use crate::telemetry::clock;
+pub use settings::{CacheSettings, DiskSettings, Durability};
+
+/// Bytes of a segment on disk.
+const SEGMENT_BYTES: u64 = 64 << 20;
+
+/// The shared cache.
+#[derive(Debug)]
+pub struct SharedCache {
+    store: Store<StoredHead>,
+    timeline: Timeline,
+    started: Instant,
+}
+
+impl SharedCache {
+    /// Opens the cache. It serves at once; what lies on its disks is found in the background. `random` names a store
+    /// that is made now; `elder` says that another process still reads the disks.
+    ///
+    /// # Errors
+    /// A disk is written by another process, or does not work.
+    pub fn open(
+        settings: &CacheSettings,
+        random: u64,
+        elder: bool,
+    ) -> Result<(Self, Opened), OpenError> {
+        let limits = Limits {
+            memory_bytes: usize::try_from(settings.memory_bytes).unwrap_or(usize::MAX),
+            ..Limits::default()
+        };
+        let (store, opened) = if settings.disks.is_empty() {
+            (Store::in_memory(limits, random), Opened::default())
+        } else {
+            let mut disks = Vec::with_capacity(settings.disks.len());
+            for (number, disk) in settings.disks.iter().enumerate() {
+                let folder =
+                    FileDisk::open(&disk.path).map_err(|error| OpenError::Disk(number, error))?;
+                disks.push(DiskOptions {
+                    disk: Arc::new(folder),
+                    size_bytes: disk.size_bytes,
+                });
+            }
+            Store::open(&OpenOptions {
+                limits,
+                disks,
+                durability: settings.durability,
+                min_uses: 2,
+                segment_bytes: SEGMENT_BYTES,
+                random,
+                elder,
+            })?
+        };
+        let cache = Self {
+            store,
+            timeline: Timeline::new(),
+            started: Instant::now(),
+        };
+        Ok((cache, opened))
+    }
+
+    /// The time of the cache.
+    pub fn now(&self) -> Now {
+        let monotonic = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.timeline.now(clock::unix_ms(), monotonic)
+    }
+
+    /// The store behind it.
+    pub fn store(&self) -> &Store<StoredHead> {
+        &self.store
+    }
+}

@@ -1,0 +1,34 @@
+//! What a route with a cache knows: the compiled `[[cache_policy]]`, and who may purge.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cache::Policy;
+use crate::cache::shared::compress::CompressRules;
+use crate::telemetry::metrics::RouteCacheMetrics;
+
+/// A `[[cache_policy]]`, shared by the routes that name it.
+#[derive(Clone, Debug)]
+pub struct CachePlan {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What may be stored, for how long, under which key.
+    pub policy: Policy,
+    /// How long a request waits for another one's fetch before it makes its own.
+    pub wait: Duration,
+    /// Uses, the fetch included, before an object is put on disk.
+    pub min_uses_disk: u8,
+    /// Whether Cache-Status is sent.
+    pub status_header: bool,
+    /// Compressed variants that are made of what is stored plain; none: nothing is compressed.
+    pub compress: Option<CompressRules>,
+}
+
+/// The cache of one route.
+#[derive(Clone, Debug)]
+pub struct RouteCache {
+    /// Its policy.
+    pub plan: Arc<CachePlan>,
+    /// Counted here.
+    pub metrics: RouteCacheMetrics,
+}
