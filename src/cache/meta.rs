@@ -66,9 +66,6 @@ impl Flags {
 /// What the rules keep with a stored response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
-    /// When the request that filled it was sent, ms of the cache's timeline. Purges compare with this: a purge during
-    /// the fill must win over it.
-    pub fill_start_ms: u64,
     /// When its head was received, or last confirmed by a 304; ms of the cache's timeline.
     pub received_ms: u64,
     /// The same by the wall clock, seconds since 1970; stands in for a Date that is missing.
@@ -132,28 +129,6 @@ impl Meta {
     /// True if it may be sent without asking anybody (RFC 9111 section 4.2: lifetime above age).
     pub fn is_fresh(&self, now: Now) -> bool {
         !self.flags.has(Flags::NO_CACHE) && self.fresh_ms(now).is_some_and(|ms| ms > 0)
-    }
-
-    /// When it becomes stale, ms of the cache's timeline; what the store's index keeps. 0 if it is stale from the
-    /// start.
-    pub fn fresh_until_ms(&self) -> u64 {
-        let lifetime_ms = u64::from(self.lifetime_s) * 1000;
-        match lifetime_ms.checked_sub(self.initial_age_ms) {
-            Some(left) if !self.flags.has(Flags::NO_CACHE) => self.received_ms.saturating_add(left),
-            _ => 0,
-        }
-    }
-
-    /// When nothing can use it any more, ms of the cache's timeline: what the store may forget first. An object with a
-    /// validator is of use for as long again as it was fresh, as a 304 costs the origin less than the whole.
-    pub fn useless_from_ms(&self) -> u64 {
-        let stale_s = self.stale_while_revalidate_s.max(self.stale_if_error_s);
-        let kept_s = match self.flags.has(Flags::VALIDATOR) {
-            true => stale_s.max(self.lifetime_s).max(60),
-            false => stale_s,
-        };
-        let fresh_until = self.fresh_until_ms().max(self.received_ms);
-        fresh_until.saturating_add(u64::from(kept_s) * 1000)
     }
 }
 

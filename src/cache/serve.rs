@@ -67,9 +67,6 @@ pub fn without(asked: &Asked, why: Forward) -> Serve {
 
 /// With a stored response of this key and variant.
 pub fn decide(asked: &Asked, meta: &Meta, purged: Purged, now: Now) -> Serve {
-    if purged == Purged::Gone {
-        return without(asked, Forward::Miss);
-    }
     let serve = with(asked, meta, purged, now);
     match serve {
         Serve::Revalidate(_) if asked.only_if_cached => Serve::OnlyIfCached,
@@ -128,7 +125,7 @@ fn remaining_ms(meta: &Meta, purged: Purged, now: Now) -> Option<i64> {
             let since = i64::try_from(now.cache_ms.saturating_sub(since_ms)).unwrap_or(i64::MAX);
             Some(fresh_ms.min(since.saturating_neg()))
         }
-        Purged::No | Purged::Gone => Some(fresh_ms),
+        Purged::No => Some(fresh_ms),
     }
 }
 

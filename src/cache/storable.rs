@@ -196,7 +196,6 @@ fn meta(
         None => 0,
     };
     Meta {
-        fill_start_ms: response.received.request_ms,
         received_ms: response.received.response_ms,
         received_wall_s: response.received.wall_s,
         initial_age_ms: freshness.initial_age_ms,

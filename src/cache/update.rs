@@ -97,6 +97,7 @@ pub fn confirm(
                 status: stored.status,
                 fields: merged,
                 key: stored.key.clone(),
+                variants: None,
             })
         }
         Err(refusal) => {

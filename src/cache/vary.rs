@@ -113,6 +113,19 @@ impl Vary {
         &self.names
     }
 
+    /// True if `other` names nothing that this does not.
+    pub fn holds(&self, other: &Self) -> bool {
+        other.names.iter().all(|name| self.names.contains(name))
+    }
+
+    /// The names of both; none if they are too many.
+    pub fn joined(&self, other: &Self) -> Option<Self> {
+        let mut names = self.names.clone();
+        names.extend(other.names.iter().filter(|name| !self.names.contains(name)).cloned());
+        names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        (names.len() <= MOST_NAMES).then_some(Self { names })
+    }
+
     /// True if the response does not vary.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()

@@ -10,6 +10,9 @@ use farmgate_plugin_api::exchange::BufferedBody;
 use farmgate_plugin_api::{Consumer, Headers};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use super::caching::CacheCx;
+use super::caching::fetch::Note;
+use super::control::Control;
 use super::id::RequestId;
 use super::start::Start;
 use crate::snapshot::router::Captures;
@@ -44,6 +47,8 @@ pub struct Ctx {
     pub method: Method,
     /// The host in lower case, without port.
     pub host: String,
+    /// The port the client wrote behind it.
+    pub port: Option<u16>,
     /// The target as received, where it differs from `target`.
     pub raw_target: Option<Bytes>,
     /// The normalised path and query; `path_len` splits them.
@@ -121,6 +126,10 @@ pub struct Ctx {
     pub bytes_in: u64,
     /// To the client.
     pub bytes_out: u64,
+    /// What the route's cache does with it.
+    pub cache: Option<CacheCx>,
+    /// It is a fetch for the cache, no client's request: what it does is noted here.
+    pub fetch: Option<Arc<Note>>,
     /// Why it ended.
     pub reason: Reason,
     /// A plugin's word beside the reason.
@@ -151,6 +160,7 @@ impl Ctx {
             start,
             method: Method::GET,
             host: String::new(),
+            port: None,
             raw_target: None,
             target: String::new(),
             path_len: 0,
@@ -186,6 +196,8 @@ impl Ctx {
             status: 0,
             bytes_in: 0,
             bytes_out: 0,
+            cache: None,
+            fetch: None,
             reason: Reason::Ok,
             detail: "",
             upgrade: false,
@@ -195,6 +207,41 @@ impl Ctx {
             tunnel: None,
             logged: false,
         }
+    }
+
+    /// A fetch for the cache on behalf of `of`: the same route and upstream, nothing of its client's connection but what
+    /// origins are told of it. Filters have no state from phases before.
+    pub fn fetching(of: &Self, note: Arc<Note>) -> Self {
+        let now = Instant::now();
+        let mut cx = Self::new(Start {
+            node: Arc::clone(&of.start.node),
+            snapshot: Arc::clone(&of.start.snapshot),
+            listener: Arc::clone(&of.start.listener),
+            connection: Arc::clone(&of.start.connection),
+            control: Control::new(now),
+            raw_target: None,
+            head_at: now,
+        });
+        cx.method = Method::GET;
+        cx.host = of.host.clone();
+        cx.port = of.port;
+        cx.raw_target = of.raw_target.clone();
+        cx.target = of.target.clone();
+        cx.path_len = of.path_len;
+        cx.client = of.client;
+        cx.trusted = of.trusted;
+        cx.https = of.https;
+        cx.id = of.id.clone();
+        cx.trace = of.trace;
+        cx.route = of.route.clone();
+        cx.captures = of.captures.clone();
+        cx.upstream_target = of.upstream_target.clone();
+        cx.upstream_host = of.upstream_host.clone();
+        cx.consumer = of.consumer.clone();
+        cx.upstream = of.upstream.clone();
+        cx.upstream_timeouts = of.upstream_timeouts;
+        cx.fetch = Some(note);
+        cx
     }
 
     /// The normalised path.
@@ -229,6 +276,12 @@ impl Ctx {
         } else {
             self.added_dropped += 1;
         }
+    }
+
+    /// True if the answer may come out of a cache, or go into it.
+    pub fn is_cached(&self) -> bool {
+        let cached = self.route.as_deref().is_some_and(|route| route.cache.is_some());
+        cached && self.start.snapshot.cache.is_some()
     }
 
     /// When the head of the response must have been sent.

@@ -24,6 +24,12 @@ pub fn finish(cx: &mut Ctx, headers: &mut (dyn Headers + '_)) {
     }
     let now = Instant::now();
     cx.clock = now;
+    if cx.fetch.is_some() {
+        // Counted and logged with the request it is made for.
+        attempt_ended(cx, now);
+        cx.in_flight = None;
+        return;
+    }
     let total = now.saturating_duration_since(cx.start.head_at);
     let total_ns = u64::try_from(total.as_nanos()).unwrap_or(u64::MAX);
     attempt_ended(cx, now);
@@ -96,6 +102,10 @@ fn count(cx: &mut Ctx, total_ns: u64) {
                 listener.metrics.request_rejected(cx.reason);
             }
         }
+    }
+    let cache = cx.route.as_deref().and_then(|route| route.cache.as_ref());
+    if let (Some(cache), Some(own)) = (cache, &cx.cache) {
+        cache.metrics.answered(own.answer, cx.bytes_out);
     }
     cx.tunnel = None;
     cx.in_flight = None;

@@ -2,9 +2,10 @@
 //!
 //! Read [`pipeline`] first: it is the order of things. [`ctx`] is what a request knows, [`exchange`]
 //! what filters see of it, [`chains`] how filters are called, [`fields`] the header fields we write,
-//! [`respond`] the answers we make, [`finish`] the end. What clients send is read in `crate::protocol`.
+//! [`respond`] the answers we make, [`caching`] what the cache does, [`finish`] the end. What clients send is read in `crate::protocol`.
 //! [`pingora`] is the engine that carries the bytes; nothing else here knows it.
 
+pub mod caching;
 pub mod chains;
 pub mod connection;
 pub mod control;

@@ -20,12 +20,12 @@ use std::time::Instant;
 
 use farmgate_plugin_api::exchange::BufferedBody;
 use farmgate_plugin_api::{Headers, Reply};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 
 use super::chains::{self, Decision, Links, ResponsePhase};
 use super::ctx::Ctx;
 use super::exchange::RequestExchange;
-use super::{fields, id, respond};
+use super::{caching, fields, id, respond};
 use crate::snapshot::chain::Body;
 use crate::snapshot::{Chain, Route, Target, UpstreamPlan};
 use crate::telemetry::Reason;
@@ -106,6 +106,9 @@ pub async fn head(
     if !matches!(decision, Decision::Continue) {
         return decision.into();
     }
+    if caching::purge::is_purge(cx) {
+        return Next::Reply(Box::pin(caching::purge::answer(cx, headers.map())).await);
+    }
     match body_plan(&cx.start.listener.chain, &route.chain) {
         Body::Buffer { limit, refuse } if content_length != Some(0) => {
             // What the declared length rules out need not be read.
@@ -137,6 +140,25 @@ pub async fn body(
     cx.replay_complete = !buffered.partial;
     cx.replay = Some(buffered.to_bytes());
     target(cx, headers, &route)
+}
+
+/// The route that a GET for `target` would take, which the same client sends with the same fields.
+pub fn route_of_get(
+    cx: &mut Ctx,
+    headers: &mut (dyn Headers + '_),
+    target: &str,
+) -> Option<Arc<Route>> {
+    let path_len = target.find('?').unwrap_or(target.len());
+    let method = std::mem::replace(&mut cx.method, Method::GET);
+    let own = std::mem::replace(&mut cx.target, target.to_owned());
+    let path_len = std::mem::replace(&mut cx.path_len, path_len);
+    let captures = std::mem::take(&mut cx.captures);
+    let found = find_route(cx, headers);
+    cx.method = method;
+    cx.target = own;
+    cx.path_len = path_len;
+    cx.captures = captures;
+    found
 }
 
 fn find_route(cx: &mut Ctx, headers: &mut (dyn Headers + '_)) -> Option<Arc<Route>> {
@@ -258,6 +280,7 @@ pub async fn forward(
     request: &mut (dyn Headers + '_),
     upstream: &mut (dyn Headers + '_),
 ) -> Next {
+    caching::drop_unkeyed(cx, upstream);
     fields::forward(cx, request.map(), upstream);
     for links in Links::of(cx, |chain| &chain.upstream_request).each() {
         let decision = chains::upstream_request(links, cx, request, upstream).await;

@@ -55,12 +55,20 @@ pub fn read(cx: &mut Ctx, head: &Head<'_>) -> Result<(), Reason> {
         .or_else(|| head.headers.get(header::HOST)?.to_str().ok())
         .unwrap_or_default();
     cx.host = normalise_host(host).into_owned();
+    cx.port = port_of(host);
     cx.upgrade = !cx.start.connection.h2 && asks_for_websocket(head.headers);
     cx.expect_continue = head
         .headers
         .get(header::EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     Ok(())
+}
+
+/// The port behind a host.
+fn port_of(host: &str) -> Option<u16> {
+    let (before, port) = host.rsplit_once(':')?;
+    let inside_brackets = before.starts_with('[') && !before.ends_with(']');
+    (!inside_brackets).then(|| port.parse().ok())?
 }
 
 /// A WebSocket handshake: `Upgrade: websocket`, and `Connection` names the field (RFC 6455 section

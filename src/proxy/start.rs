@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::connection::{Connection, Node};
 use super::control::Control;
+use super::ctx::Ctx;
 use crate::snapshot::{Listener, Snapshot};
 
 /// What a request's head reader knew.
@@ -32,26 +33,49 @@ pub struct Start {
     pub head_at: Instant,
 }
 
+/// What a request's context is made of.
+enum Begin {
+    /// A client's request.
+    Request(Start),
+    /// A fetch for the cache, whose context is made already.
+    Fetch(Box<Ctx>),
+}
+
 thread_local! {
-    static START: Cell<Option<Start>> = const { Cell::new(None) };
+    static BEGIN: Cell<Option<Begin>> = const { Cell::new(None) };
 }
 
-/// The start of the request that is being polled. For the engine, which creates a request's context without
+/// The context of the request that is being polled. For the engine, which creates a request's context without
 /// arguments; it takes it, so a second call finds none.
-pub fn take_start() -> Option<Start> {
-    START.take()
+pub fn take_context() -> Option<Box<Ctx>> {
+    match BEGIN.take()? {
+        Begin::Request(start) => Some(Box::new(Ctx::new(start))),
+        Begin::Fetch(context) => Some(context),
+    }
 }
 
-/// Runs `request` so that it finds `start` in [`take_start`]: a way in that needs no downcast and holds for
-/// HTTP/1 and 2 alike.
+/// Runs `request` so that it finds a context of `start` in [`take_context`]: a way in that needs no downcast and holds
+/// for HTTP/1 and 2 alike.
 pub fn with_start<F: Future + Unpin>(
     start: Start,
     request: F,
 ) -> impl Future<Output = F::Output> + Unpin {
     Handing {
-        value: Some(start),
-        place: &START,
+        value: Some(Begin::Request(start)),
+        place: &BEGIN,
         inner: request,
+    }
+}
+
+/// Runs `fetch` so that it finds `context` in [`take_context`].
+pub fn with_context<F: Future + Unpin>(
+    context: Box<Ctx>,
+    fetch: F,
+) -> impl Future<Output = F::Output> + Unpin {
+    Handing {
+        value: Some(Begin::Fetch(context)),
+        place: &BEGIN,
+        inner: fetch,
     }
 }
 

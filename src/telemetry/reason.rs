@@ -190,6 +190,7 @@ reasons! {
     UpgradeIdleTimeout "upgrade_idle_timeout" Proxy Response 0 "" Never "No byte passed the upgraded connection for `timeouts.upgrade_idle`.";
     UpgradeMaxAge "upgrade_max_age" Proxy Response 0 "" Never "The upgraded connection reached its maximum age.";
     RequestTimeout "request_timeout" Proxy Any 504 "http_response_timeout" Never "No head of a response was sent within `timeouts.request`.";
+    OnlyIfCached "only_if_cached" Proxy Any 504 "http_request_denied" Never "The client wanted nothing but a stored response (`Cache-Control: only-if-cached`), and there was none.";
     Draining "draining" Proxy Any 503 "proxy_internal_response" Never "The node is going down and takes no new requests.";
     Internal "internal" Proxy Any 500 "proxy_internal_error" Never "A fault of this proxy.";
 }

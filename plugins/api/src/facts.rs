@@ -48,6 +48,9 @@ pub struct Consumer {
     pub tags: Vec<Arc<str>>,
     /// The plugin kind that vouches for it.
     pub by: &'static str,
+    /// It was told by the request's Authorization field, which the plugin verified: what the field says is known to be
+    /// about this consumer and nobody else (RFC 9111 section 3.5 asks caches).
+    pub by_authorization: bool,
 }
 
 /// What is known when a connection has been accepted and nothing was read yet.

@@ -4,11 +4,11 @@
 use http::header::HeaderName;
 
 use super::{Flags, Meta};
-use crate::cache::purge::{MOST_PREFIXES, MOST_TAGS, Marks};
+use crate::cache::purge::{MOST_TAGS, Marks};
 use crate::cache::vary::{MOST_NAMES, Vary};
 
 /// The layout; another one is refused.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Why bytes are no head of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,6 @@ impl Meta {
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(VERSION);
         for number in [
-            self.fill_start_ms,
             self.received_ms,
             self.received_wall_s,
             self.initial_age_ms,
@@ -55,12 +54,11 @@ impl Meta {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&self.flags.bits().to_le_bytes());
-        for list in [&self.marks.prefixes, &self.marks.tags] {
-            // Both are bounded far below.
-            out.push(u8::try_from(list.len()).unwrap_or(u8::MAX));
-            for mark in list.iter().take(usize::from(u8::MAX)) {
-                out.extend_from_slice(&mark.to_le_bytes());
-            }
+        // Bounded far below.
+        let tags = &self.marks.tags;
+        out.push(u8::try_from(tags.len()).unwrap_or(u8::MAX));
+        for tag in tags.iter().take(usize::from(u8::MAX)) {
+            out.extend_from_slice(&tag.to_le_bytes());
         }
         let names = self.vary.names();
         out.push(u8::try_from(names.len()).unwrap_or(u8::MAX));
@@ -88,7 +86,7 @@ impl Meta {
 
     /// Bytes it takes in memory, without those of the struct itself.
     pub fn heap_bytes(&self) -> usize {
-        let marks = self.marks.prefixes.capacity() + self.marks.tags.capacity();
+        let marks = self.marks.tags.capacity();
         let names = self.vary.names();
         let long: usize = names.iter().map(|name| name.as_str().len()).sum();
         marks * size_of::<u64>() + size_of_val(names) + long
@@ -97,7 +95,6 @@ impl Meta {
 
 fn read(reader: &mut Reader<'_>) -> Option<Meta> {
     let mut meta = Meta {
-        fill_start_ms: reader.u64()?,
         received_ms: reader.u64()?,
         received_wall_s: reader.u64()?,
         initial_age_ms: reader.u64()?,
@@ -114,7 +111,6 @@ fn read(reader: &mut Reader<'_>) -> Option<Meta> {
         flags: Flags::from_bits(reader.u16()?),
         ..Meta::default()
     };
-    meta.marks.prefixes = reader.list(MOST_PREFIXES, Reader::u64)?;
     meta.marks.tags = reader.list(MOST_TAGS, Reader::u64)?;
     let names = reader.list(MOST_NAMES, |reader| {
         let length = reader.u16()?;
@@ -142,7 +138,7 @@ impl<'a> Reader<'a> {
         Some(u32::from_le_bytes(self.bytes(4)?.try_into().ok()?))
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    pub(super) fn u64(&mut self) -> Option<u64> {
         Some(u64::from_le_bytes(self.bytes(8)?.try_into().ok()?))
     }
 

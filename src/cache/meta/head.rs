@@ -7,9 +7,13 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use super::Meta;
 use super::encoding::{DecodeError, Reader};
 use crate::cache::key::Key;
+use crate::cache::vary::Variance;
 
 /// Fields of a stored response; more are not stored.
 pub const MOST_FIELDS: usize = 1024;
+
+/// Variants of one key, whatever a policy allows.
+pub const MOST_VARIANTS: usize = 1024;
 
 /// The head of a stored object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +26,30 @@ pub struct StoredHead {
     pub fields: HeaderMap,
     /// The key, to be compared on a hit.
     pub key: Key,
+    /// It is no response, but what is known of the variants of its key; `meta.vary` then has the names of all of them.
+    pub variants: Option<Box<Variants>>,
+}
+
+/// The variants of a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Variants {
+    /// Part of the key of each variant. A list that was lost is made anew with another number, so that variants of the
+    /// old one, which nobody could count or invalidate any more, are never found again.
+    pub nonce: u64,
+    /// Those that were stored, at most `max_variants` of the policy; some may be gone.
+    pub known: Vec<Variance>,
+}
+
+impl Variants {
+    /// What tells a variant's place in the store from those of its key's other variants.
+    pub fn place(&self, variance: &Variance) -> [u8; 24] {
+        let mut place = [0; 24];
+        let bytes = self.nonce.to_le_bytes().into_iter().chain(*variance);
+        for (to, from) in place.iter_mut().zip(bytes) {
+            *to = from;
+        }
+        place
+    }
 }
 
 impl StoredHead {
@@ -35,6 +63,16 @@ impl StoredHead {
         for (name, value) in &self.fields {
             push(name.as_str().as_bytes(), out);
             push(value.as_bytes(), out);
+        }
+        match &self.variants {
+            None => out.push(0),
+            Some(variants) => {
+                out.push(1);
+                out.extend_from_slice(&variants.nonce.to_le_bytes());
+                let count = u32::try_from(variants.known.len()).unwrap_or(u32::MAX);
+                out.extend_from_slice(&count.to_le_bytes());
+                variants.known.iter().for_each(|one| out.extend_from_slice(one));
+            }
         }
     }
 
@@ -66,6 +104,10 @@ impl StoredHead {
             + self.fields.capacity() * SLOT
             + texts
             + self.key.text.len()
+            + self
+                .variants
+                .as_ref()
+                .map_or(0, |list| size_of::<Variants>() + list.known.capacity() * 16)
     }
 }
 
@@ -94,10 +136,29 @@ fn read(meta: Meta, reader: &mut Reader<'_>) -> Option<StoredHead> {
         let value = HeaderValue::from_maybe_shared(part(reader)?).ok()?;
         fields.try_append(name, value).ok()?;
     }
+    let variants = match reader.bytes(1)? {
+        [0] => None,
+        [1] => Some(Box::new(variants(reader)?)),
+        _ => return None,
+    };
     Some(StoredHead {
         meta,
         status,
         fields,
         key,
+        variants,
     })
+}
+
+fn variants(reader: &mut Reader<'_>) -> Option<Variants> {
+    let nonce = reader.u64()?;
+    let count = usize::try_from(reader.u32()?).ok()?;
+    if count > MOST_VARIANTS {
+        return None;
+    }
+    let mut known = Vec::with_capacity(count);
+    for _ in 0..count {
+        known.push(reader.bytes(16)?.try_into().ok()?);
+    }
+    Some(Variants { nonce, known })
 }

@@ -23,7 +23,6 @@ fn asked(text: &str) -> Asked {
 
 fn meta(words: &str) -> Meta {
     let mut meta = Meta {
-        fill_start_ms: RECEIVED_MS,
         received_ms: RECEIVED_MS,
         ..Meta::default()
     };
@@ -86,7 +85,6 @@ fn every_case() {
         let now = Now::at_ms(RECEIVED_MS + after * 1000);
         let purged = match purged.trim() {
             "-" => Purged::No,
-            "hard" => Purged::Gone,
             soft => Purged::Stale {
                 since_ms: RECEIVED_MS
                     + soft
@@ -209,7 +207,6 @@ proptest! {
                 prop_assert!(!ask.stale_if_error);
             }
         }
-        prop_assert!(decide(&asked, &meta, Purged::Gone, now) == without(&asked, Forward::Miss));
         prop_assert!(!matches!(serve, Serve::Fetch(_)));
     }
 

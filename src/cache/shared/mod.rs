@@ -1,8 +1,14 @@
 //! The one shared cache of a process: the rules of this folder over the store.
 
 pub mod compress;
-pub mod head;
+pub mod flights;
+mod head;
+mod invalidate;
+pub mod keep;
+pub mod lookup;
+pub mod place;
 pub mod settings;
+pub mod unstored;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +19,11 @@ use farmgate_store::{DiskOptions, Limits, OpenError, OpenOptions, Opened, Store}
 use super::clock::{Now, Timeline};
 use super::meta::head::StoredHead;
 use crate::telemetry::clock;
+pub use flights::{Flights, Joined, Landed, Lead, Waiting};
+pub use lookup::{Found, Lookup};
+pub use place::Place;
 pub use settings::{CacheSettings, DiskSettings, Durability};
+use unstored::UnstoredTable;
 
 /// Bytes of a segment on disk.
 const SEGMENT_BYTES: u64 = 64 << 20;
@@ -24,7 +34,18 @@ pub struct SharedCache {
     store: Store<StoredHead>,
     timeline: Timeline,
     started: Instant,
+    flights: Arc<Flights>,
+    unstored: UnstoredTable,
 }
+
+/// A stored response that was found.
+pub type Hit = farmgate_store::Hit<StoredHead>;
+
+/// Reads a body.
+pub type Reader = farmgate_store::Reader<StoredHead>;
+
+/// A response while it comes.
+pub type Fill = farmgate_store::Fill<StoredHead>;
 
 impl SharedCache {
     /// Opens the cache. It serves at once; what lies on its disks is found in the background. `random` names a store
@@ -67,6 +88,8 @@ impl SharedCache {
             store,
             timeline: Timeline::new(),
             started: Instant::now(),
+            flights: Arc::default(),
+            unstored: UnstoredTable::default(),
         };
         Ok((cache, opened))
     }
@@ -75,6 +98,16 @@ impl SharedCache {
     pub fn now(&self) -> Now {
         let monotonic = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.timeline.now(clock::unix_ms(), monotonic)
+    }
+
+    /// Fetches under way.
+    pub fn flights(&self) -> &Arc<Flights> {
+        &self.flights
+    }
+
+    /// Keys whose answers cannot be stored.
+    pub fn unstored(&self) -> &UnstoredTable {
+        &self.unstored
     }
 
     /// The store behind it.

@@ -5,12 +5,14 @@ mod attempts;
 mod body;
 mod dial;
 mod failure;
+mod fetch;
 mod headers;
 mod local;
 mod peer;
 mod secure;
+mod stored;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -18,27 +20,33 @@ use bytes::Bytes;
 use http::{StatusCode, header};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
+use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
 
+use super::caching;
 use super::chains::BodyPhase;
 use super::ctx::Ctx;
 use super::finish::finish;
 use super::pipeline::{self, Next};
 use super::request;
-use super::start::take_start;
+use super::start::take_context;
 use crate::telemetry::{Reason, Source};
 use crate::upstream::retry::FailureClass;
 use dial::Carried;
+use tokio::sync::watch;
 use headers::{OpenRequest, RequestFields, ResponseFields};
 
 type Result<T> = pingora_core::Result<T>;
 type Error = pingora_core::BError;
 
 /// Farmgate as Pingora sees it.
-pub struct Engine;
+pub struct Engine {
+    /// The proxy around it, for fetches of its own.
+    proxy: Weak<Proxy>,
+}
 
 /// The proxy all listeners share.
 pub type Proxy = HttpProxy<Engine>;
@@ -53,7 +61,17 @@ pub fn build(threads: usize, pool: usize) -> Arc<Proxy> {
         max_retries: 64,
         ..ServerConf::default()
     };
-    Arc::new(http_proxy(&Arc::new(conf), Engine))
+    Arc::new_cyclic(|proxy| {
+        let proxy = Weak::clone(proxy);
+        http_proxy(&Arc::new(conf), Engine { proxy })
+    })
+}
+
+/// What Pingora is given as its own sign of an end. It never comes: connections are told to close by ours, and Pingora's
+/// way drops requests that are being sent.
+pub fn never() -> &'static ShutdownWatch {
+    static NEVER: OnceLock<ShutdownWatch> = OnceLock::new();
+    NEVER.get_or_init(|| watch::channel(false).1)
 }
 
 /// An error of ours on its way through Pingora; the reason travels in the context.
@@ -71,7 +89,7 @@ impl ProxyHttp for Engine {
     type CTX = Option<Box<Ctx>>;
 
     fn new_ctx(&self) -> Self::CTX {
-        take_start().map(|start| Box::new(Ctx::new(start)))
+        take_context()
     }
 
     /// No modules: compression and the like are plugins.
@@ -83,6 +101,10 @@ impl ProxyHttp for Engine {
                 pingora_core::ErrorType::InternalError,
             ));
         };
+        if cx.fetch.is_some() {
+            // Its context was made with the decision to fetch.
+            return Ok(false);
+        }
         let read = {
             let head = session.req_header();
             let head = request::Head {
@@ -120,6 +142,7 @@ impl ProxyHttp for Engine {
             next = Box::pin(pipeline::body(cx, &mut fields, buffered)).await;
         }
         match next {
+            Next::Forward if cx.is_cached() => self.cached(session, ctx, length != Some(0)).await,
             Next::Forward => Ok(false),
             Next::Reply(reply) => {
                 cx.reason = Reason::PluginReply;
@@ -230,11 +253,7 @@ impl ProxyHttp for Engine {
         match next {
             Next::Forward => Ok(()),
             Next::Fail(reason) => Err(fail(cx, reason)),
-            Next::Reply(reply) => {
-                cx.reason = Reason::PluginReply;
-                Box::pin(local::reply(session, cx, reply)).await?;
-                Err(fail(cx, Reason::PluginReply))
-            }
+            Next::Reply(reply) => self.replied(session, cx, reply).await,
             Next::Reset | Next::ReadBody { .. } => Err(fail(cx, Reason::PluginReply)),
         }
     }
@@ -289,7 +308,20 @@ impl ProxyHttp for Engine {
             let mut fields = ResponseFields(response);
             pipeline::origin_head(cx, &mut request, &mut fields, &mut status).await
         };
-        self.after_head(session, cx, response, status, next).await
+        self.after_head(session, cx, response, status, next).await?;
+        match &cx.fetch {
+            Some(note) => note.trail(caching::fetch::Trail {
+                endpoint: cx.picked.as_ref().map(|picked| Arc::clone(picked.endpoint())),
+                attempts: cx.attempts.clone(),
+                times: cx.times,
+            }),
+            None if cx.start.snapshot.cache.is_some() => {
+                let mut request = RequestFields(session.req_header_mut());
+                caching::passed::head(cx, &mut request, response.status, &response.headers);
+            }
+            None => {}
+        }
+        Ok(())
     }
 
     fn upstream_response_body_filter(
@@ -315,10 +347,15 @@ impl ProxyHttp for Engine {
         {
             return Ok(());
         }
+        if cx.fetch.is_some() {
+            // Each client's own delivery comes to step 12.
+            return Ok(());
+        }
         let mut status = response.status;
         let next = {
             let mut request = RequestFields(session.req_header_mut());
             let mut fields = ResponseFields(response);
+            caching::deliver::sign_passed(cx, &mut fields);
             pipeline::response_head(cx, &mut request, &mut fields, &mut status).await
         };
         self.after_head(session, cx, response, status, next).await?;
@@ -340,6 +377,9 @@ impl ProxyHttp for Engine {
         end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
+        if ctx.as_deref().is_some_and(|cx| cx.fetch.is_some()) {
+            return Ok(None);
+        }
         body::chunk(session, body, end_of_stream, ctx, BodyPhase::Delivery)
     }
 
@@ -394,6 +434,14 @@ impl ProxyHttp for Engine {
             };
         };
         failure::settle(cx, e);
+        if let Some(note) = &cx.fetch {
+            // Whoever the fetch was made for answers.
+            note.ended(cx.reason);
+            return FailToProxy {
+                error_code: 0,
+                can_reuse_downstream: false,
+            };
+        }
         if local::written(session).is_some() {
             cx.start.control.cut_response();
             Box::pin(local::cut_off(session, cx)).await;
@@ -485,13 +533,24 @@ impl Engine {
                 }
                 Ok(())
             }
-            Next::Reply(reply) => {
-                cx.reason = Reason::PluginReply;
-                Box::pin(local::reply(session, cx, reply)).await?;
-                Err(fail(cx, Reason::PluginReply))
-            }
+            Next::Reply(reply) => self.replied(session, cx, reply).await,
             Next::Fail(reason) => Err(fail(cx, reason)),
             Next::Reset | Next::ReadBody { .. } => Err(fail(cx, Reason::PluginReply)),
         }
+    }
+
+    /// A filter answers instead of the origin, after that was chosen or asked.
+    async fn replied(
+        &self,
+        session: &mut Session,
+        cx: &mut Ctx,
+        reply: Box<farmgate_plugin_api::Reply>,
+    ) -> Result<()> {
+        cx.reason = Reason::PluginReply;
+        match &cx.fetch {
+            Some(note) => note.reply(reply),
+            None => Box::pin(local::reply(session, cx, reply)).await?,
+        }
+        Err(fail(cx, Reason::PluginReply))
     }
 }

@@ -11,12 +11,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::stopping::Stopping;
-use super::{Serving, engines_own};
+use super::{Serving, };
 use crate::protocol::http1::{Head, HeadStatus, Reject, TargetForm, parse_head};
 use crate::protocol::uri::{NormalisedUri, UriPolicy, normalise};
 use crate::proxy::control::{Control, Ended};
 use crate::proxy::finish;
 use crate::proxy::id::RequestId;
+use crate::proxy::pingora::never;
 use crate::proxy::start::{Start, with_start};
 use crate::server::linger;
 use crate::server::socket::Socket;
@@ -138,7 +139,7 @@ pub(super) async fn serve(
         // both have ended. What is still missing then is not waited for: the stream lingers instead.
         session.set_close_on_response_before_downstream_finish(false);
         session.set_total_drain_timeout(Some(BODY_GRACE));
-        let request = serving.proxy.process_new_http(session, engines_own());
+        let request = serving.proxy.process_new_http(session, never());
         let request = with_start(start, request);
         let Some(reused) = run(request, &mut stopping, &control, &serving).await else {
             return;

@@ -11,7 +11,7 @@ mod tls;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
@@ -170,13 +170,6 @@ struct Serving {
     accepted_on: Arc<Listener>,
     connection: Arc<Connection>,
     _admitted: Admitted,
-}
-
-/// What the engine is given as its own sign of an end. It never comes: connections are told to close by ours, and the
-/// engine's way drops requests that are being sent.
-fn engines_own() -> &'static watch::Receiver<bool> {
-    static NEVER: LazyLock<watch::Receiver<bool>> = LazyLock::new(|| watch::channel(false).1);
-    &NEVER
 }
 
 impl Serving {

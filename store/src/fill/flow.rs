@@ -132,6 +132,10 @@ impl<H> Flow<H> {
         Some(SlotId(state.slots.len() - 1))
     }
 
+    pub(crate) fn has_readers(&self) -> bool {
+        self.state.lock().slots.iter().any(Option::is_some)
+    }
+
     pub(crate) fn detach(&self, id: SlotId) {
         let mut state = self.state.lock();
         if let Some(slot) = state.slots.get_mut(id.0) {

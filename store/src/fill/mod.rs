@@ -25,7 +25,7 @@ use crate::object::{Body, CHUNK, Object, ObjectId};
 use crate::purge::table::Verdict;
 use crate::reader::Reader;
 use crate::stamp::Stamp;
-use crate::store::Core;
+use crate::store::{Core, Hit};
 use flow::{Ending, Flow};
 
 /// Pieces below this are copied: they may be slices of buffers far larger than they are.
@@ -167,6 +167,19 @@ impl<H: Head> Fill<H> {
     #[must_use]
     pub fn is_kept(&self) -> bool {
         self.keeps
+    }
+
+    /// Whether there is a use in going on: it is to be stored, or somebody reads it.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.keeps || self.flow.has_readers()
+    }
+
+    /// What a lookup would give: the head, and a reader from the beginning. `None` when that is not held any more.
+    #[must_use]
+    pub fn hit(&self) -> Option<Hit<H>> {
+        let reader = self.reader()?;
+        Some(Hit::of_flow(Arc::clone(&self.flow), reader, None))
     }
 
     /// A reader of this fill from its beginning; `None` when that is not held any more.

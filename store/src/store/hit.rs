@@ -81,7 +81,7 @@ impl<H: Head> Hit<H> {
         }
     }
 
-    pub(super) fn of_flow(flow: Arc<Flow<H>>, reader: Reader<H>, soft: Option<Soft>) -> Self {
+    pub(crate) fn of_flow(flow: Arc<Flow<H>>, reader: Reader<H>, soft: Option<Soft>) -> Self {
         Self {
             source: Source::Flow(flow, reader),
             tier: Tier::Fill,

@@ -12,8 +12,9 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::HttpSession;
 use tokio::sync::Notify;
 
-use super::super::{Serving, engines_own};
+use super::super::{Serving, };
 use crate::proxy::control::Control;
+use crate::proxy::pingora::never;
 use crate::proxy::start::{Start, with_start};
 use crate::server::stream::LazyTimer;
 use crate::telemetry::Reason;
@@ -134,7 +135,7 @@ pub(super) fn spawn(serving: &Serving, session: HttpSession, active: &Arc<Active
     tokio::spawn(async move {
         let _guard = guard;
         let session = ServerSession::new_http2(session);
-        let serve = with_start(start, proxy.process_new_http(session, engines_own()));
+        let serve = with_start(start, proxy.process_new_http(session, never()));
         let over = async {
             let mut timer = LazyTimer::default();
             tokio::select! {

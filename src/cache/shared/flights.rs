@@ -1,0 +1,259 @@
+//! One fetch per key: who wants what is just being fetched waits for its head, not for its end.
+//!
+//! A flight begins when somebody decides to ask the origin, and ends when it is known what others can make of the
+//! answer: it is being stored (they read it while it comes), it cannot be shared, or it failed. It is bounded by the
+//! requests under way: each holds or awaits at most one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::place::Place;
+use crate::cache::key::KeyHash;
+use crate::telemetry::Reason;
+
+/// Parts with a lock each; a power of two.
+const SHARDS: usize = 64;
+
+/// What a flight came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Landed {
+    /// Look again: it is stored, or being stored.
+    Look,
+    /// The answer is not for others.
+    Unshared,
+    /// The origin answered with an error, for which what is stored may stand in.
+    Error,
+    /// The origin failed.
+    Failed(Reason),
+}
+
+/// A fetch under way.
+#[derive(Debug)]
+pub struct Flight {
+    place: Place,
+    landed: watch::Sender<Option<Landed>>,
+    /// What it stands for was purged or changed meanwhile by an accepted unsafe request: not to be stored.
+    doomed: AtomicBool,
+}
+
+/// All flights of a cache.
+#[derive(Debug)]
+pub struct Flights {
+    shards: Box<[Mutex<HashMap<Place, Arc<Flight>>>]>,
+    /// Numbers those that nobody waits for. Lists of variants are numbered from 1, these stand at 0.
+    alone: AtomicU64,
+}
+
+/// What became of the wish to fetch.
+pub enum Joined {
+    /// It is on us: the flight ends with this guard.
+    Lead(Lead),
+    /// Somebody does already.
+    Wait(Waiting),
+}
+
+/// A flight that others wait for.
+pub struct Waiting(watch::Receiver<Option<Landed>>);
+
+impl Waiting {
+    /// Waits until it has landed.
+    pub async fn landed(mut self) -> Landed {
+        match self.0.wait_for(Option::is_some).await {
+            Ok(landed) => landed.unwrap_or(Landed::Unshared),
+            // Whoever led it is gone without a word.
+            Err(_) => Landed::Failed(Reason::Internal),
+        }
+    }
+}
+
+/// Whoever leads a flight. Dropped without a word, those who wait are told that it failed.
+pub struct Lead {
+    flights: Arc<Flights>,
+    flight: Arc<Flight>,
+}
+
+impl std::fmt::Debug for Lead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.flight.fmt(f)
+    }
+}
+
+impl Lead {
+    /// Ends the flight.
+    pub fn land(self, landed: Landed) {
+        self.end(landed);
+    }
+
+    /// True if what comes is not to be stored.
+    pub fn is_doomed(&self) -> bool {
+        self.flight.doomed.load(Ordering::Acquire)
+    }
+
+    fn end(&self, landed: Landed) {
+        let mut shard = self.flights.shard(&self.flight.place.primary).lock();
+        let current = shard.get(&self.flight.place);
+        if current.is_some_and(|current| Arc::ptr_eq(current, &self.flight)) {
+            shard.remove(&self.flight.place);
+        }
+        drop(shard);
+        self.flight.landed.send_if_modified(|state| {
+            let first = state.is_none();
+            state.get_or_insert(landed);
+            first
+        });
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        self.end(Landed::Failed(Reason::Internal));
+    }
+}
+
+impl Default for Flights {
+    fn default() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            alone: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Flights {
+    fn shard(&self, primary: &KeyHash) -> &Mutex<HashMap<Place, Arc<Flight>>> {
+        let [first, ..] = primary.0;
+        // There are as many shards as the mask says.
+        #[allow(clippy::indexing_slicing, reason = "masked to the length")]
+        &self.shards[usize::from(first) & (SHARDS - 1)]
+    }
+
+    /// Leads the flight to a place, or waits for the one that is under way.
+    pub fn join(self: &Arc<Self>, place: &Place) -> Joined {
+        let mut shard = self.shard(&place.primary).lock();
+        if let Some(flight) = shard.get(place) {
+            return Joined::Wait(Waiting(flight.landed.subscribe()));
+        }
+        let flight = Arc::new(Flight {
+            place: *place,
+            landed: watch::Sender::new(None),
+            doomed: AtomicBool::new(false),
+        });
+        shard.insert(*place, Arc::clone(&flight));
+        drop(shard);
+        Joined::Lead(Lead {
+            flights: Arc::clone(self),
+            flight,
+        })
+    }
+
+    /// Leads a flight that nobody waits for: it is only known, so that it can be doomed.
+    pub fn alone(self: &Arc<Self>, primary: KeyHash) -> Lead {
+        let [low, high] = [self.alone.fetch_add(1, Ordering::Relaxed), u64::MAX];
+        let mut variant = [0; 24];
+        let bytes = low.to_le_bytes().into_iter().chain(high.to_le_bytes());
+        for (to, from) in variant.iter_mut().skip(8).zip(bytes) {
+            *to = from;
+        }
+        let place = Place {
+            primary,
+            variant: Some(variant),
+        };
+        let flight = Arc::new(Flight {
+            place,
+            landed: watch::Sender::new(None),
+            doomed: AtomicBool::new(false),
+        });
+        self.shard(&primary).lock().insert(place, Arc::clone(&flight));
+        Lead {
+            flights: Arc::clone(self),
+            flight,
+        }
+    }
+
+    /// What is fetched of this key now is not to be stored.
+    pub fn doom(&self, primary: &KeyHash) {
+        for flight in self.shard(primary).lock().values() {
+            if flight.place.primary == *primary {
+                flight.doomed.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    /// Flights under way.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// True if nothing is under way.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(primary: u8, variant: Option<u8>) -> Place {
+        Place {
+            primary: KeyHash([primary; 16]),
+            variant: variant.map(|byte| [byte; 24]),
+        }
+    }
+
+    fn lead(flights: &Arc<Flights>, place: &Place) -> Lead {
+        match flights.join(place) {
+            Joined::Lead(lead) => lead,
+            Joined::Wait(_) => panic!("somebody leads"),
+        }
+    }
+
+    fn wait(flights: &Arc<Flights>, place: &Place) -> Waiting {
+        match flights.join(place) {
+            Joined::Lead(_) => panic!("nobody leads"),
+            Joined::Wait(waiting) => waiting,
+        }
+    }
+
+    #[tokio::test]
+    async fn one_leads_and_all_hear_how_it_ended() {
+        let flights = Arc::new(Flights::default());
+        let lead = lead(&flights, &place(1, None));
+        let waiting = [
+            wait(&flights, &place(1, None)),
+            wait(&flights, &place(1, None)),
+        ];
+        assert_eq!(flights.len(), 1);
+        lead.land(Landed::Look);
+        for one in waiting {
+            assert_eq!(one.landed().await, Landed::Look);
+        }
+        assert!(flights.is_empty());
+        // The next one leads again.
+        drop(self::lead(&flights, &place(1, None)));
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_is_a_failure() {
+        let flights = Arc::new(Flights::default());
+        let lead = lead(&flights, &place(1, None));
+        let waiting = wait(&flights, &place(1, None));
+        drop(lead);
+        assert_eq!(waiting.landed().await, Landed::Failed(Reason::Internal));
+        assert!(flights.is_empty());
+    }
+
+    #[test]
+    fn variants_fly_apart_and_are_doomed_together() {
+        let flights = Arc::new(Flights::default());
+        let one = lead(&flights, &place(1, Some(1)));
+        let two = lead(&flights, &place(1, Some(2)));
+        let other = lead(&flights, &place(65, None));
+        flights.doom(&KeyHash([1; 16]));
+        assert!(one.is_doomed() && two.is_doomed() && !other.is_doomed());
+    }
+}

@@ -1,0 +1,312 @@
+//! Sending what is stored, or is just being stored: conditions, ranges, and the fields that are written anew.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use farmgate_plugin_api::Headers;
+use http::header::{
+    ACCEPT_RANGES, AGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue,
+    TRANSFER_ENCODING,
+};
+use http::{Method, StatusCode};
+
+use super::CacheCx;
+use crate::cache::conditional::{belongs_in_304, client_has_it};
+use crate::cache::meta::Meta;
+use crate::cache::meta::head::StoredHead;
+use crate::cache::range::multipart::Multipart;
+use crate::cache::range::{self, ByteRange, Ranges};
+use crate::cache::serve;
+use crate::cache::shared::{Hit, Reader};
+use crate::cache::status::{CACHE_STATUS, Told, ttl_s};
+use crate::cache::{Now, serve::Forward};
+use crate::proxy::ctx::Ctx;
+use crate::proxy::id;
+use crate::telemetry::cache::CacheAnswer;
+
+/// Who speaks in Cache-Status.
+const NAME: &str = "farmgate";
+
+/// Fields that may be added to a stored head.
+const ROOM: usize = 8;
+
+/// What Cache-Status says of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// It was answered from what was stored.
+    pub hit: bool,
+    /// Why the origin was asked.
+    pub forward: Option<Forward>,
+    /// What it answered, where that is not what is sent.
+    pub forward_status: Option<u16>,
+    /// Seconds of freshness that are left.
+    pub ttl_s: Option<i64>,
+    /// The origin's answer was stored.
+    pub stored: bool,
+    /// It shares another request's fetch.
+    pub collapsed: bool,
+    /// A word about the rest.
+    pub detail: Option<&'static str>,
+}
+
+impl Said {
+    pub(super) fn hit(hit: serve::Hit, meta: &Meta, now: Now) -> Self {
+        let told = Told::hit(hit, meta, now);
+        Self {
+            hit: true,
+            ttl_s: told.ttl_s,
+            detail: match hit {
+                serve::Hit::Fresh => None,
+                serve::Hit::StaleWhileRevalidate => Some("stale-while-revalidate"),
+                serve::Hit::MaxStale => Some("max-stale"),
+            },
+            ..Self::default()
+        }
+    }
+
+    /// What is stale stands in for an error.
+    pub fn stale_if_error(meta: &Meta, now: Now) -> Self {
+        Self {
+            hit: true,
+            ttl_s: ttl_s(meta, now),
+            detail: Some("stale-if-error"),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn with_ttl(mut self, meta: &Meta, now: Now) -> Self {
+        self.ttl_s = ttl_s(meta, now);
+        self
+    }
+
+    /// The member of the list; it stands behind what caches nearer to the origin said.
+    fn value(&self) -> Option<HeaderValue> {
+        let mut text = String::with_capacity(64);
+        let told = Told {
+            hit: self.hit,
+            forward: self.forward,
+            forward_status: self.forward_status,
+            ttl_s: self.ttl_s,
+            stored: self.stored,
+            collapsed: self.collapsed,
+            key: None,
+            detail: self.detail,
+        };
+        told.write(NAME, &mut text);
+        // Tokens and numbers: always a value.
+        HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
+    }
+}
+
+/// Something stored, to be sent to one client.
+pub struct Delivery {
+    /// Its head.
+    head: Arc<StoredHead>,
+    /// Its body.
+    pub reader: Reader,
+    /// Bytes of it, where they are known.
+    length: Option<u64>,
+    /// The origin made or confirmed it for this very request.
+    fresh_from_origin: bool,
+    /// What is said of it, where its fetch decides that.
+    pub said: Option<Said>,
+    /// How that counts.
+    pub answer: Option<CacheAnswer>,
+    now: Now,
+}
+
+/// What is sent of a body.
+pub enum Part {
+    /// Nothing.
+    Nothing,
+    /// All; its length where it is known.
+    Whole(Option<u64>),
+    /// One range.
+    One(ByteRange),
+    /// Several, each with its own small head, and the end.
+    Many(Vec<(Vec<u8>, ByteRange)>, Vec<u8>),
+}
+
+impl Delivery {
+    pub(super) fn stored(hit: Hit, now: Now) -> Self {
+        Self::new(hit, None, None, now)
+    }
+
+    pub(super) fn fetched(hit: Hit, said: Said, now: Now) -> Self {
+        Self::new(hit, None, Some((said, CacheAnswer::Miss)), now)
+    }
+
+    pub(super) fn confirmed(hit: Hit, head: Arc<StoredHead>, said: Said, now: Now) -> Self {
+        Self::new(hit, Some(head), Some((said, CacheAnswer::Revalidated)), now)
+    }
+
+    /// What is stale, instead of an error.
+    pub fn stale(hit: Hit, now: Now) -> Self {
+        let said = Said::stale_if_error(&hit.head().meta, now);
+        let mut delivery = Self::new(hit, None, Some((said, CacheAnswer::Stale)), now);
+        delivery.fresh_from_origin = false;
+        delivery
+    }
+
+    fn new(
+        hit: Hit,
+        head: Option<Arc<StoredHead>>,
+        said: Option<(Said, CacheAnswer)>,
+        now: Now,
+    ) -> Self {
+        Self {
+            head: head.unwrap_or_else(|| Arc::clone(hit.head())),
+            length: hit.len(),
+            reader: hit.into_reader(),
+            fresh_from_origin: said.is_some(),
+            said: said.map(|(said, _)| said),
+            answer: said.map(|(_, answer)| answer),
+            now,
+        }
+    }
+
+    /// The head to be sent, and what of the body. `request` are the client's fields.
+    pub fn prepare(&self, cx: &mut Ctx, request: &HeaderMap) -> (StatusCode, HeaderMap, Part) {
+        let head = &*self.head;
+        let mut fields = HeaderMap::with_capacity(head.fields.len() + ROOM);
+        fields.clone_from(&head.fields);
+        let get = cx.method == Method::GET;
+        let mut status = head.status;
+        let mut part = Part::Whole(self.length);
+        if status == StatusCode::OK {
+            if client_has_it(request, &head.fields, &head.meta, self.now.wall_s) {
+                status = StatusCode::NOT_MODIFIED;
+                let gone: Vec<_> = fields
+                    .keys()
+                    .filter(|name| !belongs_in_304(name))
+                    .cloned()
+                    .collect();
+                for name in &gone {
+                    fields.remove(name);
+                }
+                part = Part::Nothing;
+            } else if get
+                && request.contains_key(http::header::RANGE)
+                && let Some(length) = self.length
+            {
+                part = self.select(request, length, &mut status, &mut fields);
+            }
+        }
+        if matches!(status.as_u16(), 204 | 304) || !get {
+            part = match part {
+                // A HEAD tells the length it would have.
+                Part::Whole(length) => {
+                    set_length(&mut fields, length, status);
+                    Part::Nothing
+                }
+                part => part,
+            };
+        } else if let Part::Whole(length) = part {
+            set_length(&mut fields, length, status);
+            if length.is_none() && !cx.start.connection.h2 {
+                fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+        }
+        let age_s = head.meta.age_s(self.now);
+        if !self.fresh_from_origin || age_s > 0 {
+            fields.insert(AGE, HeaderValue::from(age_s));
+        }
+        if let (Some(cache), Some(said)) = (&mut cx.cache, self.said) {
+            cache.said = said;
+            cache.answer = self.answer.unwrap_or(cache.answer);
+        }
+        sign(cx, &mut fields);
+        (status, fields, part)
+    }
+
+    fn select(
+        &self,
+        request: &HeaderMap,
+        length: u64,
+        status: &mut StatusCode,
+        fields: &mut HeaderMap,
+    ) -> Part {
+        let head = &*self.head;
+        let wall_s = self.now.wall_s;
+        let part = match range::select(request, &head.fields, &head.meta, length, wall_s) {
+            Ranges::Whole => return Part::Whole(Some(length)),
+            Ranges::Unsatisfiable => {
+                *status = StatusCode::RANGE_NOT_SATISFIABLE;
+                put(fields, CONTENT_RANGE, range::content_range_unsatisfiable(length));
+                fields.remove(CONTENT_TYPE);
+                fields.insert(CONTENT_LENGTH, HeaderValue::from(0_u64));
+                return Part::Nothing;
+            }
+            Ranges::One(one) => {
+                put(fields, CONTENT_RANGE, range::content_range(one, length));
+                fields.insert(CONTENT_LENGTH, HeaderValue::from(one.bytes()));
+                Part::One(one)
+            }
+            Ranges::Many(ranges) => {
+                let boundary = u128::from(id::random()) << 64 | u128::from(id::random());
+                let kind = head.fields.get(CONTENT_TYPE);
+                let frame = Multipart::new(boundary, kind, length);
+                fields.insert(CONTENT_LENGTH, HeaderValue::from(frame.bytes(&ranges)));
+                let parts = ranges
+                    .iter()
+                    .map(|one| (frame.before(*one), *one))
+                    .collect();
+                let end = frame.end();
+                put(fields, CONTENT_TYPE, frame.content_type());
+                Part::Many(parts, end)
+            }
+        };
+        *status = StatusCode::PARTIAL_CONTENT;
+        fields
+            .entry(ACCEPT_RANGES)
+            .or_insert(HeaderValue::from_static("bytes"));
+        part
+    }
+}
+
+fn put(fields: &mut HeaderMap, name: http::HeaderName, text: String) {
+    if let Ok(value) = HeaderValue::try_from(text) {
+        fields.insert(name, value);
+    }
+}
+
+fn set_length(fields: &mut HeaderMap, length: Option<u64>, status: StatusCode) {
+    if let Some(length) = length
+        && !matches!(status.as_u16(), 204 | 304)
+        && !fields.contains_key(CONTENT_LENGTH)
+    {
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+/// The same of a response that goes past the store.
+pub fn sign_passed(cx: &Ctx, response: &mut (dyn Headers + '_)) {
+    let cache = cx.route.as_deref().and_then(|route| route.cache.as_ref());
+    let (Some(cache), Some(CacheCx { said, .. })) = (cache, &cx.cache) else {
+        return;
+    };
+    for name in &cache.plan.policy.tags {
+        response.remove(name);
+    }
+    if cache.plan.status_header
+        && let Some(value) = said.value()
+    {
+        response.append(&CACHE_STATUS, value);
+    }
+}
+
+/// What every answer on a route with a cache carries, and what it does not: Cache-Status, and no tags.
+pub fn sign(cx: &Ctx, fields: &mut HeaderMap) {
+    let cache = cx.route.as_deref().and_then(|route| route.cache.as_ref());
+    let (Some(cache), Some(CacheCx { said, .. })) = (cache, &cx.cache) else {
+        return;
+    };
+    for name in &cache.plan.policy.tags {
+        fields.remove(name);
+    }
+    if cache.plan.status_header
+        && let Some(value) = said.value()
+    {
+        fields.append(CACHE_STATUS, value);
+    }
+}

@@ -1,0 +1,549 @@
+//! A fetch: what becomes of the origin's answer, piece by piece. A task of its own drives it; see [`super`].
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use farmgate_plugin_api::Reply;
+use farmgate_store::{Finished, NotStored, Stamp};
+use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::deliver::{Delivery, Said};
+use super::Look;
+use crate::cache::asked::{Asked, Identity, Request};
+use crate::cache::conditional::{CLIENT_CONDITIONS, Validators};
+use crate::cache::freshness::Received;
+use crate::cache::key::Key;
+use crate::cache::meta::head::{MOST_FIELDS, StoredHead};
+use crate::cache::serve::{Ask, Forward, is_error};
+use crate::cache::shared::keep::Keep;
+use crate::cache::shared::{Fill, Found, Landed, Lead, Place, Reader};
+use crate::cache::storable::{self, Refusal, Response};
+use crate::cache::unstored::Unstored;
+use crate::cache::vary::Encodings;
+use crate::cache::{Now, SharedCache, fields, update};
+use crate::proxy::ctx::{Ctx, Times};
+use crate::snapshot::{CachePlan, Route};
+use crate::telemetry::Reason;
+
+/// News that wait for a slow client; a fetch waits then, as any answer would.
+const NEWS: usize = 4;
+
+/// What a fetch tells the request that it was begun for.
+pub enum News {
+    /// An interim response (RFC 9110 section 15.2).
+    Interim(StatusCode, HeaderMap),
+    /// It is being stored, or was confirmed: send this.
+    Send(Box<Delivery>),
+    /// It is not stored: here is its head, the body follows as [`News::Piece`] up to [`News::End`].
+    Pass(Box<Passing>),
+    /// A piece of it.
+    Piece(Bytes),
+    /// Its end.
+    End(Option<HeaderMap>),
+    /// A plugin answered instead of the origin.
+    Reply(Box<Reply>),
+    /// The origin failed, and this may stand in.
+    Stale(Found),
+    /// The origin failed.
+    Failed(Reason),
+}
+
+/// A response that goes past the store.
+pub struct Passing {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its fields.
+    pub fields: HeaderMap,
+    /// Why it is not stored.
+    pub why: Refusal,
+}
+
+/// What a fetch does, said from its context: shared by both.
+#[derive(Default)]
+pub struct Note(Mutex<Noted>);
+
+#[derive(Default)]
+struct Noted {
+    trail: Trail,
+    reason: Option<Reason>,
+    reply: Option<Box<Reply>>,
+}
+
+/// Where a response came from, for the log of the request it was fetched for.
+#[derive(Clone, Default)]
+pub struct Trail {
+    /// The endpoint.
+    pub endpoint: Option<Arc<crate::upstream::Endpoint>>,
+    /// Attempts made.
+    pub attempts: crate::upstream::retry::Attempts,
+    /// Times of the last one.
+    pub times: Times,
+}
+
+impl Note {
+    /// What is known of the attempt under way.
+    pub fn trail(&self, trail: Trail) {
+        self.0.lock().trail = trail;
+    }
+
+    /// How it ended.
+    pub fn ended(&self, reason: Reason) {
+        self.0.lock().reason = Some(reason);
+    }
+
+    /// A plugin answers instead.
+    pub fn reply(&self, reply: Box<Reply>) {
+        self.0.lock().reply = Some(reply);
+    }
+}
+
+/// A fetch that is to be made.
+pub struct Order {
+    /// The request's fields that change on the way to the origin; without a value they go.
+    pub edits: Vec<(HeaderName, Option<HeaderValue>)>,
+    /// What becomes of the answer.
+    pub fetch: Fetch,
+    /// The context it is made in.
+    pub context: Box<Ctx>,
+    /// What it tells; none in the background.
+    pub news: Option<mpsc::Receiver<News>>,
+    /// What it does, for the log of the request.
+    pub note: Arc<Note>,
+}
+
+impl Order {
+    /// Nobody listens.
+    pub(super) fn in_background(mut self) -> Self {
+        self.news = None;
+        self.fetch.news = None;
+        self
+    }
+}
+
+impl Look<'_> {
+    #[allow(clippy::too_many_arguments, reason = "one call, of what one decision knows")]
+    pub(super) fn order(
+        &self,
+        cx: &Ctx,
+        fields: &HeaderMap,
+        place: Place,
+        lead: Lead,
+        stale: Option<Found>,
+        ask: Option<Ask>,
+        why: Forward,
+    ) -> Order {
+        let mut edits: Vec<_> = CLIENT_CONDITIONS
+            .iter()
+            .filter(|name| fields.contains_key(*name))
+            .map(|name| (name.clone(), None))
+            .collect();
+        if self.plan.policy.vary.normalise_encoding && fields.contains_key(ACCEPT_ENCODING) {
+            let set = Encodings::of_request(fields).canonical();
+            let value = (!set.is_empty()).then(|| HeaderValue::from_static(set));
+            edits.push((ACCEPT_ENCODING, value));
+        }
+        let mut asks = false;
+        if let Some(found) = &stale {
+            let head = found.hit.head();
+            for (name, value) in Validators::of_stored(&head.fields, &head.meta).fields() {
+                asks = true;
+                edits.push((name, Some(value.clone())));
+            }
+        }
+        let request = Request {
+            method: &Method::GET,
+            fields,
+            target_bytes: cx.raw().len(),
+            has_body: false,
+            identity: Identity::None,
+        };
+        let (sender, news) = mpsc::channel(NEWS);
+        let note = Arc::new(Note::default());
+        let fetch = Fetch {
+            shared: Arc::clone(self.shared),
+            route: Arc::clone(self.route),
+            key: self.key.clone(),
+            asked: self.asked,
+            odd: request.is_odd(),
+            fields: fields.clone(),
+            asks,
+            covers: ask.is_some_and(|ask| ask.stale_if_error),
+            stale,
+            why,
+            start: self.shared.store().start(),
+            begun: self.shared.now(),
+            place,
+            lead: Some(lead),
+            news: Listener::of(sender),
+            note: Arc::clone(&note),
+            state: State::Head,
+        };
+        if let Some(cache) = &self.route.cache {
+            cache.metrics.forwarded(why);
+        }
+        Order {
+            edits,
+            fetch,
+            context: Box::new(Ctx::fetching(cx, Arc::clone(&note))),
+            news: Some(news),
+            note,
+        }
+    }
+}
+
+/// Whoever the fetch was begun for, while it listens. A place for the last word is kept from the start.
+struct Listener {
+    news: mpsc::Sender<News>,
+    last: Option<mpsc::OwnedPermit<News>>,
+}
+
+impl Listener {
+    fn of(news: mpsc::Sender<News>) -> Option<Self> {
+        let last = news.clone().try_reserve_owned().ok();
+        Some(Self { news, last })
+    }
+
+    fn last(&mut self, news: News) {
+        if let Some(permit) = self.last.take() {
+            drop(permit.send(news));
+        }
+    }
+}
+
+enum State {
+    /// Its head has not come.
+    Head,
+    /// It is stored.
+    Filling(Box<Fill>),
+    /// It goes past the store.
+    Passing,
+    /// What comes still is of no use.
+    Over,
+}
+
+/// What becomes of the answer of an origin.
+pub struct Fetch {
+    shared: Arc<SharedCache>,
+    route: Arc<Route>,
+    key: Key,
+    asked: Asked,
+    odd: bool,
+    /// The client's fields: what tells its variant.
+    fields: HeaderMap,
+    /// It was asked with our validators.
+    asks: bool,
+    /// What is stored may stand in for an error.
+    covers: bool,
+    stale: Option<Found>,
+    why: Forward,
+    /// When the origin was asked, in the order of fills and purges.
+    start: Stamp,
+    begun: Now,
+    place: Place,
+    lead: Option<Lead>,
+    news: Option<Listener>,
+    note: Arc<Note>,
+    state: State,
+}
+
+/// Nobody wants the rest.
+#[derive(Clone, Copy, Debug)]
+pub struct Unwanted;
+
+impl Fetch {
+    fn plan(&self) -> Option<Arc<CachePlan>> {
+        let cache = self.route.cache.as_ref()?;
+        Some(Arc::clone(&cache.plan))
+    }
+
+    /// A head came, interim or final.
+    ///
+    /// # Errors
+    /// Nobody wants the body.
+    pub async fn head(&mut self, status: StatusCode, head: HeaderMap) -> Result<(), Unwanted> {
+        if status.is_informational() {
+            if let Some(listener) = &self.news {
+                // Whoever left does not miss it.
+                drop(listener.news.send(News::Interim(status, head)).await);
+            }
+            return Ok(());
+        }
+        let Some(plan) = self.plan() else {
+            return Err(Unwanted);
+        };
+        let now = self.shared.now();
+        let received = Received {
+            request_ms: self.begun.cache_ms,
+            response_ms: now.cache_ms,
+            wall_s: now.wall_s,
+        };
+        if status == StatusCode::NOT_MODIFIED && self.asks {
+            self.confirm(&plan, head, received, now);
+            return Ok(());
+        }
+        if is_error(status) && self.covers {
+            self.land(Landed::Error);
+            self.state = State::Over;
+            if let Some(stale) = self.stale.take() {
+                self.tell_last(News::Stale(stale));
+            }
+            return Ok(());
+        }
+        match self.keep(&plan, status, &head, received, now).await {
+            Ok(()) => Ok(()),
+            Err(why) => self.pass(&plan, status, head, why, now).await,
+        }
+    }
+
+    /// A 304 to our own question: what is stored is good, or not to be used any longer.
+    fn confirm(&mut self, plan: &CachePlan, head: HeaderMap, received: Received, now: Now) {
+        self.state = State::Over;
+        let Some(stale) = self.stale.take() else {
+            return;
+        };
+        let stored = Arc::clone(stale.hit.head());
+        let confirmed = update::confirm(
+            &stored,
+            head,
+            received,
+            self.asked.authenticated,
+            &plan.policy,
+        );
+        let doomed = self.lead.as_ref().is_some_and(Lead::is_doomed);
+        let said = Said {
+            forward: Some(self.why),
+            forward_status: Some(StatusCode::NOT_MODIFIED.as_u16()),
+            ..Said::default()
+        };
+        let delivery = match confirmed {
+            Ok(head) => {
+                let id = stale.hit.id();
+                let stored = !doomed
+                    && self
+                        .shared
+                        .store()
+                        .update_head(&stale.key, id, head.clone(), self.start);
+                let said = Said { stored, ..said }.with_ttl(&head.meta, now);
+                Delivery::confirmed(stale.hit, Arc::new(head), said, now)
+            }
+            Err((why, merged)) => {
+                self.shared.forget(&stale);
+                self.refused(plan, why, now);
+                let head = StoredHead {
+                    fields: merged,
+                    ..(*stored).clone()
+                };
+                let said = Said {
+                    detail: Some(why.as_str()),
+                    ..said
+                };
+                Delivery::confirmed(stale.hit, Arc::new(head), said, now)
+            }
+        };
+        self.land(if doomed { Landed::Unshared } else { Landed::Look });
+        self.tell_last(News::Send(Box::new(delivery)));
+    }
+
+    /// Begins to store the response, if that may be.
+    async fn keep(
+        &mut self,
+        plan: &CachePlan,
+        status: StatusCode,
+        head: &HeaderMap,
+        received: Received,
+        now: Now,
+    ) -> Result<(), Refusal> {
+        let policy = &plan.policy;
+        let view = self.key.read().ok_or(Refusal::Partial)?;
+        let response = Response {
+            status,
+            fields: head,
+            received,
+        };
+        let judged = storable::judge(&self.asked, self.odd, &response, &view, policy)?;
+        if self.lead.as_ref().is_some_and(Lead::is_doomed) {
+            return Err(Refusal::Invalidated);
+        }
+        if head.len() > MOST_FIELDS {
+            return Err(Refusal::TooLarge);
+        }
+        let length = storable::content_length(head);
+        let mut kept = head.clone();
+        fields::strip(&mut kept, &judged.left_out);
+        fields::ensure_date(&mut kept, now.wall_s);
+        let head = StoredHead {
+            meta: judged.meta,
+            status,
+            fields: kept,
+            key: self.key.clone(),
+            variants: None,
+        };
+        let keep = Keep {
+            fields: &self.fields,
+            rules: &policy.vary,
+            start: self.start,
+            length,
+            most_bytes: policy.max_object_bytes,
+            disk: plan.min_uses_disk > 0,
+        };
+        let said = Said {
+            forward: Some(self.why),
+            forward_status: self.stale.is_some().then_some(status.as_u16()),
+            stored: true,
+            ..Said::default()
+        }
+        .with_ttl(&head.meta, now);
+        let (fill, place) = self.shared.keep(head, &keep).await?;
+        let Some(hit) = fill.hit().filter(|_| fill.is_kept()) else {
+            return Err(Refusal::TooLarge);
+        };
+        self.place = place;
+        self.shared.unstored().forget(&place);
+        self.state = State::Filling(Box::new(fill));
+        self.land(Landed::Look);
+        self.tell_last(News::Send(Box::new(Delivery::fetched(hit, said, now))));
+        Ok(())
+    }
+
+    /// Gives the response to the one who asked, and to nobody else.
+    async fn pass(
+        &mut self,
+        plan: &CachePlan,
+        status: StatusCode,
+        fields: HeaderMap,
+        why: Refusal,
+        now: Now,
+    ) -> Result<(), Unwanted> {
+        self.refused(plan, why, now);
+        if let Some(stale) = self.stale.take()
+            && !status.is_server_error()
+        {
+            // What is stored is not what the origin has any longer.
+            self.shared.forget(&stale);
+        }
+        self.land(Landed::Unshared);
+        self.state = State::Passing;
+        let passing = Passing {
+            status,
+            fields,
+            why,
+        };
+        self.tell(News::Pass(Box::new(passing))).await
+    }
+
+    fn refused(&self, plan: &CachePlan, why: Refusal, now: Now) {
+        if let Some(cache) = &self.route.cache {
+            cache.metrics.refused(why);
+        }
+        if let Some(unstored) = Unstored::remember(why, &plan.policy, now) {
+            self.shared.unstored().set(self.place, unstored, now);
+        }
+    }
+
+    /// A piece of the body came.
+    ///
+    /// # Errors
+    /// Nobody wants the rest.
+    pub async fn piece(&mut self, piece: Bytes) -> Result<(), Unwanted> {
+        match &mut self.state {
+            State::Filling(fill) => {
+                fill.append(piece);
+                if !fill.is_wanted() {
+                    return Err(Unwanted);
+                }
+                fill.room().await;
+                Ok(())
+            }
+            State::Passing => self.tell(News::Piece(piece)).await,
+            State::Head | State::Over => Ok(()),
+        }
+    }
+
+    /// The body ended as it should.
+    pub fn end(&mut self, trailers: Option<HeaderMap>) {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Filling(fill) => {
+                let why = match fill.finish() {
+                    Finished::Stored(_) | Finished::Passed(NotStored::Overtaken) => return,
+                    Finished::Passed(NotStored::TooLarge) => Refusal::TooLarge,
+                    Finished::Passed(NotStored::Purged) => Refusal::Invalidated,
+                    Finished::WrongLength => Refusal::Incomplete,
+                };
+                if let Some(plan) = self.plan() {
+                    self.refused(&plan, why, self.shared.now());
+                }
+            }
+            State::Passing => self.tell_last(News::End(trailers)),
+            State::Head => self.state = State::Head,
+            State::Over => {}
+        }
+    }
+
+    async fn tell(&mut self, news: News) -> Result<(), Unwanted> {
+        match &self.news {
+            Some(listener) => listener.news.send(news).await.map_err(|_| Unwanted),
+            None => Err(Unwanted),
+        }
+    }
+
+    fn tell_last(&mut self, news: News) {
+        if let Some(listener) = &mut self.news {
+            listener.last(news);
+        }
+    }
+
+    fn land(&mut self, landed: Landed) {
+        if let Some(lead) = self.lead.take() {
+            lead.land(landed);
+        }
+    }
+
+    /// It ended without a head.
+    fn failed(&mut self) {
+        let (reason, reply) = {
+            let mut noted = self.note.0.lock();
+            (noted.reason, noted.reply.take())
+        };
+        if let Some(reply) = reply {
+            self.land(Landed::Unshared);
+            self.tell_last(News::Reply(reply));
+            return;
+        }
+        let reason = reason.unwrap_or(Reason::Internal);
+        self.land(Landed::Failed(reason));
+        match self.stale.take().filter(|_| self.covers) {
+            Some(stale) => self.tell_last(News::Stale(stale)),
+            None => self.tell_last(News::Failed(reason)),
+        }
+    }
+}
+
+impl Drop for Fetch {
+    fn drop(&mut self) {
+        match self.state {
+            State::Head => self.failed(),
+            State::Filling(_) => {
+                if let Some(cache) = &self.route.cache {
+                    cache.metrics.refused(Refusal::Incomplete);
+                }
+            }
+            // Without its end the listener knows that it was cut.
+            State::Passing | State::Over => {}
+        }
+    }
+}
+
+/// Takes what the fetch did into the request's own record.
+pub fn follow(cx: &mut Ctx, note: &Note) {
+    let trail = note.0.lock().trail.clone();
+    cx.asked |= trail.endpoint.is_some();
+    cx.last_endpoint = trail.endpoint;
+    cx.attempts = trail.attempts;
+    cx.times = trail.times;
+}
+
+/// A body that is read for one request.
+pub type Body = Reader;

@@ -1,0 +1,382 @@
+//! Step 8: what the cache does with a request.
+//!
+//! ```text
+//! request -> begin: look up, decide -> send what is stored               (deliver)
+//!                        |   ^
+//!                        |   +-- wait for somebody's fetch, look again
+//!                        +-----> fetch, a task of its own                (fetch) -> store -> all who wait
+//!                        +-----> past the cache: another method, ...     (passed)
+//! ```
+//!
+//! A fetch belongs to nobody's connection: who asked for it reads what it stores like everybody else, and may go away
+//! without harm to others. Engines carry it: they give what comes to [`fetch::Fetch`], and send a [`deliver::Delivery`].
+//! Why it is so, and not by Pingora's own cache: docs/decisions/0006-the-cache-is-ours.md.
+
+pub mod deliver;
+pub mod fetch;
+pub mod passed;
+pub mod purge;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use farmgate_plugin_api::Headers;
+use http::HeaderMap;
+
+use super::ctx::Ctx;
+use super::exchange::scheme;
+use crate::cache::asked::{Asked, Bypass, Identity, Request, Verb};
+use crate::cache::guard;
+use crate::cache::key::{Key, KeyParts};
+use crate::cache::serve::{self, Ask, Forward, Serve};
+use crate::cache::shared::{Found, Joined, Landed, Lookup, Place};
+use crate::cache::{Now, SharedCache, decide};
+use crate::snapshot::{CachePlan, Route};
+use crate::telemetry::Reason;
+use crate::telemetry::cache::CacheAnswer;
+use deliver::{Delivery, Said};
+use fetch::Order;
+
+/// What a request on a route with a cache knows of it.
+pub struct CacheCx {
+    /// What it asks of the cache.
+    pub asked: Asked,
+    /// What it is about; none where it is not looked up.
+    pub key: Option<Key>,
+    /// How it is answered.
+    pub answer: CacheAnswer,
+    /// What Cache-Status says.
+    pub said: Said,
+    /// It is a HEAD, and this is what a GET left.
+    pub known: Option<Found>,
+}
+
+/// What is to be done.
+pub enum Step {
+    /// Ask the origin as without a cache.
+    Pass,
+    /// Send this; where there is an order, somebody is to renew it meanwhile.
+    Send(Box<Delivery>, Option<Box<Order>>),
+    /// Fetch, and send what becomes of it.
+    Fetch(Box<Order>),
+    /// The error of this reason.
+    Fail(Reason),
+}
+
+/// What belongs to the decision about one request, on its way through [`begin`].
+struct Look<'a> {
+    shared: &'a Arc<SharedCache>,
+    route: &'a Arc<Route>,
+    plan: &'a CachePlan,
+    key: &'a Key,
+    asked: Asked,
+}
+
+/// Decides. Waits for a disk, and for somebody else's fetch, each for a bounded time.
+pub async fn begin(cx: &mut Ctx, fields: &HeaderMap, has_body: bool) -> Step {
+    let (Some(route), Some(shared)) = (cx.route.clone(), cx.start.snapshot.cache.clone()) else {
+        return Step::Pass;
+    };
+    let Some(plan) = route.cache.as_ref().map(|cache| Arc::clone(&cache.plan)) else {
+        return Step::Pass;
+    };
+    let asked = read(cx, fields, has_body, &plan);
+    let bypass = match asked.may_look_up() {
+        Err(bypass) => Some(bypass),
+        Ok(()) if cx.upgrade => Some(Bypass::Method),
+        Ok(()) => None,
+    };
+    if let Some(bypass) = bypass {
+        let why = match bypass {
+            Bypass::Method => Forward::Method,
+            Bypass::Body | Bypass::Condition => Forward::Bypass,
+        };
+        cx.cache = Some(past(asked, None, why));
+        return Step::Pass;
+    }
+    let key = key(cx, fields, &route, &plan);
+    let look = Look {
+        shared: &shared,
+        route: &route,
+        plan: &plan,
+        key: &key,
+        asked,
+    };
+    let (step, known) = look.decide(cx, fields).await;
+    let cache = cx.cache.get_or_insert_with(|| past(asked, None, Forward::Bypass));
+    cache.key = Some(key);
+    cache.known = known;
+    step
+}
+
+fn past(asked: Asked, detail: Option<&'static str>, why: Forward) -> CacheCx {
+    CacheCx {
+        asked,
+        key: None,
+        answer: CacheAnswer::Bypass,
+        said: Said {
+            forward: Some(why),
+            detail,
+            ..Said::default()
+        },
+        known: None,
+    }
+}
+
+fn read(cx: &Ctx, fields: &HeaderMap, has_body: bool, plan: &CachePlan) -> Asked {
+    let request = Request {
+        method: &cx.method,
+        fields,
+        target_bytes: cx.raw().len(),
+        has_body,
+        identity: identity(cx),
+    };
+    Asked::read(&request, plan.policy.key.consumer)
+}
+
+/// Who authenticated the request. A client certificate counts on its own: origins may be told of it.
+fn identity(cx: &Ctx) -> Identity {
+    match &cx.consumer {
+        Some(consumer) if consumer.by_authorization => Identity::KnownByAuthorization,
+        Some(_) => Identity::Known,
+        None if certified(cx).is_some() => Identity::Known,
+        None => Identity::None,
+    }
+}
+
+/// The fingerprint of the client's verified certificate.
+fn certified(cx: &Ctx) -> Option<&[u8; 32]> {
+    let tls = cx.start.connection.tls.as_ref()?;
+    tls.identity.as_ref().map(|identity| &identity.fingerprint)
+}
+
+/// A certificate as a consumer of its own; no consumer of a plugin has a name with a colon in front.
+fn certificate(fingerprint: &[u8; 32]) -> String {
+    let digits = fingerprint.iter().map(|byte| format!("{byte:02x}"));
+    std::iter::once(":".to_owned()).chain(digits).collect()
+}
+
+/// Host, and port unless it is the scheme's own, as keys and purges have it.
+fn key_host(cx: &Ctx) -> Cow<'_, str> {
+    match cx.port {
+        Some(port) if port != default_port(cx) => Cow::Owned(format!("{}:{port}", cx.host)),
+        _ => Cow::Borrowed(&cx.host),
+    }
+}
+
+fn default_port(cx: &Ctx) -> u16 {
+    if cx.https { 443 } else { 80 }
+}
+
+fn key(cx: &Ctx, fields: &HeaderMap, route: &Route, plan: &CachePlan) -> Key {
+    let certified = match &cx.consumer {
+        None if plan.policy.key.consumer => certified(cx).map(certificate),
+        _ => None,
+    };
+    Key::build(
+        &KeyParts {
+            scheme: scheme(cx),
+            host: &key_host(cx),
+            path: cx.path(),
+            query: cx.query(),
+            route: &route.name,
+            side: cx.upstream.as_deref().map_or("", |plan| plan.name()),
+            fields,
+            consumer: match &cx.consumer {
+                Some(consumer) => Some(&consumer.name),
+                None => certified.as_deref(),
+            },
+        },
+        &plan.policy.key,
+    )
+}
+
+/// The fetch found that the answer is not for the store.
+pub fn unshared(cx: &mut Ctx, passing: &fetch::Passing) {
+    if let Some(cache) = &mut cx.cache {
+        cache.said.detail = Some(passing.why.as_str());
+    }
+}
+
+/// The origin failed, and what is stale is sent instead.
+pub fn stale(cx: &mut Ctx, found: Found) -> Delivery {
+    let shared = cx.start.snapshot.cache.as_ref();
+    let now = shared.map(|shared| shared.now()).unwrap_or_default();
+    Delivery::stale(found.hit, now)
+}
+
+/// Takes out of a request what clients must not choose for others ([`crate::cache::guard`]).
+pub fn drop_unkeyed(cx: &Ctx, upstream: &mut (dyn Headers + '_)) {
+    let Some(cache) = cx.route.as_deref().and_then(|route| route.cache.as_ref()) else {
+        return;
+    };
+    for name in guard::unkeyed(&cache.plan.policy.key.headers) {
+        upstream.remove(name);
+    }
+}
+
+impl Look<'_> {
+    /// The step, and for a HEAD that goes on what a GET left.
+    async fn decide(&self, cx: &mut Ctx, fields: &HeaderMap) -> (Step, Option<Found>) {
+        let Self { shared, asked, .. } = *self;
+        let mut waited = false;
+        loop {
+            let now = shared.now();
+            let Lookup { place, found } = shared
+                .lookup(self.key, fields, &self.plan.policy.vary)
+                .await;
+            let (serve, found) = match found {
+                Ok(found) => (decide(&asked, found.meta(), found.purged(), now), Some(found)),
+                Err(why) => (serve::without(&asked, why), None),
+            };
+            let (why, ask, found) = match (serve, found) {
+                (Serve::Hit(hit), Some(found)) => {
+                    return (self.hit(cx, fields, hit, found, place, now, waited), None);
+                }
+                (Serve::OnlyIfCached, _) => {
+                    cx.cache = Some(CacheCx {
+                        answer: CacheAnswer::Refused,
+                        ..past(asked, Some("only-if-cached"), Forward::Bypass)
+                    });
+                    return (Step::Fail(Reason::OnlyIfCached), None);
+                }
+                (Serve::Revalidate(ask), Some(found)) => (ask.why, Some(ask), Some(found)),
+                (Serve::Fetch(why), _) => (why, None, None),
+                // Neither can be without a stored response.
+                (Serve::Hit(_) | Serve::Revalidate(_), None) => (Forward::Miss, None, None),
+            };
+            if asked.verb == Verb::Head || asked.no_store {
+                cx.cache = Some(past(asked, None, why));
+                return (Step::Pass, found);
+            }
+            if found.is_none()
+                && let Some(unstored) = shared.unstored().get(&place, now)
+            {
+                cx.cache = Some(past(asked, Some(unstored.why.as_str()), why));
+                return (Step::Pass, None);
+            }
+            // One that others may not share, or that wants an answer of its own, neither waits nor lets wait.
+            let alone = waited || asked.authenticated || why == Forward::Request;
+            let lead = if alone {
+                Joined::Lead(shared.flights().alone(place.primary))
+            } else {
+                shared.flights().join(&place)
+            };
+            let waiting = match lead {
+                Joined::Lead(lead) => {
+                    let order = self.order(cx, fields, place, lead, found, ask, why);
+                    cx.cache = Some(CacheCx {
+                        answer: CacheAnswer::Miss,
+                        ..past(asked, None, why)
+                    });
+                    return (Step::Fetch(Box::new(order)), None);
+                }
+                Joined::Wait(waiting) => waiting,
+            };
+            waited = true;
+            let until = (tokio::time::Instant::now() + self.plan.wait)
+                .min(tokio::time::Instant::from_std(cx.deadline()));
+            let landed = Box::pin(tokio::time::timeout_at(until, waiting.landed())).await;
+            let pass = |detail| CacheCx {
+                answer: CacheAnswer::Miss,
+                ..past(asked, Some(detail), why)
+            };
+            let failed = match landed {
+                Ok(Landed::Look) => continue,
+                Ok(Landed::Error) => None,
+                Ok(Landed::Failed(reason)) => Some(reason),
+                Ok(Landed::Unshared) => {
+                    cx.cache = Some(pass("unshared"));
+                    return (Step::Pass, None);
+                }
+                Err(_) => {
+                    cx.cache = Some(pass("lock-timeout"));
+                    return (Step::Pass, None);
+                }
+            };
+            return (self.failed(cx, failed, found, ask, why, now), None);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one call, of what one decision knows")]
+    fn hit(
+        &self,
+        cx: &mut Ctx,
+        fields: &HeaderMap,
+        hit: serve::Hit,
+        found: Found,
+        place: Place,
+        now: Now,
+        waited: bool,
+    ) -> Step {
+        let order = match hit {
+            serve::Hit::StaleWhileRevalidate => match self.shared.flights().join(&place) {
+                // Somebody renews it already.
+                Joined::Wait(_) => None,
+                Joined::Lead(lead) => {
+                    let again = self.again(&place);
+                    let order =
+                        self.order(cx, fields, place, lead, again, None, Forward::Stale);
+                    Some(Box::new(order.in_background()))
+                }
+            },
+            serve::Hit::Fresh | serve::Hit::MaxStale => None,
+        };
+        let shared = waited || found.hit.tier() == farmgate_store::Tier::Fill;
+        let mut said = Said::hit(hit, found.meta(), now);
+        said.collapsed = shared;
+        let answer = match hit {
+            serve::Hit::Fresh if shared => CacheAnswer::Collapsed,
+            serve::Hit::Fresh => CacheAnswer::Hit,
+            serve::Hit::StaleWhileRevalidate | serve::Hit::MaxStale => CacheAnswer::Stale,
+        };
+        cx.cache = Some(CacheCx {
+            answer,
+            said,
+            ..past(self.asked, None, Forward::Bypass)
+        });
+        Step::Send(Box::new(Delivery::stored(found.hit, now)), order)
+    }
+
+    /// What is stored there once more: one goes to the client, the other is confirmed.
+    fn again(&self, place: &Place) -> Option<Found> {
+        let store = self.shared.store();
+        let key = store.key(&place.primary.0, place.variance());
+        let hit = store.lookup(&key).hit()?;
+        Some(Found { hit, key })
+    }
+
+    /// The origin failed while this request waited for it: what is stale may stand in, or it fails as well.
+    fn failed(
+        &self,
+        cx: &mut Ctx,
+        reason: Option<Reason>,
+        found: Option<Found>,
+        ask: Option<Ask>,
+        why: Forward,
+        now: Now,
+    ) -> Step {
+        let covers = ask.is_some_and(|ask| ask.stale_if_error);
+        let mut cache = past(self.asked, Some("collapsed-failure"), why);
+        cache.said.collapsed = true;
+        match (found, reason) {
+            (Some(found), _) if covers => {
+                cache.said = Said::stale_if_error(found.meta(), now);
+                cache.answer = CacheAnswer::Stale;
+                cx.cache = Some(cache);
+                Step::Send(Box::new(Delivery::stored(found.hit, now)), None)
+            }
+            // It went down, or its client's listener did: that is no word about the origin.
+            (_, None | Some(Reason::Internal | Reason::Draining)) => {
+                cache.answer = CacheAnswer::Miss;
+                cx.cache = Some(cache);
+                Step::Pass
+            }
+            (_, Some(reason)) => {
+                cache.answer = CacheAnswer::Failed;
+                cx.cache = Some(cache);
+                Step::Fail(reason)
+            }
+        }
+    }
+}
