@@ -1,19 +1,174 @@
-//! Cache policies: words become what the rules ask.
-//!
-//! Stands apart: routes cannot name a policy before there is a store (`config::later`).
+//! The cache: its bounds, its policies by name, and what a route has of it.
 
+use std::collections::BTreeMap;
 use std::num::TryFromIntError;
+use std::sync::Arc;
 
-use farmgate_plugin_api::decode::Located;
-use farmgate_plugin_api::units::Duration;
+use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Located};
+use farmgate_plugin_api::units::{Cidr, Duration};
 
 use crate::cache::key::{KeyRules, QueryRules};
 use crate::cache::policy::{Policy, SetCookie, Ttl};
-use crate::cache::vary::VaryRules;
-use crate::config::words::cache::{AcceptEncodingWord, CachePolicyConfig, SetCookieWord};
+use crate::cache::shared::compress::CompressRules;
+use crate::cache::shared::{CacheSettings, DiskSettings, Durability};
+use crate::cache::vary::{Encodings, VaryRules};
+use crate::config::words::cache::{
+    self as words, AcceptEncodingWord, CachePolicyConfig, CodingWord, CompressConfig, SetCookieWord,
+};
+use crate::config::words::{CacheConfig, Config, RouteConfig};
+use crate::snapshot::{CachePlan, RouteCache};
+
+use super::{World, codes, unknown};
+
+pub(super) mod disks;
 
 /// Longest lifetime without a word, seconds: 30 days.
 const MOST_S: u32 = 30 * 86_400;
+
+/// Policies by name.
+pub(super) type Plans = BTreeMap<Arc<str>, Arc<CachePlan>>;
+
+/// Compiles every policy.
+pub(super) fn plans(config: &Config) -> Plans {
+    let plan = |words: &CachePolicyConfig| {
+        let name: Arc<str> = words.name.value.as_str().into();
+        (Arc::clone(&name), Arc::new(plan(name, words)))
+    };
+    config.cache_policies.iter().map(plan).collect()
+}
+
+fn plan(name: Arc<str>, words: &CachePolicyConfig) -> CachePlan {
+    CachePlan {
+        name,
+        policy: policy(words),
+        wait: words.lock.wait.value.get(),
+        min_uses_disk: words.min_uses.disk.value,
+        status_header: words.status_header,
+        compress: compress(&words.compress),
+    }
+}
+
+/// The bounds of the cache and its folders.
+pub(super) fn settings(words: &CacheConfig) -> CacheSettings {
+    let folder = |disk: &Located<words::CacheDiskConfig>| DiskSettings {
+        path: disk.value.path.value.path().to_owned(),
+        size_bytes: disk.value.size.value.bytes(),
+    };
+    CacheSettings {
+        memory_bytes: words.memory.value.bytes(),
+        disks: words.disk.iter().map(folder).collect(),
+        durability: match words.durability {
+            words::Durability::None => Durability::None,
+            words::Durability::Interval => Durability::Interval,
+            words::Durability::Segment => Durability::Segment,
+        },
+    }
+}
+
+/// What a route has of the cache, and who may purge there.
+pub(super) fn route(
+    words: &RouteConfig,
+    config: &Config,
+    plans: &Plans,
+    world: &dyn World,
+    diagnostics: &mut Diagnostics,
+) -> (Option<RouteCache>, Option<Box<[Cidr]>>) {
+    let name = &words.name.value;
+    let purge = words.purge.as_ref().map(|purge| {
+        let from = purge.value.from.iter();
+        from.map(|network| network.value).collect()
+    });
+    let Some(written) = &words.cache else {
+        if let Some(purge) = &words.purge {
+            let message = format!("route {name:?} has `purge`, and keeps nothing");
+            diagnostics.push(
+                Diagnostic::error(codes::CACHE_PURGE, &purge.place, message)
+                    .with_help("write `cache = \"POLICY\"` on the route, or leave `purge` out"),
+            );
+        }
+        return (None, purge);
+    };
+    if words.upstream.is_none() {
+        let message = format!("route {name:?} has `cache`, and no upstream whose answers to keep");
+        diagnostics.push(
+            Diagnostic::error(codes::CACHE_NOWHERE, &written.place, message)
+                .with_help("write `upstream = \"NAME\"` on the route, or leave `cache` out"),
+        );
+    }
+    if config.cache.is_none() && !config.declares("cache", "") {
+        let message = format!("route {name:?} has `cache`, and there is no [cache]");
+        diagnostics.push(
+            Diagnostic::error(codes::CACHE_NONE, &written.place, message)
+                .with_help("write `[cache]` and `memory = \"256MiB\"`, in one of the files"),
+        );
+    }
+    let cache = match plans.get(written.value.as_str()) {
+        Some(plan) => Some(RouteCache {
+            plan: Arc::clone(plan),
+            metrics: world.metrics().route_cache(name),
+        }),
+        None if config.declares("cache_policy", &written.value) => None,
+        None => {
+            let (message, help) = unknown("cache_policy", &written.value, plans);
+            diagnostics.push(
+                Diagnostic::error(codes::CACHE_REFERENCE, &written.place, message).with_help(help),
+            );
+            None
+        }
+    };
+    (cache, purge)
+}
+
+/// Looks at the policies against each other, the routes and the memory.
+pub(super) fn check(config: &Config, diagnostics: &mut Diagnostics) {
+    for policy in &config.cache_policies {
+        let name = &policy.name;
+        let uses = |route: &RouteConfig| {
+            let cache = route.cache.as_ref();
+            cache.is_some_and(|used| used.value == name.value)
+        };
+        if !config.routes.iter().any(uses) {
+            let message = format!("no route uses cache_policy {:?}", name.value);
+            diagnostics.warning(codes::CACHE_UNUSED, &name.place, message);
+        }
+        if let (Some(cache), Some(most)) = (&config.cache, &policy.max_object)
+            && most.value.bytes() > cache.memory.value.bytes() / 4
+        {
+            let quarter = cache.memory.value.bytes() / 4;
+            let quarter = farmgate_plugin_api::units::Size::from_bytes(quarter);
+            let message = format!(
+                "`max_object` ({most}) is above a quarter of the cache's memory: bodies of more than {quarter} pass through and are not kept"
+            );
+            let needed = most.value.bytes().saturating_mul(4);
+            let needed = farmgate_plugin_api::units::Size::from_bytes(needed);
+            let help = format!(
+                "write `max_object = \"{quarter}\"`, or `memory = \"{needed}\"` in [cache]"
+            );
+            diagnostics.push(
+                Diagnostic::warning(codes::CACHE_OBJECT, &most.place, message).with_help(help),
+            );
+        }
+        for pattern in &policy.key.query.ignore {
+            let start = pattern.value.strip_suffix('*').unwrap_or(&pattern.value);
+            if pattern.value.is_empty() || start.contains(['*', '&', '=', ';']) {
+                let message = format!("{:?} never is a parameter's name", pattern.value);
+                diagnostics.push(
+                    Diagnostic::error(codes::CACHE_KEY, &pattern.place, message)
+                        .with_help("write a name, or its beginning and `*`: \"utm_*\""),
+                );
+            }
+        }
+        for cookie in &policy.key.cookies {
+            if http::HeaderName::from_bytes(cookie.value.as_bytes()).is_err() {
+                let message = format!("{:?} never is a cookie's name", cookie.value);
+                diagnostics.error(codes::CACHE_KEY, &cookie.place, message);
+            }
+        }
+    }
+    if let Some(cache) = &config.cache {
+        disks::check(&cache.disk, diagnostics);
+    }
+}
 
 /// Compiles the words of one policy. Each was checked where it was decoded, so nothing can be wrong here.
 pub fn policy(words: &CachePolicyConfig) -> Policy {
@@ -21,7 +176,7 @@ pub fn policy(words: &CachePolicyConfig) -> Policy {
     Policy {
         ttl: Ttl {
             default_s: words.ttl.default.as_ref().map_or(0, seconds),
-            floor_s: 0,
+            floor_s: words.ttl.floor.as_ref().map_or(0, seconds),
             most_s: words.ttl.max.as_ref().map_or(MOST_S, seconds),
             status: words
                 .ttl
@@ -74,8 +229,28 @@ pub fn policy(words: &CachePolicyConfig) -> Policy {
             .as_ref()
             .map_or(defaults.max_object_bytes, |size| size.value.bytes()),
         match_content_type: words.match_content_type,
+        unstored_s: words
+            .hit_for_miss
+            .as_ref()
+            .map_or(defaults.unstored_s, seconds),
         ..defaults
     }
+}
+
+/// None where no coding is to be made.
+fn compress(words: &CompressConfig) -> Option<CompressRules> {
+    let has = |coding: CodingWord| words.codings.iter().any(|word| word.value == coding);
+    let codings = Encodings {
+        zstd: has(CodingWord::Zstd),
+        br: has(CodingWord::Br),
+        gzip: has(CodingWord::Gzip),
+    };
+    (codings != Encodings::default()).then_some(CompressRules {
+        codings,
+        least_bytes: words.min.value.bytes(),
+        most_bytes: words.max.value.bytes(),
+        after_hits: words.after.value,
+    })
 }
 
 /// Whole seconds: a part of one counts as a whole, so that no lifetime becomes 0 by rounding.
@@ -89,74 +264,4 @@ fn texts(list: &[Located<String>]) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use farmgate_plugin_api::decode::{Diagnostics, Table, decode};
-    use http::StatusCode;
-    use http::header::HeaderName;
-
-    use super::*;
-
-    fn compiled(text: &str) -> Policy {
-        let table = Table::from_text(&format!("name = \"p\"\n{text}")).expect("TOML");
-        let mut found = Diagnostics::new();
-        let words: Option<CachePolicyConfig> = decode(&table, &mut found);
-        policy(&words.expect("a policy"))
-    }
-
-    #[test]
-    fn a_name_alone_is_the_default() {
-        assert_eq!(compiled(""), Policy::default());
-    }
-
-    #[test]
-    fn every_word_arrives() {
-        let got = compiled(
-            r#"
-            ttl = { default = "1500ms", max = "1d", status = { "404" = "10s", "301" = "0s" } }
-            heuristic = "10%"
-            stale_while_revalidate = "30s"
-            stale_if_error = "1d"
-            key = { query = { ignore = ["utm_*"], sort = true }, headers = ["X-A"], cookies = ["c"], consumer = true }
-            vary = { accept-encoding = "list", accept-language = ["EN"], max_variants = 3 }
-            tags = ["Cache-Tag"]
-            set_cookie = "strip"
-            max_object = "1MiB"
-            match_content_type = false
-            "#,
-        );
-        let want = Policy {
-            ttl: Ttl {
-                default_s: 2,
-                floor_s: 0,
-                most_s: 86_400,
-                status: vec![
-                    (StatusCode::MOVED_PERMANENTLY, 0),
-                    (StatusCode::NOT_FOUND, 10),
-                ],
-            },
-            heuristic_millionths: Some(100_000),
-            stale_while_revalidate_s: 30,
-            stale_if_error_s: 86_400,
-            key: KeyRules {
-                query: QueryRules {
-                    ignore: vec!["utm_*".to_owned()],
-                    sort: true,
-                },
-                headers: vec![HeaderName::from_static("x-a")],
-                cookies: vec!["c".to_owned()],
-                consumer: true,
-            },
-            vary: VaryRules {
-                normalise_encoding: false,
-                languages: vec!["en".to_owned()],
-                most_variants: 3,
-            },
-            tags: vec![HeaderName::from_static("cache-tag")],
-            set_cookie: SetCookie::Strip,
-            max_object_bytes: 1 << 20,
-            match_content_type: false,
-            ..Policy::default()
-        };
-        assert_eq!(got, want);
-    }
-}
+mod tests;

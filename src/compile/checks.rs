@@ -25,6 +25,7 @@ pub(super) fn run(
     }
     unused_upstreams(config, diagnostics);
     unused_tls(config, diagnostics);
+    super::cache::check(config, diagnostics);
     open_files(config, diagnostics);
     let preset = preset(config.server.platform.value);
     for listener in &config.listeners {

@@ -68,6 +68,16 @@ codes! {
     PLUGIN_KIND "E-PLUGIN-002" "there is no such plugin kind" "`farmgate plugins` lists the kinds of this build.";
     PLUGIN_UNUSED "E-PLUGIN-003" "a plugin is used nowhere" "It costs nothing, but it may be a typing mistake.";
     PLUGIN_WHEN "E-PLUGIN-004" "a condition of `when` cannot be read" "See docs/operate/conditions.md for the language.";
+    CACHE_REFERENCE "E-CACHE-001" "a route names a cache policy that is not defined" "It must be defined, as [[cache_policy]], in one of the files loaded together.";
+    CACHE_NOWHERE "E-CACHE-002" "a route with `cache` has no upstream" "Only answers of an origin are kept; those of plugins are made here anyway.";
+    CACHE_NONE "E-CACHE-003" "a route has `cache`, but there is no [cache]" "The memory is a hard limit that somebody has to choose: [cache] with `memory`.";
+    CACHE_PURGE "E-CACHE-004" "a route has `purge` and no `cache`" "There is nothing to purge, and PURGE would never reach the origin.";
+    CACHE_DISKS "E-CACHE-005" "two folders of the cache are one, or one lies in the other" "Each is a part of the store with a size and a lock of its own; a device needs one only.";
+    CACHE_FOLDER "E-CACHE-006" "a folder of the cache cannot be used" "It is an error where no folder can be, and a warning where the user who checks may not write. A node that cannot open its folders serves with the cache in memory alone.";
+    CACHE_ROOM "E-CACHE-007" "a device has too little room for the cache" "What is free and what the cache has there already are less than `size`. A full device costs the copies on disk, no request.";
+    CACHE_UNUSED "E-CACHE-008" "no route uses this cache policy" "It costs nothing, but it may be a typing mistake.";
+    CACHE_OBJECT "E-CACHE-009" "max_object is above what the memory takes" "An object may have a quarter of the memory, on its way to disk as well; larger ones pass through whole.";
+    CACHE_KEY "E-CACHE-010" "a part of the key is never met" "Parameters are names, or their beginning and `*`; cookies are names.";
     LIMIT_FILES "E-LIMIT-001" "limits are beyond the limit of open files" "Every client connection may need a second descriptor towards an endpoint. Raise LimitNOFILE or lower limits.connections.";
     TIME_ORDER "E-TIME-001" "timeouts stand in a wrong order" "The shorter one always fires first, so the longer one never does what it says.";
     TIME_ZERO "E-TIME-002" "a time of 0 is not possible here" "It would end every request at once.";
@@ -75,5 +85,5 @@ codes! {
     LOG_OPEN "E-LOG-002" "the access log cannot be opened" "Its folder must exist and be writable for this user.";
     BIND_FAILED "E-BIND-001" "an address cannot be bound" "Another process holds it, it is not an address of this machine, or the right to bind is missing.";
     DRAINING "E-RELOAD-002" "the node is going down" "A drain cannot be taken back; start the node again.";
-    NEEDS_UPGRADE "E-RELOAD-001" "this cannot change in a running process" "Threads, control socket, state folder and admin address are fixed at start: use `farmgate upgrade`.";
+    NEEDS_UPGRADE "E-RELOAD-001" "this cannot change in a running process" "Threads, control socket, state folder, admin address, and the cache's folders with their durability are fixed at start: use `farmgate upgrade`.";
 }

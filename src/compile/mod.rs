@@ -30,6 +30,7 @@ use farmgate_plugin_api::Services;
 use farmgate_plugin_api::decode::{Diagnostics, Place};
 use farmgate_plugin_api::units::Cidr;
 
+use crate::cache::shared::CacheSettings;
 use crate::config::words::{Config, LogTarget};
 use crate::snapshot::Snapshot;
 use crate::snapshot::listener::BindAddress;
@@ -107,6 +108,8 @@ pub struct Settings {
     pub control: Option<PathBuf>,
     /// The state folder, if any.
     pub state: Option<PathBuf>,
+    /// The bounds of the cache and its folders; none without `[cache]`.
+    pub cache: Option<CacheSettings>,
     /// Where this node runs.
     pub zone: Option<Arc<str>>,
     /// Drain.
@@ -165,11 +168,12 @@ pub fn compile(
     let edges = tls::compile(config, world, diagnostics);
     let (listeners, bindings) =
         listeners::compile(config, world, &edges, &mut plugins, diagnostics);
+    let plans = cache::plans(config);
     let routes = routes::compile(
         config,
         world,
         &bindings,
-        &upstreams,
+        (&upstreams, &plans),
         &mut plugins,
         diagnostics,
     );
@@ -232,6 +236,7 @@ fn settings(config: &Config, diagnostics: &mut Diagnostics) -> Settings {
             .state
             .as_ref()
             .map(|path| path.value.path().to_owned()),
+        cache: config.cache.as_ref().map(cache::settings),
         zone: server.zone.as_deref().map(Arc::from),
         drain: Drain {
             idle_grace: drain.idle_grace.value.get(),

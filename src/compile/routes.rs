@@ -6,6 +6,7 @@ use std::sync::Arc;
 use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Located, did_you_mean};
 use http::{HeaderName, Method};
 
+use super::cache::Plans;
 use super::plugins::Plugins;
 use super::upstreams::{Upstreams, per_try, retries, times};
 use super::{Binding, World, codes, unknown};
@@ -33,7 +34,7 @@ pub(super) fn compile(
     config: &Config,
     world: &dyn World,
     bindings: &[Binding],
-    upstreams: &Upstreams,
+    (upstreams, plans): (&Upstreams, &Plans),
     plugins: &mut Plugins<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Routes {
@@ -58,6 +59,7 @@ pub(super) fn compile(
             world,
             bindings,
             upstreams,
+            plans,
         };
         let route = one(words, &place, plugins, &captures, diagnostics);
         builder.add(index, matches);
@@ -84,6 +86,7 @@ struct Place<'a> {
     world: &'a dyn World,
     bindings: &'a [Binding],
     upstreams: &'a Upstreams,
+    plans: &'a Plans,
 }
 
 fn one(
@@ -99,6 +102,7 @@ fn one(
         world,
         bindings,
         upstreams,
+        plans,
     } = *place;
     let name: Arc<str> = words.name.value.as_str().into();
     let chain = plugins.route_chain(&name, words.defaults, &words.plugins, world, diagnostics);
@@ -128,6 +132,7 @@ fn one(
         Target::One(plan) => vec![Arc::clone(plan.name())],
         Target::Split(_, plans) => plans.iter().map(|plan| Arc::clone(plan.name())).collect(),
     };
+    let (cache, purge) = super::cache::route(words, config, plans, world, diagnostics);
     let own = words.timeouts.as_ref().map(|times| &times.value);
     let time = |word: Option<&Located<farmgate_plugin_api::units::Duration>>| {
         word.map(|word| word.value.get())
@@ -146,8 +151,8 @@ fn one(
         retry: words.retry.as_ref().map(|r| Arc::new(retries(&r.value))),
         per_try: words.retry.as_ref().and_then(|r| per_try(&r.value)),
         upstream_timeouts: own.and_then(|t| t.towards_origin()).map(|t| times(&t)),
-        cache: None,
-        purge: None,
+        cache,
+        purge,
         metrics: world.metrics().route(&name),
         requests: series(&name, &target_names, words, bindings, world),
         chain,

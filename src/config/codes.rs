@@ -107,17 +107,17 @@ pub const ALL: &[Code] = &[
     Code {
         code: TABLE_FORM,
         title: "wrong form of table",
-        explanation: "[server], [admin], [telemetry] and [defaults] are tables; [[listener]], [[upstream]], [[route]] and [[plugin]] are lists of tables, with two brackets.",
+        explanation: "[server], [admin], [telemetry], [defaults] and [cache] are tables; [[listener]], [[tls]], [[upstream]], [[cache_policy]], [[route]] and [[plugin]] are lists of tables, with two brackets.",
     },
     Code {
         code: TABLE_TWICE,
         title: "table in two files",
-        explanation: "[server], [admin], [telemetry] and [defaults] stand in one file at most: which of two would count is nothing to guess at.",
+        explanation: "[server], [admin], [telemetry], [defaults] and [cache] stand in one file at most: which of two would count is nothing to guess at.",
     },
     Code {
         code: NAME_TWICE,
         title: "name defined twice",
-        explanation: "Two listeners, upstreams, routes or plugins have one name. Different kinds may share a name.",
+        explanation: "Two listeners, upstreams, cache policies, routes or plugins have one name. Different kinds may share a name.",
     },
     Code {
         code: BAD_NAME,

@@ -5,9 +5,6 @@ use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Place, Table, Value};
 
 use super::codes::NOT_IN_BUILD;
 
-/// Tables at the top of a file.
-pub const TABLES: &[&str] = &["cache", "cache_policy"];
-
 /// Kinds of plugins.
 pub const PLUGIN_KINDS: &[&str] = &[
     "api_key",
@@ -23,9 +20,7 @@ pub const PLUGIN_KINDS: &[&str] = &[
 
 /// Keys, each as the kind of table and the path below it.
 const KEYS: &[(&str, &[&str])] = &[
-    ("route", &["cache"]),
     ("route", &["class"]),
-    ("route", &["purge"]),
     ("upstream", &["breaker"]),
     ("upstream", &["discovery"]),
     ("upstream", &["fallback"]),
@@ -47,7 +42,7 @@ const RETRY_KEYS: &[&str] = &["backoff", "budget", "replay_body"];
 const RETRY_ON: &[&str] = &["5xx", "429"];
 
 /// Reports one word.
-pub fn report(what: &str, place: &Place, diagnostics: &mut Diagnostics) {
+fn report(what: &str, place: &Place, diagnostics: &mut Diagnostics) {
     diagnostics.push(
         Diagnostic::error(NOT_IN_BUILD, place, format!("{what} is not in this build"))
             .with_help("leave it out, or use a build that has it"),

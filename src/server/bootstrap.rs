@@ -424,6 +424,7 @@ fn end(server: &Arc<Server>, control: &Runtime) {
     server
         .operators
         .close(&|_, _, inherited| never_served && inherited);
+    server.release_cache();
     if server.host.flush_logs(Duration::from_secs(2)).is_err() {
         log::error!("a plugin's log could not be written to its end");
     }

@@ -2,6 +2,7 @@
 
 pub mod bind;
 pub mod bootstrap;
+pub mod cache;
 pub mod certificates;
 pub mod conn;
 pub mod control;

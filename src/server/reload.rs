@@ -15,9 +15,11 @@ use super::bind::{Bound, bind};
 use super::upgrade::channel::Role;
 use super::world::LiveWorld;
 use super::{LastReload, Server, systemd};
+use crate::cache::shared::{DiskSettings, Durability};
 use crate::compile::{Binding, Compiled, Settings, Slots, codes, compile};
 use crate::config::load::{Loaded, Text, read, read_texts};
 use crate::snapshot::listener::BindAddress;
+use crate::state::cache::Held;
 use crate::telemetry::access_log::{AccessLog, AccessLogOptions, Output};
 use crate::telemetry::clock;
 use crate::telemetry::explain::ExplainRing;
@@ -137,8 +139,10 @@ impl Server {
         if diagnostics.has_errors() {
             return Err(Refused(diagnostics));
         }
+        // Last: what was opened for a picture that is not taken would have to be closed again.
+        let cache = self.cache_for(compiled.settings.cache.as_ref());
         let generation = compiled.snapshot.generation;
-        self.publish(compiled, bound, log);
+        self.publish(compiled, bound, log, cache);
         self.config
             .store(Arc::new(crate::config::dump::dump(loaded)));
         let texts = texts_of(loaded);
@@ -208,7 +212,13 @@ impl Server {
     }
 
     /// From here on nothing can fail.
-    fn publish(&self, compiled: Compiled, bound: Vec<(BindAddress, Bound, u16)>, log: LogChange) {
+    fn publish(
+        &self,
+        compiled: Compiled,
+        bound: Vec<(BindAddress, Bound, u16)>,
+        log: LogChange,
+        cache: Option<Held>,
+    ) {
         let Compiled {
             mut snapshot,
             bindings,
@@ -216,6 +226,11 @@ impl Server {
             names,
         } = compiled;
         let node = &self.node;
+        if let (Some(held), Some(settings)) = (&cache, &settings.cache) {
+            held.shared.set_memory_bytes(settings.memory_bytes);
+        }
+        snapshot.cache = cache.as_ref().map(|held| Arc::clone(&held.shared));
+        self.state.cache.set(cache);
         snapshot.alive = Some(node.metrics.config().generations_alive.enter());
         node.metrics.budget().set_cap(settings.max_series);
         node.idle_grace_ms.store(
@@ -297,6 +312,17 @@ pub fn texts_of(loaded: &Loaded) -> Vec<Text> {
         .collect()
 }
 
+fn disks(settings: &Settings) -> &[DiskSettings] {
+    settings.cache.as_ref().map_or(&[], |cache| &cache.disks)
+}
+
+/// Without folders there is nothing to bring to a device.
+fn durability(settings: &Settings) -> Option<Durability> {
+    let cache = settings.cache.as_ref();
+    let on_disk = cache.filter(|cache| !cache.disks.is_empty());
+    on_disk.map(|cache| cache.durability)
+}
+
 /// What cannot change in a running process.
 fn in_place(before: &Settings, after: &Settings, place: &Place, diagnostics: &mut Diagnostics) {
     let fixed = [
@@ -307,6 +333,11 @@ fn in_place(before: &Settings, after: &Settings, place: &Place, diagnostics: &mu
             "admin.address",
             before.admin.as_ref().map(|(address, _)| address)
                 == after.admin.as_ref().map(|(address, _)| address),
+        ),
+        ("cache.disk", disks(before) == disks(after)),
+        (
+            "cache.durability",
+            durability(before) == durability(after) || disks(before) != disks(after),
         ),
     ];
     for (word, same) in fixed {

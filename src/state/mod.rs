@@ -1,12 +1,14 @@
 //! What survives a reload, by the identity of the configured thing, never by generation.
 //!
-//! Snapshots hold the values; this holds only weak references. A value lives as long as any
+//! Snapshots hold the values; this holds only weak references, but for the cache. A value lives as long as any
 //! snapshot or request uses it, so a name that a reload removes and a later one brings back
 //! starts afresh once the last old request has ended.
 
+pub mod cache;
 pub mod plugin;
 pub mod registry;
 
+pub use cache::CacheState;
 pub use plugin::PluginState;
 pub use registry::Registry;
 
@@ -24,6 +26,8 @@ pub struct State {
     pub upstreams: Registry<Arc<str>, UpstreamState>,
     /// Certificates by their files, ticket secrets by name.
     pub tls: Material,
+    /// The shared cache.
+    pub cache: CacheState,
     /// Plugins: shared values, switches.
     pub plugins: PluginState,
 }

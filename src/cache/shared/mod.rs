@@ -110,6 +110,12 @@ impl SharedCache {
         &self.unstored
     }
 
+    /// Another bound of memory: what is above it is let go now.
+    pub fn set_memory_bytes(&self, bytes: u64) {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.store.set_memory_bytes(bytes);
+    }
+
     /// The store behind it.
     pub fn store(&self) -> &Store<StoredHead> {
         &self.store

@@ -1,5 +1,7 @@
 //! Bounds of single values. What several words say together is looked at in `compile`.
 
+mod cache;
+
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
@@ -42,6 +44,9 @@ pub(super) fn check(config: &Config, diagnostics: &mut Diagnostics) {
     config.tls.iter().for_each(|t| check.tls(t));
     config.upstreams.iter().for_each(|u| check.upstream(u));
     config.routes.iter().for_each(|r| check.route(r));
+    config.cache.iter().for_each(|c| check.cache(c));
+    let policies = &config.cache_policies;
+    policies.iter().for_each(|p| check.cache_policy(p));
 }
 
 struct Check<'d>(&'d mut Diagnostics);
@@ -204,6 +209,7 @@ impl Check<'_> {
     }
 
     fn route(&mut self, route: &RouteConfig) {
+        route.purge.iter().for_each(|p| self.purge(p));
         self.shared(&route.retry, &None);
         self.optional("body_bytes", &route.limits.body_bytes, BODY);
         if let Some(timeouts) = &route.timeouts {

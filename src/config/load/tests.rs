@@ -18,7 +18,7 @@ const CONTRACT: [(&str, &str, usize); 5] = [
     (
         "cache.toml",
         include_str!("../../../tests/contract/cache.toml"),
-        4,
+        0,
     ),
     (
         "plugins.toml",
@@ -172,16 +172,17 @@ fn one_table_and_one_name_of_a_kind() {
 fn tables_at_the_top() {
     let found = errors(&[(
         "a.toml",
-        "colour = 1\n[listner]\n[listener]\nname = \"a\"\n[[server]]\n[cache]\n[[route]]\nname = \"r\"\ncache = \"x\"\n",
+        "colour = 1\n[listner]\n[listener]\nname = \"a\"\n[[server]]\n[[cache]]\n[cache_policy]\n[[route]]\nname = \"r\"\nclass = \"x\"\n",
     )]);
     assert_eq!(
         found,
-        "a.toml:1:1: E-CONF-015 unknown key \"colour\" at the top of a file\n  help: valid here: server, admin, telemetry, defaults, listener, tls, upstream, route, plugin\n\
-         a.toml:2:2: E-CONF-015 unknown table \"listner\" at the top of a file\n  help: did you mean \"listener\"? Valid here: server, admin, telemetry, defaults, listener, tls, upstream, route, plugin\n\
+        "a.toml:1:1: E-CONF-015 unknown key \"colour\" at the top of a file\n  help: valid here: server, admin, telemetry, defaults, cache, listener, tls, upstream, cache_policy, route, plugin\n\
+         a.toml:2:2: E-CONF-015 unknown table \"listner\" at the top of a file\n  help: did you mean \"listener\"? Valid here: server, admin, telemetry, defaults, cache, listener, tls, upstream, cache_policy, route, plugin\n\
          a.toml:3:2: E-CONF-016 \"listener\" is a list of tables\n  help: write [[listener]], with two brackets, for each\n\
          a.toml:5:3: E-CONF-016 \"server\" is one table\n  help: write [server], once\n\
-         a.toml:6:2: E-CONF-020 the table \"cache\" is not in this build\n  help: leave it out, or use a build that has it\n\
-         a.toml:9:1: E-CONF-020 the key \"cache\" is not in this build\n  help: leave it out, or use a build that has it\n"
+         a.toml:6:3: E-CONF-016 \"cache\" is one table\n  help: write [cache], once\n\
+         a.toml:7:2: E-CONF-016 \"cache_policy\" is a list of tables\n  help: write [[cache_policy]], with two brackets, for each\n\
+         a.toml:10:1: E-CONF-020 the key \"class\" is not in this build\n  help: leave it out, or use a build that has it\n"
     );
 }
 

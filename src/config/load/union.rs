@@ -14,7 +14,7 @@ use crate::config::{codes, later};
 type Decode = fn(&Table, &mut Config, &mut Diagnostics);
 
 /// Tables that stand once, in one file.
-const ONCE: [(&str, Decode); 4] = [
+const ONCE: [(&str, Decode); 5] = [
     ("server", |table, config, d| {
         set(&mut config.server, table, d)
     }),
@@ -25,9 +25,10 @@ const ONCE: [(&str, Decode); 4] = [
     ("defaults", |table, config, d| {
         set(&mut config.defaults, table, d)
     }),
+    ("cache", |table, config, d| config.cache = decode(table, d)),
 ];
 /// Lists of tables, of all files together.
-const LISTS: [(&str, Decode); 5] = [
+const LISTS: [(&str, Decode); 6] = [
     ("listener", |table, config, d| {
         config.listeners.extend(decode(table, d))
     }),
@@ -36,6 +37,9 @@ const LISTS: [(&str, Decode); 5] = [
     }),
     ("upstream", |table, config, d| {
         config.upstreams.extend(decode(table, d))
+    }),
+    ("cache_policy", |table, config, d| {
+        config.cache_policies.extend(decode(table, d))
     }),
     ("route", |table, config, d| {
         config.routes.extend(decode(table, d))
@@ -61,10 +65,7 @@ pub(super) fn decode_all(files: &[Table], diagnostics: &mut Diagnostics) -> Conf
     for file in files {
         for entry in file.entries() {
             let key = entry.key.as_ref();
-            if later::TABLES.contains(&key) {
-                let place = file.place_of(entry.key_span);
-                later::report(&format!("the table \"{key}\""), &place, diagnostics);
-            } else if let Some((kind, read)) = ONCE.iter().find(|(kind, _)| *kind == key) {
+            if let Some((kind, read)) = ONCE.iter().find(|(kind, _)| *kind == key) {
                 if let Some(table) = once(kind, file, entry, &mut seen, diagnostics) {
                     read(&table, &mut config, diagnostics);
                 }
@@ -79,6 +80,11 @@ pub(super) fn decode_all(files: &[Table], diagnostics: &mut Diagnostics) -> Conf
         }
     }
     config.declared = seen.names.into_keys().collect();
+    let once = ONCE.iter().map(|(kind, _)| *kind);
+    let once = once.filter(|kind| seen.tables.contains_key(*kind));
+    config
+        .declared
+        .extend(once.map(|kind| (kind, String::new())));
     config
 }
 

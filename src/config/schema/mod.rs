@@ -9,8 +9,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use super::words::{
-    AdminConfig, DefaultsConfig, ListenerConfig, RouteConfig, ServerConfig, TelemetryConfig,
-    TlsConfig, UpstreamConfig,
+    AdminConfig, CacheConfig, CachePolicyConfig, DefaultsConfig, ListenerConfig, RouteConfig,
+    ServerConfig, TelemetryConfig, TlsConfig, UpstreamConfig,
 };
 
 /// The top of a file.
@@ -29,6 +29,8 @@ struct Document {
     /// For every route that does not say otherwise; in one file at most.
     #[schemars(default)]
     defaults: DefaultsConfig,
+    /// The shared cache; in one file at most.
+    cache: Option<CacheConfig>,
     /// Bound addresses.
     #[schemars(default)]
     listener: Vec<ListenerConfig>,
@@ -38,6 +40,9 @@ struct Document {
     /// Named groups of endpoints.
     #[schemars(default)]
     upstream: Vec<UpstreamConfig>,
+    /// What of the answers is kept, by name.
+    #[schemars(default)]
+    cache_policy: Vec<CachePolicyConfig>,
     /// What goes where.
     #[schemars(default)]
     route: Vec<RouteConfig>,

@@ -1,7 +1,4 @@
 //! `[cache]` and `[[cache_policy]]`: the shared cache, its bounds and what it may keep.
-//!
-//! Agreed and decoded, but not yet part of a configuration: the store behind them is not in this build, and
-//! `later` refuses the words.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +17,10 @@ pub use values::{FieldName, Heuristic, StatusWord};
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CacheConfig {
-    /// All of it: bodies, heads and index.
+    /// All of it: bodies, heads, keys and index. At least 16MiB.
     #[schemars(with = "forms::Size")]
     pub memory: Located<Size>,
-    /// Folders that hold objects across restarts; without one nothing survives.
+    /// Folders that hold objects across restarts; without one nothing survives. At most 16.
     #[serde(default)]
     #[schemars(with = "Vec<CacheDiskConfig>", length(max = 16))]
     pub disk: Vec<Located<CacheDiskConfig>>,
@@ -39,7 +36,7 @@ pub struct CacheDiskConfig {
     /// The folder; it belongs to one node alone.
     #[schemars(with = "forms::Path")]
     pub path: Located<RelPath>,
-    /// Most bytes in it; allocated as it fills.
+    /// Most bytes in it; allocated as it fills. At least 64MiB.
     #[schemars(with = "forms::Size")]
     pub size: Located<Size>,
 }
@@ -95,13 +92,21 @@ pub struct CachePolicyConfig {
     /// What becomes of Set-Cookie. Default bypass.
     #[serde(default)]
     pub set_cookie: SetCookieWord,
-    /// Larger bodies pass through whole. Default 1GiB.
+    /// Larger bodies pass through whole; so do those above a quarter of the cache's memory. Default 1GiB.
     #[serde(default)]
     #[schemars(with = "Option<forms::Size>")]
     pub max_object: Option<Located<Size>>,
     /// How often a key must be asked for before it is kept.
     #[serde(default)]
     pub min_uses: MinUsesConfig,
+    /// Compressed variants of what is kept plain.
+    #[serde(default)]
+    pub compress: CompressConfig,
+    /// How long it is remembered that a key's answers cannot be kept, so that its clients do not wait for each
+    /// other; 0s: it is not. At most 10m. Default 120s.
+    #[serde(default)]
+    #[schemars(with = "Option<forms::Duration>")]
+    pub hit_for_miss: Option<Located<Duration>>,
     /// Whether Cache-Status (RFC 9211) is sent. Default true.
     #[serde(default = "yes")]
     pub status_header: bool,
@@ -121,6 +126,9 @@ pub struct TtlConfig {
     /// Of successes and permanent redirects, when the origin says nothing. Default 0s: not kept.
     #[schemars(with = "Option<forms::Duration>")]
     pub default: Option<Located<Duration>>,
+    /// No lifetime of what may be reused at all is shorter; a lifetime of 0 stays 0. Default 0s.
+    #[schemars(with = "Option<forms::Duration>")]
+    pub floor: Option<Located<Duration>>,
     /// No lifetime is longer. Default 30d.
     #[schemars(with = "Option<forms::Duration>")]
     pub max: Option<Located<Duration>>,
@@ -197,7 +205,8 @@ pub enum AcceptEncodingWord {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LockConfig {
-    /// How long a request waits for another one's fetch before it makes its own. Default 5s.
+    /// How long a request waits for another one's fetch before it makes its own; 0s: not at all. At most 60s.
+    /// Default 5s.
     #[schemars(with = "forms::Duration")]
     pub wait: Located<Duration>,
 }
@@ -236,6 +245,49 @@ impl Default for MinUsesConfig {
     fn default() -> Self {
         Self { disk: 2.into() }
     }
+}
+
+/// Compressed variants: what is kept plain is compressed once, beside the requests, and then sent compressed.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CompressConfig {
+    /// The codings that are made, each once a client asks for it; an empty list: nothing is compressed. Default all.
+    #[schemars(with = "Vec<CodingWord>", length(max = 3))]
+    pub codings: Vec<Located<CodingWord>>,
+    /// Smallest body. Default 1KiB.
+    #[schemars(with = "forms::Size")]
+    pub min: Located<Size>,
+    /// Largest body. At most 64MiB. Default 8MiB.
+    #[schemars(with = "forms::Size")]
+    pub max: Located<Size>,
+    /// Hits by clients that take a coding before the object is compressed. Default 3.
+    #[schemars(with = "u16", range(min = 1, max = 1000))]
+    pub after: Located<u16>,
+}
+
+impl Default for CompressConfig {
+    fn default() -> Self {
+        Self {
+            codings: [CodingWord::Zstd, CodingWord::Br, CodingWord::Gzip]
+                .map(Located::from)
+                .to_vec(),
+            min: Size::kib(1).into(),
+            max: Size::mib(8).into(),
+            after: 3.into(),
+        }
+    }
+}
+
+/// A content coding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CodingWord {
+    /// RFC 8878
+    Zstd,
+    /// RFC 7932
+    Br,
+    /// RFC 1952
+    Gzip,
 }
 
 /// `purge` of a route: who may send PURGE to it; to anyone else it is 405 and never forwarded.

@@ -19,6 +19,7 @@ pub mod upstream;
 
 pub use address::{EndpointAddress, ListenAddress};
 pub use admin::AdminConfig;
+pub use cache::{CacheConfig, CachePolicyConfig};
 pub use defaults::{DefaultsConfig, RetryConfig, RetryMethod, RetryOn, TimeoutsConfig};
 pub use listener::{
     EscapedSlash, H2Config, ListenerConfig, ListenerLimitsConfig, ListenerProtocol,
@@ -54,18 +55,23 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// `[defaults]`: for every route that does not say otherwise.
     pub defaults: DefaultsConfig,
+    /// `[cache]`: the shared cache; none without the table.
+    pub cache: Option<CacheConfig>,
     /// `[[listener]]`, in written order.
     pub listeners: Vec<ListenerConfig>,
     /// `[[tls]]`, in written order.
     pub tls: Vec<TlsConfig>,
     /// `[[upstream]]`, in written order.
     pub upstreams: Vec<UpstreamConfig>,
+    /// `[[cache_policy]]`, in written order.
+    pub cache_policies: Vec<CachePolicyConfig>,
     /// `[[route]]`, in written order.
     pub routes: Vec<RouteConfig>,
     /// `[[plugin]]`, in written order.
     pub plugins: Vec<PluginConfig>,
     /// Every name that was written, as (kind of table, name): of tables that could not be decoded,
-    /// too, so that a reference to one of them is not reported as unknown.
+    /// too, so that a reference to one of them is not reported as unknown. Tables that stand once have
+    /// the empty name.
     pub declared: BTreeSet<(&'static str, String)>,
 }
 

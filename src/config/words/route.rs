@@ -5,6 +5,7 @@ use farmgate_plugin_api::units::{Cidr, Duration, Size};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::cache::PurgeConfig;
 use super::defaults::{RetryConfig, TimeoutsConfig};
 use super::plugin::PluginEntry;
 use crate::config::schema::forms;
@@ -85,6 +86,14 @@ pub struct RouteConfig {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub sticky: Option<Located<String>>,
+    /// Name of the `[[cache_policy]]` that its answers are kept by; without it nothing is kept.
+    #[serde(default)]
+    #[schemars(with = "Option<forms::Name>")]
+    pub cache: Option<Located<String>>,
+    /// Who may send PURGE to this route; to anyone else it is 405. Without it PURGE is a method like any.
+    #[serde(default)]
+    #[schemars(with = "Option<PurgeConfig>")]
+    pub purge: Option<Located<PurgeConfig>>,
 }
 
 fn yes() -> bool {

@@ -1,0 +1,40 @@
+//! The one shared cache of the process.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::cache::SharedCache;
+
+/// Holds the cache over all generations. Unlike the rest of the state it holds it itself, not by a weak reference:
+/// what is kept is worth more than the pictures that use it, its folders are locked by this process, and somebody
+/// must let them go when the process ends, whatever requests are still there then.
+#[derive(Debug, Default)]
+pub struct CacheState(Mutex<Option<Held>>);
+
+/// The cache, and where it is.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The cache.
+    pub shared: Arc<SharedCache>,
+    /// Whether it has folders. Not so without any in the configuration, and where they could not be opened.
+    pub on_disk: bool,
+}
+
+impl CacheState {
+    /// The cache, once there is one.
+    pub fn get(&self) -> Option<Held> {
+        self.0.lock().clone()
+    }
+
+    /// From now on this one, or none.
+    pub fn set(&self, held: Option<Held>) {
+        // The old one may be the last of its kind: it ends after the lock.
+        let _old = std::mem::replace(&mut *self.0.lock(), held);
+    }
+
+    /// The cache, for whoever ends it.
+    pub fn take(&self) -> Option<Held> {
+        self.0.lock().take()
+    }
+}
