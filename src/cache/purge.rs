@@ -30,13 +30,7 @@ pub fn prefix(host: &str, path: &str) -> Scope {
 }
 
 /// One URL with every variant, on all routes and sides: normalised, and with the query as its route's policy counts it.
-pub fn url(
-    scheme: &str,
-    host: &str,
-    path: &str,
-    query: Option<&str>,
-    rules: &QueryRules,
-) -> Scope {
+pub fn url(scheme: &str, host: &str, path: &str, query: Option<&str>, rules: &QueryRules) -> Scope {
     let mut counted = Vec::new();
     let query = query.filter(|query| write_query(query, rules, &mut counted));
     let query = query.map(|_| counted.as_slice());

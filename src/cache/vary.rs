@@ -121,7 +121,13 @@ impl Vary {
     /// The names of both; none if they are too many.
     pub fn joined(&self, other: &Self) -> Option<Self> {
         let mut names = self.names.clone();
-        names.extend(other.names.iter().filter(|name| !self.names.contains(name)).cloned());
+        names.extend(
+            other
+                .names
+                .iter()
+                .filter(|name| !self.names.contains(name))
+                .cloned(),
+        );
         names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         (names.len() <= MOST_NAMES).then_some(Self { names })
     }

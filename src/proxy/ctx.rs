@@ -11,7 +11,7 @@ use farmgate_plugin_api::{Consumer, Headers};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::caching::CacheCx;
-use super::caching::fetch::Note;
+use super::caching::note::Note;
 use super::control::Control;
 use super::id::RequestId;
 use super::start::Start;
@@ -280,7 +280,10 @@ impl Ctx {
 
     /// True if the answer may come out of a cache, or go into it.
     pub fn is_cached(&self) -> bool {
-        let cached = self.route.as_deref().is_some_and(|route| route.cache.is_some());
+        let cached = self
+            .route
+            .as_deref()
+            .is_some_and(|route| route.cache.is_some());
         cached && self.start.snapshot.cache.is_some()
     }
 

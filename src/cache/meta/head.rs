@@ -71,7 +71,10 @@ impl StoredHead {
                 out.extend_from_slice(&variants.nonce.to_le_bytes());
                 let count = u32::try_from(variants.known.len()).unwrap_or(u32::MAX);
                 out.extend_from_slice(&count.to_le_bytes());
-                variants.known.iter().for_each(|one| out.extend_from_slice(one));
+                variants
+                    .known
+                    .iter()
+                    .for_each(|one| out.extend_from_slice(one));
             }
         }
     }

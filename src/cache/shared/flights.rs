@@ -40,10 +40,12 @@ pub struct Flight {
     doomed: AtomicBool,
 }
 
+type Shard = Mutex<HashMap<Place, Arc<Flight>>>;
+
 /// All flights of a cache.
 #[derive(Debug)]
 pub struct Flights {
-    shards: Box<[Mutex<HashMap<Place, Arc<Flight>>>]>,
+    shards: Box<[Shard]>,
     /// Numbers those that nobody waits for. Lists of variants are numbered from 1, these stand at 0.
     alone: AtomicU64,
 }
@@ -124,10 +126,9 @@ impl Default for Flights {
 }
 
 impl Flights {
-    fn shard(&self, primary: &KeyHash) -> &Mutex<HashMap<Place, Arc<Flight>>> {
+    fn shard(&self, primary: &KeyHash) -> &Shard {
         let [first, ..] = primary.0;
-        // There are as many shards as the mask says.
-        #[allow(clippy::indexing_slicing, reason = "masked to the length")]
+        // tidy: in bounds: masked to the length
         &self.shards[usize::from(first) & (SHARDS - 1)]
     }
 
@@ -167,7 +168,9 @@ impl Flights {
             landed: watch::Sender::new(None),
             doomed: AtomicBool::new(false),
         });
-        self.shard(&primary).lock().insert(place, Arc::clone(&flight));
+        self.shard(&primary)
+            .lock()
+            .insert(place, Arc::clone(&flight));
         Lead {
             flights: Arc::clone(self),
             flight,

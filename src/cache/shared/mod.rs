@@ -19,6 +19,8 @@ use farmgate_store::{DiskOptions, Limits, OpenError, OpenOptions, Opened, Store}
 use super::clock::{Now, Timeline};
 use super::meta::head::StoredHead;
 use crate::telemetry::clock;
+pub use farmgate_store::purge::{Kind, Scope};
+pub use farmgate_store::{Finished, NotStored, ReadError, Stamp, Tier};
 pub use flights::{Flights, Joined, Landed, Lead, Waiting};
 pub use lookup::{Found, Lookup};
 pub use place::Place;

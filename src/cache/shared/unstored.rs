@@ -32,8 +32,7 @@ impl Default for UnstoredTable {
 impl UnstoredTable {
     fn shard(&self, place: &Place) -> &Mutex<HashMap<Place, Unstored>> {
         let [first, ..] = place.primary.0;
-        // There are as many shards as the mask says.
-        #[allow(clippy::indexing_slicing, reason = "masked to the length")]
+        // tidy: in bounds: masked to the length
         &self.shards[usize::from(first) & (SHARDS - 1)]
     }
 

@@ -232,7 +232,11 @@ impl Delivery {
             Ranges::Whole => return Part::Whole(Some(length)),
             Ranges::Unsatisfiable => {
                 *status = StatusCode::RANGE_NOT_SATISFIABLE;
-                put(fields, CONTENT_RANGE, range::content_range_unsatisfiable(length));
+                put(
+                    fields,
+                    CONTENT_RANGE,
+                    range::content_range_unsatisfiable(length),
+                );
                 fields.remove(CONTENT_TYPE);
                 fields.insert(CONTENT_LENGTH, HeaderValue::from(0_u64));
                 return Part::Nothing;

@@ -4,32 +4,23 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use farmgate_plugin_api::Reply;
-use farmgate_store::{Finished, NotStored, Stamp};
-use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, StatusCode};
-use parking_lot::Mutex;
+use http::{HeaderMap, StatusCode};
 use tokio::sync::mpsc;
 
 use super::deliver::{Delivery, Said};
-use super::Look;
-use crate::cache::asked::{Asked, Identity, Request};
-use crate::cache::conditional::{CLIENT_CONDITIONS, Validators};
+use super::note::Note;
+use crate::cache::asked::Asked;
 use crate::cache::freshness::Received;
 use crate::cache::key::Key;
 use crate::cache::meta::head::{MOST_FIELDS, StoredHead};
-use crate::cache::serve::{Ask, Forward, is_error};
+use crate::cache::serve::{Forward, is_error};
 use crate::cache::shared::keep::Keep;
-use crate::cache::shared::{Fill, Found, Landed, Lead, Place, Reader};
+use crate::cache::shared::{Fill, Finished, Found, Landed, Lead, NotStored, Place, Reader, Stamp};
 use crate::cache::storable::{self, Refusal, Response};
 use crate::cache::unstored::Unstored;
-use crate::cache::vary::Encodings;
 use crate::cache::{Now, SharedCache, fields, update};
-use crate::proxy::ctx::{Ctx, Times};
 use crate::snapshot::{CachePlan, Route};
 use crate::telemetry::Reason;
-
-/// News that wait for a slow client; a fetch waits then, as any answer would.
-const NEWS: usize = 4;
 
 /// What a fetch tells the request that it was begun for.
 pub enum News {
@@ -61,147 +52,14 @@ pub struct Passing {
     pub why: Refusal,
 }
 
-/// What a fetch does, said from its context: shared by both.
-#[derive(Default)]
-pub struct Note(Mutex<Noted>);
-
-#[derive(Default)]
-struct Noted {
-    trail: Trail,
-    reason: Option<Reason>,
-    reply: Option<Box<Reply>>,
-}
-
-/// Where a response came from, for the log of the request it was fetched for.
-#[derive(Clone, Default)]
-pub struct Trail {
-    /// The endpoint.
-    pub endpoint: Option<Arc<crate::upstream::Endpoint>>,
-    /// Attempts made.
-    pub attempts: crate::upstream::retry::Attempts,
-    /// Times of the last one.
-    pub times: Times,
-}
-
-impl Note {
-    /// What is known of the attempt under way.
-    pub fn trail(&self, trail: Trail) {
-        self.0.lock().trail = trail;
-    }
-
-    /// How it ended.
-    pub fn ended(&self, reason: Reason) {
-        self.0.lock().reason = Some(reason);
-    }
-
-    /// A plugin answers instead.
-    pub fn reply(&self, reply: Box<Reply>) {
-        self.0.lock().reply = Some(reply);
-    }
-}
-
-/// A fetch that is to be made.
-pub struct Order {
-    /// The request's fields that change on the way to the origin; without a value they go.
-    pub edits: Vec<(HeaderName, Option<HeaderValue>)>,
-    /// What becomes of the answer.
-    pub fetch: Fetch,
-    /// The context it is made in.
-    pub context: Box<Ctx>,
-    /// What it tells; none in the background.
-    pub news: Option<mpsc::Receiver<News>>,
-    /// What it does, for the log of the request.
-    pub note: Arc<Note>,
-}
-
-impl Order {
-    /// Nobody listens.
-    pub(super) fn in_background(mut self) -> Self {
-        self.news = None;
-        self.fetch.news = None;
-        self
-    }
-}
-
-impl Look<'_> {
-    #[allow(clippy::too_many_arguments, reason = "one call, of what one decision knows")]
-    pub(super) fn order(
-        &self,
-        cx: &Ctx,
-        fields: &HeaderMap,
-        place: Place,
-        lead: Lead,
-        stale: Option<Found>,
-        ask: Option<Ask>,
-        why: Forward,
-    ) -> Order {
-        let mut edits: Vec<_> = CLIENT_CONDITIONS
-            .iter()
-            .filter(|name| fields.contains_key(*name))
-            .map(|name| (name.clone(), None))
-            .collect();
-        if self.plan.policy.vary.normalise_encoding && fields.contains_key(ACCEPT_ENCODING) {
-            let set = Encodings::of_request(fields).canonical();
-            let value = (!set.is_empty()).then(|| HeaderValue::from_static(set));
-            edits.push((ACCEPT_ENCODING, value));
-        }
-        let mut asks = false;
-        if let Some(found) = &stale {
-            let head = found.hit.head();
-            for (name, value) in Validators::of_stored(&head.fields, &head.meta).fields() {
-                asks = true;
-                edits.push((name, Some(value.clone())));
-            }
-        }
-        let request = Request {
-            method: &Method::GET,
-            fields,
-            target_bytes: cx.raw().len(),
-            has_body: false,
-            identity: Identity::None,
-        };
-        let (sender, news) = mpsc::channel(NEWS);
-        let note = Arc::new(Note::default());
-        let fetch = Fetch {
-            shared: Arc::clone(self.shared),
-            route: Arc::clone(self.route),
-            key: self.key.clone(),
-            asked: self.asked,
-            odd: request.is_odd(),
-            fields: fields.clone(),
-            asks,
-            covers: ask.is_some_and(|ask| ask.stale_if_error),
-            stale,
-            why,
-            start: self.shared.store().start(),
-            begun: self.shared.now(),
-            place,
-            lead: Some(lead),
-            news: Listener::of(sender),
-            note: Arc::clone(&note),
-            state: State::Head,
-        };
-        if let Some(cache) = &self.route.cache {
-            cache.metrics.forwarded(why);
-        }
-        Order {
-            edits,
-            fetch,
-            context: Box::new(Ctx::fetching(cx, Arc::clone(&note))),
-            news: Some(news),
-            note,
-        }
-    }
-}
-
 /// Whoever the fetch was begun for, while it listens. A place for the last word is kept from the start.
-struct Listener {
+pub(super) struct Listener {
     news: mpsc::Sender<News>,
     last: Option<mpsc::OwnedPermit<News>>,
 }
 
 impl Listener {
-    fn of(news: mpsc::Sender<News>) -> Option<Self> {
+    pub(super) fn of(news: mpsc::Sender<News>) -> Option<Self> {
         let last = news.clone().try_reserve_owned().ok();
         Some(Self { news, last })
     }
@@ -213,7 +71,7 @@ impl Listener {
     }
 }
 
-enum State {
+pub(super) enum State {
     /// Its head has not come.
     Head,
     /// It is stored.
@@ -226,27 +84,27 @@ enum State {
 
 /// What becomes of the answer of an origin.
 pub struct Fetch {
-    shared: Arc<SharedCache>,
-    route: Arc<Route>,
-    key: Key,
-    asked: Asked,
-    odd: bool,
+    pub(super) shared: Arc<SharedCache>,
+    pub(super) route: Arc<Route>,
+    pub(super) key: Key,
+    pub(super) asked: Asked,
+    pub(super) odd: bool,
     /// The client's fields: what tells its variant.
-    fields: HeaderMap,
+    pub(super) fields: HeaderMap,
     /// It was asked with our validators.
-    asks: bool,
+    pub(super) asks: bool,
     /// What is stored may stand in for an error.
-    covers: bool,
-    stale: Option<Found>,
-    why: Forward,
+    pub(super) covers: bool,
+    pub(super) stale: Option<Found>,
+    pub(super) why: Forward,
     /// When the origin was asked, in the order of fills and purges.
-    start: Stamp,
-    begun: Now,
-    place: Place,
-    lead: Option<Lead>,
-    news: Option<Listener>,
-    note: Arc<Note>,
-    state: State,
+    pub(super) start: Stamp,
+    pub(super) begun: Now,
+    pub(super) place: Place,
+    pub(super) lead: Option<Lead>,
+    pub(super) news: Option<Listener>,
+    pub(super) note: Arc<Note>,
+    pub(super) state: State,
 }
 
 /// Nobody wants the rest.
@@ -343,7 +201,11 @@ impl Fetch {
                 Delivery::confirmed(stale.hit, Arc::new(head), said, now)
             }
         };
-        self.land(if doomed { Landed::Unshared } else { Landed::Look });
+        self.land(if doomed {
+            Landed::Unshared
+        } else {
+            Landed::Look
+        });
         self.tell_last(News::Send(Box::new(delivery)));
     }
 
@@ -503,10 +365,7 @@ impl Fetch {
 
     /// It ended without a head.
     fn failed(&mut self) {
-        let (reason, reply) = {
-            let mut noted = self.note.0.lock();
-            (noted.reason, noted.reply.take())
-        };
+        let (reason, reply) = self.note.take();
         if let Some(reply) = reply {
             self.land(Landed::Unshared);
             self.tell_last(News::Reply(reply));
@@ -534,15 +393,6 @@ impl Drop for Fetch {
             State::Passing | State::Over => {}
         }
     }
-}
-
-/// Takes what the fetch did into the request's own record.
-pub fn follow(cx: &mut Ctx, note: &Note) {
-    let trail = note.0.lock().trail.clone();
-    cx.asked |= trail.endpoint.is_some();
-    cx.last_endpoint = trail.endpoint;
-    cx.attempts = trail.attempts;
-    cx.times = trail.times;
 }
 
 /// A body that is read for one request.

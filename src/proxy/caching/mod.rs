@@ -14,6 +14,8 @@
 
 pub mod deliver;
 pub mod fetch;
+pub mod note;
+pub mod order;
 pub mod passed;
 pub mod purge;
 
@@ -35,7 +37,7 @@ use crate::snapshot::{CachePlan, Route};
 use crate::telemetry::Reason;
 use crate::telemetry::cache::CacheAnswer;
 use deliver::{Delivery, Said};
-use fetch::Order;
+use order::Order;
 
 /// What a request on a route with a cache knows of it.
 pub struct CacheCx {
@@ -103,7 +105,9 @@ pub async fn begin(cx: &mut Ctx, fields: &HeaderMap, has_body: bool) -> Step {
         asked,
     };
     let (step, known) = look.decide(cx, fields).await;
-    let cache = cx.cache.get_or_insert_with(|| past(asked, None, Forward::Bypass));
+    let cache = cx
+        .cache
+        .get_or_insert_with(|| past(asked, None, Forward::Bypass));
     cache.key = Some(key);
     cache.known = known;
     step
@@ -219,14 +223,18 @@ impl Look<'_> {
     /// The step, and for a HEAD that goes on what a GET left.
     async fn decide(&self, cx: &mut Ctx, fields: &HeaderMap) -> (Step, Option<Found>) {
         let Self { shared, asked, .. } = *self;
-        let mut waited = false;
+        // Why the fetch was needed that this request waited for.
+        let mut waited = None;
         loop {
             let now = shared.now();
             let Lookup { place, found } = shared
                 .lookup(self.key, fields, &self.plan.policy.vary)
                 .await;
             let (serve, found) = match found {
-                Ok(found) => (decide(&asked, found.meta(), found.purged(), now), Some(found)),
+                Ok(found) => (
+                    decide(&asked, found.meta(), found.purged(), now),
+                    Some(found),
+                ),
                 Err(why) => (serve::without(&asked, why), None),
             };
             let (why, ask, found) = match (serve, found) {
@@ -256,7 +264,7 @@ impl Look<'_> {
                 return (Step::Pass, None);
             }
             // One that others may not share, or that wants an answer of its own, neither waits nor lets wait.
-            let alone = waited || asked.authenticated || why == Forward::Request;
+            let alone = waited.is_some() || asked.authenticated || why == Forward::Request;
             let lead = if alone {
                 Joined::Lead(shared.flights().alone(place.primary))
             } else {
@@ -273,7 +281,7 @@ impl Look<'_> {
                 }
                 Joined::Wait(waiting) => waiting,
             };
-            waited = true;
+            waited = Some(why);
             let until = (tokio::time::Instant::now() + self.plan.wait)
                 .min(tokio::time::Instant::from_std(cx.deadline()));
             let landed = Box::pin(tokio::time::timeout_at(until, waiting.landed())).await;
@@ -298,7 +306,10 @@ impl Look<'_> {
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one call, of what one decision knows")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one call, of what one decision knows"
+    )]
     fn hit(
         &self,
         cx: &mut Ctx,
@@ -307,7 +318,7 @@ impl Look<'_> {
         found: Found,
         place: Place,
         now: Now,
-        waited: bool,
+        waited: Option<Forward>,
     ) -> Step {
         let order = match hit {
             serve::Hit::StaleWhileRevalidate => match self.shared.flights().join(&place) {
@@ -315,16 +326,20 @@ impl Look<'_> {
                 Joined::Wait(_) => None,
                 Joined::Lead(lead) => {
                     let again = self.again(&place);
-                    let order =
-                        self.order(cx, fields, place, lead, again, None, Forward::Stale);
+                    let order = self.order(cx, fields, place, lead, again, None, Forward::Stale);
                     Some(Box::new(order.in_background()))
                 }
             },
             serve::Hit::Fresh | serve::Hit::MaxStale => None,
         };
-        let shared = waited || found.hit.tier() == farmgate_store::Tier::Fill;
+        let shared = waited.is_some() || found.hit.tier() == crate::cache::shared::Tier::Fill;
         let mut said = Said::hit(hit, found.meta(), now);
-        said.collapsed = shared;
+        if let Some(why) = waited {
+            // It was no hit when it came (RFC 9211 sections 2.1 and 2.6).
+            said.hit = false;
+            said.forward = Some(why);
+            said.collapsed = true;
+        }
         let answer = match hit {
             serve::Hit::Fresh if shared => CacheAnswer::Collapsed,
             serve::Hit::Fresh => CacheAnswer::Hit,

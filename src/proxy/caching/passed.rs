@@ -33,7 +33,9 @@ pub fn head(
         }
         return;
     }
-    let Some(route) = cx.route.clone() else { return };
+    let Some(route) = cx.route.clone() else {
+        return;
+    };
     let (Some(cache), Some(own)) = (&route.cache, &mut cx.cache) else {
         return;
     };
@@ -53,7 +55,9 @@ fn heard(
     response: &HeaderMap,
     now: Now,
 ) {
-    let Some(known) = own.known.take() else { return };
+    let Some(known) = own.known.take() else {
+        return;
+    };
     let stored = known.hit.head();
     match update::head_says(stored.status, &stored.fields, status, response) {
         HeadSays::Nothing => {}
@@ -62,7 +66,13 @@ fn heard(
             let start = shared.store().start();
             let authenticated = own.asked.authenticated;
             let received = received(now);
-            match update::confirm(stored, response.clone(), received, authenticated, &plan.policy) {
+            match update::confirm(
+                stored,
+                response.clone(),
+                received,
+                authenticated,
+                &plan.policy,
+            ) {
                 Ok(head) => {
                     shared
                         .store()
@@ -143,7 +153,7 @@ fn changed(
         if rules.consumer || !rules.headers.is_empty() || !rules.cookies.is_empty() {
             let scope = crate::cache::purge::url(scheme(cx), &host, path, query, &rules.query);
             // Not waited for: it is in force now, and an invalidation need not survive a crash of the node.
-            drop(shared.purge(scope, farmgate_store::purge::Kind::Hard));
+            drop(shared.purge(scope, crate::cache::shared::Kind::Hard));
             continue;
         }
         for side in sides(&route) {

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use farmgate_plugin_api::Reply;
-use farmgate_store::purge::{Kind, Scope};
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use crate::cache::purge::{LONGEST_TAG, MOST_TAGS};
+use crate::cache::shared::{Kind, Scope};
 use crate::cache::{SharedCache, purge};
 use crate::proxy::ctx::Ctx;
 use crate::proxy::exchange::scheme;
@@ -36,7 +36,9 @@ pub async fn answer(cx: &Ctx, fields: &HeaderMap) -> Box<Reply> {
         .is_some_and(|nets| nets.iter().any(|net| net.contains(cx.client)));
     if !allowed {
         let mut reply = problem(StatusCode::METHOD_NOT_ALLOWED, "purge_not_allowed");
-        reply.headers.push((http::header::ALLOW, HeaderValue::from_static("GET, HEAD")));
+        reply
+            .headers
+            .push((http::header::ALLOW, HeaderValue::from_static("GET, HEAD")));
         return reply;
     }
     let (Some(shared), Some(query)) = (

@@ -1,6 +1,6 @@
 //! A fetch for the cache, carried by Pingora's proxy: a session without a client, whose response goes into the store.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,10 +13,13 @@ use pingora_core::protocols::http::custom::CustomMessageWrite;
 use pingora_core::protocols::http::custom::server::Session as CustomSession;
 use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_core::protocols::l4::socket::SocketAddr;
+use pingora_core::server::ShutdownWatch;
 use pingora_http::{RequestHeader, ResponseHeader};
+use tokio::sync::watch;
 
 use super::{Error, Proxy, Result};
-use crate::proxy::caching::fetch::{Fetch, Order, Unwanted};
+use crate::proxy::caching::fetch::{Fetch, Unwanted};
+use crate::proxy::caching::order::Order;
 use crate::proxy::start::with_context;
 
 /// Makes the fetch, in a task of its own. `request` is the head of the request it is made for.
@@ -39,9 +42,16 @@ pub(super) fn spawn(proxy: &Arc<Proxy>, request: &RequestHeader, order: Order) {
     let proxy = Arc::clone(proxy);
     tokio::spawn(async move {
         let session = ServerSession::new_custom(Box::new(session));
-        let fetching = proxy.process_new_http(session, crate::proxy::pingora::never());
+        let fetching = proxy.process_new_http(session, never());
         with_context(order.context, fetching).await;
     });
+}
+
+/// What Pingora is given as its own sign of an end. It never comes: connections are told to close by ours, and Pingora's
+/// way drops requests that are being sent.
+pub fn never() -> &'static ShutdownWatch {
+    static NEVER: OnceLock<ShutdownWatch> = OnceLock::new();
+    NEVER.get_or_init(|| watch::channel(false).1)
 }
 
 struct FetchSession {

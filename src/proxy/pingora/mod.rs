@@ -9,10 +9,11 @@ mod fetch;
 mod headers;
 mod local;
 mod peer;
+mod replies;
 mod secure;
 mod stored;
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -20,7 +21,6 @@ use bytes::Bytes;
 use http::{StatusCode, header};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
-use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -36,8 +36,9 @@ use super::start::take_context;
 use crate::telemetry::{Reason, Source};
 use crate::upstream::retry::FailureClass;
 use dial::Carried;
-use tokio::sync::watch;
 use headers::{OpenRequest, RequestFields, ResponseFields};
+
+pub use fetch::never;
 
 type Result<T> = pingora_core::Result<T>;
 type Error = pingora_core::BError;
@@ -65,13 +66,6 @@ pub fn build(threads: usize, pool: usize) -> Arc<Proxy> {
         let proxy = Weak::clone(proxy);
         http_proxy(&Arc::new(conf), Engine { proxy })
     })
-}
-
-/// What Pingora is given as its own sign of an end. It never comes: connections are told to close by ours, and Pingora's
-/// way drops requests that are being sent.
-pub fn never() -> &'static ShutdownWatch {
-    static NEVER: OnceLock<ShutdownWatch> = OnceLock::new();
-    NEVER.get_or_init(|| watch::channel(false).1)
 }
 
 /// An error of ours on its way through Pingora; the reason travels in the context.
@@ -309,18 +303,7 @@ impl ProxyHttp for Engine {
             pipeline::origin_head(cx, &mut request, &mut fields, &mut status).await
         };
         self.after_head(session, cx, response, status, next).await?;
-        match &cx.fetch {
-            Some(note) => note.trail(caching::fetch::Trail {
-                endpoint: cx.picked.as_ref().map(|picked| Arc::clone(picked.endpoint())),
-                attempts: cx.attempts.clone(),
-                times: cx.times,
-            }),
-            None if cx.start.snapshot.cache.is_some() => {
-                let mut request = RequestFields(session.req_header_mut());
-                caching::passed::head(cx, &mut request, response.status, &response.headers);
-            }
-            None => {}
-        }
+        stored::arrived(session, cx, response);
         Ok(())
     }
 
@@ -513,44 +496,5 @@ impl ProxyHttp for Engine {
         _context: ProxyWarnLogContext,
     ) -> bool {
         true
-    }
-}
-
-impl Engine {
-    /// What a response phase decided: a changed status, or another response altogether.
-    async fn after_head(
-        &self,
-        session: &mut Session,
-        cx: &mut Ctx,
-        response: &mut ResponseHeader,
-        status: StatusCode,
-        next: Next,
-    ) -> Result<()> {
-        match next {
-            Next::Forward => {
-                if status != response.status {
-                    response.set_status(status)?;
-                }
-                Ok(())
-            }
-            Next::Reply(reply) => self.replied(session, cx, reply).await,
-            Next::Fail(reason) => Err(fail(cx, reason)),
-            Next::Reset | Next::ReadBody { .. } => Err(fail(cx, Reason::PluginReply)),
-        }
-    }
-
-    /// A filter answers instead of the origin, after that was chosen or asked.
-    async fn replied(
-        &self,
-        session: &mut Session,
-        cx: &mut Ctx,
-        reply: Box<farmgate_plugin_api::Reply>,
-    ) -> Result<()> {
-        cx.reason = Reason::PluginReply;
-        match &cx.fetch {
-            Some(note) => note.reply(reply),
-            None => Box::pin(local::reply(session, cx, reply)).await?,
-        }
-        Err(fail(cx, Reason::PluginReply))
     }
 }

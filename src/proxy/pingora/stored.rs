@@ -9,14 +9,37 @@ use pingora_proxy::Session;
 
 use super::headers::{RequestFields, ResponseFields};
 use super::{Engine, Proxy, Result, body, fail, fetch, local};
+use crate::cache::shared::ReadError;
 use crate::proxy::caching::deliver::{Delivery, Part, sign};
-use crate::proxy::caching::fetch::{News, Order, Passing, follow};
+use crate::proxy::caching::fetch::{News, Passing};
+use crate::proxy::caching::note::{Trail, follow};
+use crate::proxy::caching::order::Order;
 use crate::proxy::caching::{self, Step};
 use crate::proxy::chains::BodyPhase;
 use crate::proxy::ctx::Ctx;
 use crate::proxy::pipeline;
 use crate::telemetry::Reason;
 use crate::telemetry::cache::CacheAnswer;
+
+/// What the head of an origin's response means for the cache: a fetch notes where it came from; one past the cache may
+/// change what is stored.
+pub(super) fn arrived(session: &mut Session, cx: &mut Ctx, response: &ResponseHeader) {
+    match &cx.fetch {
+        Some(note) => note.trail(Trail {
+            endpoint: cx
+                .picked
+                .as_ref()
+                .map(|picked| Arc::clone(picked.endpoint())),
+            attempts: cx.attempts,
+            times: cx.times,
+        }),
+        None if cx.start.snapshot.cache.is_some() => {
+            let mut request = RequestFields(session.req_header_mut());
+            caching::passed::head(cx, &mut request, response.status, &response.headers);
+        }
+        None => {}
+    }
+}
 
 /// A context that is there: the hooks that call this looked.
 fn present(ctx: &mut Option<Box<Ctx>>) -> Result<&mut Ctx> {
@@ -211,7 +234,8 @@ impl Engine {
             let mut response = ResponseFields(&mut head);
             pipeline::response_head(cx, &mut request, &mut response, &mut status).await
         };
-        self.after_head(session, cx, &mut head, status, next).await?;
+        self.after_head(session, cx, &mut head, status, next)
+            .await?;
         local::suit_http10(session, &mut head);
         if let Some((_, value)) = pipeline::closes(cx) {
             session.set_keepalive(None);
@@ -251,7 +275,7 @@ async fn interim(session: &mut Session, status: StatusCode, fields: HeaderMap) -
 }
 
 /// The store does not give the rest: the response is cut.
-fn lost(ctx: &mut Option<Box<Ctx>>, error: farmgate_store::ReadError) -> super::Error {
+fn lost(ctx: &mut Option<Box<Ctx>>, error: ReadError) -> super::Error {
     log::debug!("a stored body was cut: {error}");
     match ctx.as_deref_mut() {
         Some(cx) => fail(cx, Reason::UpstreamBodyCut),
@@ -273,7 +297,7 @@ async fn stream(
             Ok(Some(piece)) => piece,
             Ok(None) if left.is_none_or(|left| left == 0) => break,
             // Shorter than was said: not an end.
-            Ok(None) => return Err(lost(ctx, farmgate_store::ReadError::Aborted)),
+            Ok(None) => return Err(lost(ctx, ReadError::Aborted)),
             Err(error) => return Err(lost(ctx, error)),
         };
         if let Some(left) = &mut left {

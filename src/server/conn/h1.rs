@@ -10,8 +10,8 @@ use pingora_core::protocols::http::ServerSession;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
+use super::Serving;
 use super::stopping::Stopping;
-use super::{Serving, };
 use crate::protocol::http1::{Head, HeadStatus, Reject, TargetForm, parse_head};
 use crate::protocol::uri::{NormalisedUri, UriPolicy, normalise};
 use crate::proxy::control::{Control, Ended};

@@ -22,7 +22,7 @@ fn request() -> FakeRequest {
         plan: Some("gold".into()),
         tags: vec!["beta".into(), "eu".into()],
         by: "api_key",
-            by_authorization: false,
+        by_authorization: false,
     });
     request
 }

@@ -12,7 +12,7 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::HttpSession;
 use tokio::sync::Notify;
 
-use super::super::{Serving, };
+use super::super::Serving;
 use crate::proxy::control::Control;
 use crate::proxy::pingora::never;
 use crate::proxy::start::{Start, with_start};

@@ -1,0 +1,50 @@
+//! What filters decide after the origin was chosen or asked.
+
+use farmgate_plugin_api::Reply;
+use http::StatusCode;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+
+use super::{Engine, Result, fail, local};
+use crate::proxy::ctx::Ctx;
+use crate::proxy::pipeline::Next;
+use crate::telemetry::Reason;
+
+impl Engine {
+    /// What a response phase decided: a changed status, or another response altogether.
+    pub(super) async fn after_head(
+        &self,
+        session: &mut Session,
+        cx: &mut Ctx,
+        response: &mut ResponseHeader,
+        status: StatusCode,
+        next: Next,
+    ) -> Result<()> {
+        match next {
+            Next::Forward => {
+                if status != response.status {
+                    response.set_status(status)?;
+                }
+                Ok(())
+            }
+            Next::Reply(reply) => self.replied(session, cx, reply).await,
+            Next::Fail(reason) => Err(fail(cx, reason)),
+            Next::Reset | Next::ReadBody { .. } => Err(fail(cx, Reason::PluginReply)),
+        }
+    }
+
+    /// A filter answers instead of the origin, after that was chosen or asked.
+    pub(super) async fn replied(
+        &self,
+        session: &mut Session,
+        cx: &mut Ctx,
+        reply: Box<Reply>,
+    ) -> Result<()> {
+        cx.reason = Reason::PluginReply;
+        match &cx.fetch {
+            Some(note) => note.reply(reply),
+            None => Box::pin(local::reply(session, cx, reply)).await?,
+        }
+        Err(fail(cx, Reason::PluginReply))
+    }
+}
