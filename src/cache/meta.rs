@@ -37,6 +37,9 @@ impl Flags {
     /// Not to be transformed (`no-transform`).
     pub const NO_TRANSFORM: Self = Self(1 << 8);
 
+    /// Its body is plain, and of a kind that becomes much smaller.
+    pub const COMPRESSIBLE: Self = Self(1 << 9);
+
     /// Both.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {

@@ -19,6 +19,7 @@
 
 pub mod asked;
 pub mod clock;
+pub mod compressible;
 pub mod conditional;
 pub mod control;
 pub mod date;

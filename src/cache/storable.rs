@@ -7,6 +7,7 @@ use http::StatusCode;
 use http::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, SET_COOKIE};
 
 use super::asked::{Asked, Bypass, Verb};
+use super::compressible::is_compressible;
 use super::control::{Directives, Reach};
 use super::freshness::{Freshness, Received, Source};
 use super::guard;
@@ -217,7 +218,11 @@ fn meta(
             .with_if(Flags::POLICY, freshness.source == Source::Policy)
             .with_if(Flags::AUTHENTICATED, authenticated)
             .with_if(Flags::VALIDATOR, validator)
-            .with_if(Flags::NO_TRANSFORM, directives.no_transform),
+            .with_if(Flags::NO_TRANSFORM, directives.no_transform)
+            .with_if(
+                Flags::COMPRESSIBLE,
+                is_compressible(response.status, response.fields, directives.no_transform),
+            ),
         date_s: freshness.date_s,
         last_modified_s: freshness.last_modified_s,
         vary,

@@ -12,6 +12,7 @@ use super::freshness::Received;
 use super::meta::Flags;
 use super::meta::head::StoredHead;
 use super::policy::{Policy, SetCookie};
+use super::shared::compress::Wanted;
 use super::storable::{Refusal, Response, content_length, plan};
 
 /// Fields that describe the stored bytes: a 304 has no bytes, so it cannot change them. RFC 9111 section 3.2 names
@@ -98,6 +99,7 @@ pub fn confirm(
                 fields: merged,
                 key: stored.key.clone(),
                 variants: None,
+                wanted: Wanted::default(),
             })
         }
         Err(refusal) => {

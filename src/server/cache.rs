@@ -1,6 +1,5 @@
 //! The cache of the process: opened before the first picture that has it, let go at the end.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use farmgate_store::OpenError;
@@ -78,7 +77,7 @@ fn open(settings: &CacheSettings, elder: bool) -> Result<Held, OpenError> {
         );
     }
     Ok(Held {
-        shared: Arc::new(cache),
+        shared: cache,
         on_disk: !settings.disks.is_empty(),
     })
 }

@@ -7,6 +7,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use super::Meta;
 use super::encoding::{DecodeError, Reader};
 use crate::cache::key::Key;
+use crate::cache::shared::compress::Wanted;
 use crate::cache::vary::Variance;
 
 /// Fields of a stored response; more are not stored.
@@ -28,6 +29,8 @@ pub struct StoredHead {
     pub key: Key,
     /// It is no response, but what is known of the variants of its key; `meta.vary` then has the names of all of them.
     pub variants: Option<Box<Variants>>,
+    /// How often clients wished for it compressed, since it came into memory.
+    pub wanted: Wanted,
 }
 
 /// The variants of a key.
@@ -150,6 +153,7 @@ fn read(meta: Meta, reader: &mut Reader<'_>) -> Option<StoredHead> {
         fields,
         key,
         variants,
+        wanted: Wanted::default(),
     })
 }
 

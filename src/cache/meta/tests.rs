@@ -3,6 +3,7 @@ use super::head::{StoredHead, Variants};
 use super::*;
 use crate::cache::cases;
 use crate::cache::key::{Key, KeyParts, KeyRules};
+use crate::cache::shared::compress::Wanted;
 use http::{HeaderMap, HeaderName, StatusCode};
 use proptest::prelude::*;
 
@@ -116,6 +117,7 @@ fn head(meta: Meta, fields: HeaderMap) -> StoredHead {
         fields,
         key,
         variants: None,
+        wanted: Wanted::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use farmgate_store::{FillOptions, Finished, Stamp};
 use http::{HeaderMap, StatusCode};
 
+use super::compress::Wanted;
 use super::{Fill, Place, SharedCache};
 use crate::cache::key::Key;
 use crate::cache::meta::Meta;
@@ -127,6 +128,7 @@ impl SharedCache {
             fields: HeaderMap::new(),
             key: key.clone(),
             variants: Some(Box::new(list.clone())),
+            wanted: Wanted::default(),
         };
         let fill = self.store.begin(
             self.store.key(&key.hash.0, &[]),

@@ -10,7 +10,7 @@ pub mod place;
 pub mod settings;
 pub mod unstored;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use farmgate_store::disk::FileDisk;
@@ -19,6 +19,7 @@ use farmgate_store::{DiskOptions, Limits, OpenError, OpenOptions, Opened, Store}
 use super::clock::{Now, Timeline};
 use super::meta::head::StoredHead;
 use crate::telemetry::clock;
+use compress::Worker;
 pub use farmgate_store::purge::{Kind, Scope};
 pub use farmgate_store::{Finished, NotStored, ReadError, Stamp, Tier};
 pub use flights::{Flights, Joined, Landed, Lead, Waiting};
@@ -38,6 +39,7 @@ pub struct SharedCache {
     started: Instant,
     flights: Arc<Flights>,
     unstored: UnstoredTable,
+    worker: Worker,
 }
 
 /// A stored response that was found.
@@ -59,7 +61,7 @@ impl SharedCache {
         settings: &CacheSettings,
         random: u64,
         elder: bool,
-    ) -> Result<(Self, Opened), OpenError> {
+    ) -> Result<(Arc<Self>, Opened), OpenError> {
         let limits = Limits {
             memory_bytes: usize::try_from(settings.memory_bytes).unwrap_or(usize::MAX),
             ..Limits::default()
@@ -86,13 +88,14 @@ impl SharedCache {
                 elder,
             })?
         };
-        let cache = Self {
+        let cache = Arc::new_cyclic(|cache| Self {
             store,
             timeline: Timeline::new(),
             started: Instant::now(),
             flights: Arc::default(),
             unstored: UnstoredTable::default(),
-        };
+            worker: Worker::start(Weak::clone(cache)),
+        });
         Ok((cache, opened))
     }
 

@@ -70,6 +70,7 @@ fn stored(text: &str, flags: Flags) -> StoredHead {
         fields: cases::fields(text),
         key,
         variants: None,
+        wanted: Wanted::default(),
     }
 }
 

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use farmgate_plugin_api::Headers;
 use http::header::{
-    ACCEPT_RANGES, AGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue,
-    TRANSFER_ENCODING,
+    ACCEPT_RANGES, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    HeaderMap, HeaderValue, TRANSFER_ENCODING, VARY,
 };
 use http::{Method, StatusCode};
 
 use super::CacheCx;
 use crate::cache::conditional::{belongs_in_304, client_has_it};
-use crate::cache::meta::Meta;
 use crate::cache::meta::head::StoredHead;
+use crate::cache::meta::{Flags, Meta};
 use crate::cache::range::multipart::Multipart;
 use crate::cache::range::{self, ByteRange, Ranges};
 use crate::cache::serve;
+use crate::cache::shared::compress::{Coding, OF_PLAIN};
 use crate::cache::shared::{Hit, Reader};
 use crate::cache::status::{CACHE_STATUS, Told, ttl_s};
 use crate::cache::{Now, serve::Forward};
@@ -106,6 +107,8 @@ pub struct Delivery {
     pub reader: Reader,
     /// Bytes of it, where they are known.
     length: Option<u64>,
+    /// What its body is compressed with.
+    coding: Option<Coding>,
     /// The origin made or confirmed it for this very request.
     fresh_from_origin: bool,
     /// What is said of it, where its fetch decides that.
@@ -130,6 +133,16 @@ pub enum Part {
 impl Delivery {
     pub(super) fn stored(hit: Hit, now: Now) -> Self {
         Self::new(hit, None, None, now)
+    }
+
+    /// The same with a body that was compressed.
+    pub(super) fn coded(mut self, coded: Option<(Coding, Hit)>) -> Self {
+        if let Some((coding, hit)) = coded {
+            self.coding = Some(coding);
+            self.length = hit.len();
+            self.reader = hit.into_reader();
+        }
+        self
     }
 
     pub(super) fn fetched(hit: Hit, said: Said, now: Now) -> Self {
@@ -158,6 +171,7 @@ impl Delivery {
             head: head.unwrap_or_else(|| Arc::clone(hit.head())),
             length: hit.len(),
             reader: hit.into_reader(),
+            coding: None,
             fresh_from_origin: said.is_some(),
             said: said.map(|(said, _)| said),
             answer: said.map(|(_, answer)| answer),
@@ -170,6 +184,7 @@ impl Delivery {
         let head = &*self.head;
         let mut fields = HeaderMap::with_capacity(head.fields.len() + ROOM);
         fields.clone_from(&head.fields);
+        self.encode(cx, &mut fields);
         let get = cx.method == Method::GET;
         let mut status = head.status;
         let mut part = Part::Whole(self.length);
@@ -219,6 +234,30 @@ impl Delivery {
         (status, fields, part)
     }
 
+    /// The fields that differ between a plain and a compressed body.
+    fn encode(&self, cx: &Ctx, fields: &mut HeaderMap) {
+        let cache = cx.route.as_deref().and_then(|route| route.cache.as_ref());
+        let compresses = cache.is_some_and(|cache| cache.plan.compress.is_some());
+        if !compresses || !self.head.meta.flags.has(Flags::COMPRESSIBLE) {
+            return;
+        }
+        // Also of the plain one: caches behind us must not give it to those who would get the other, nor the reverse.
+        if !names_encoding(fields) {
+            fields.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
+        let Some(coding) = self.coding else { return };
+        fields.insert(CONTENT_ENCODING, coding.value());
+        fields.remove(CONTENT_LENGTH);
+        for name in &OF_PLAIN {
+            fields.remove(name);
+        }
+        // Other bytes of the same meaning (RFC 9110 section 8.8.1).
+        let weak = fields.get(ETAG).and_then(weakened);
+        if let Some(weak) = weak {
+            fields.insert(ETAG, weak);
+        }
+    }
+
     fn select(
         &self,
         request: &HeaderMap,
@@ -266,6 +305,17 @@ impl Delivery {
             .or_insert(HeaderValue::from_static("bytes"));
         part
     }
+}
+
+fn names_encoding(fields: &HeaderMap) -> bool {
+    let lines = fields.get_all(VARY).iter();
+    let mut names = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"accept-encoding"))
+}
+
+fn weakened(tag: &HeaderValue) -> Option<HeaderValue> {
+    let tag = tag.as_bytes();
+    (!tag.starts_with(b"W/")).then(|| HeaderValue::from_bytes(&[b"W/", tag].concat()).ok())?
 }
 
 fn put(fields: &mut HeaderMap, name: http::HeaderName, text: String) {

@@ -14,6 +14,7 @@ use crate::cache::freshness::Received;
 use crate::cache::key::Key;
 use crate::cache::meta::head::{MOST_FIELDS, StoredHead};
 use crate::cache::serve::{Forward, is_error};
+use crate::cache::shared::compress::Wanted;
 use crate::cache::shared::keep::Keep;
 use crate::cache::shared::{Fill, Finished, Found, Landed, Lead, NotStored, Place, Reader, Stamp};
 use crate::cache::storable::{self, Refusal, Response};
@@ -242,6 +243,7 @@ impl Fetch {
             fields: kept,
             key: self.key.clone(),
             variants: None,
+            wanted: Wanted::default(),
         };
         let keep = Keep {
             fields: &self.fields,

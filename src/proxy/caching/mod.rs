@@ -23,15 +23,18 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use farmgate_plugin_api::Headers;
-use http::HeaderMap;
+use http::header::{ACCEPT_ENCODING, HeaderMap};
 
 use super::ctx::Ctx;
 use super::exchange::scheme;
 use crate::cache::asked::{Asked, Bypass, Identity, Request, Verb};
 use crate::cache::guard;
 use crate::cache::key::{Key, KeyParts};
+use crate::cache::meta::Flags;
 use crate::cache::serve::{self, Ask, Forward, Serve};
-use crate::cache::shared::{Found, Joined, Landed, Lookup, Place};
+use crate::cache::shared::compress::Coding;
+use crate::cache::shared::{Found, Hit, Joined, Landed, Lookup, Place};
+use crate::cache::vary::Encodings;
 use crate::cache::{Now, SharedCache, decide};
 use crate::snapshot::{CachePlan, Route};
 use crate::telemetry::Reason;
@@ -350,7 +353,21 @@ impl Look<'_> {
             said,
             ..past(self.asked, None, Forward::Bypass)
         });
-        Step::Send(Box::new(Delivery::stored(found.hit, now)), order)
+        let coded = self.coded(fields, &found);
+        let delivery = Delivery::stored(found.hit, now).coded(coded);
+        Step::Send(Box::new(delivery), order)
+    }
+
+    /// The compressed body of what was found, where there is one that the client takes. Ranges are cut out of the plain
+    /// one.
+    fn coded(&self, fields: &HeaderMap, found: &Found) -> Option<(Coding, Hit)> {
+        let rules = self.plan.compress.as_ref()?;
+        let wishes = !self.asked.ranged && fields.contains_key(ACCEPT_ENCODING);
+        if !wishes || !found.meta().flags.has(Flags::COMPRESSIBLE) {
+            return None;
+        }
+        let takes = Encodings::of_request(fields);
+        self.shared.coded(found, takes, rules)
     }
 
     /// What is stored there once more: one goes to the client, the other is confirmed.
