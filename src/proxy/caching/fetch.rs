@@ -316,6 +316,7 @@ impl Fetch {
             State::Filling(fill) => {
                 fill.append(piece);
                 if !fill.is_wanted() {
+                    self.state = State::Over;
                     return Err(Unwanted);
                 }
                 fill.room().await;

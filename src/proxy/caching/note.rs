@@ -63,3 +63,11 @@ pub fn follow(cx: &mut Ctx, note: &Note) {
     cx.attempts = trail.attempts;
     cx.times = trail.times;
 }
+
+/// Forgets it again: the request asks for itself.
+pub fn forget(cx: &mut Ctx) {
+    cx.asked = false;
+    cx.last_endpoint = None;
+    cx.attempts = Attempts::default();
+    cx.times = Times::default();
+}

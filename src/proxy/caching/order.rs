@@ -38,6 +38,8 @@ impl Order {
     pub(super) fn in_background(mut self) -> Self {
         self.news = None;
         self.fetch.news = None;
+        // What is sent meanwhile is better than an error, which would take its place.
+        self.fetch.covers = true;
         self
     }
 }

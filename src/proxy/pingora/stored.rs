@@ -12,7 +12,7 @@ use super::{Engine, Proxy, Result, body, fail, fetch, local};
 use crate::cache::shared::ReadError;
 use crate::proxy::caching::deliver::{Delivery, Part, sign};
 use crate::proxy::caching::fetch::{News, Passing};
-use crate::proxy::caching::note::{Trail, follow};
+use crate::proxy::caching::note::{Trail, follow, forget};
 use crate::proxy::caching::order::Order;
 use crate::proxy::caching::{self, Step};
 use crate::proxy::chains::BodyPhase;
@@ -64,6 +64,8 @@ impl Engine {
                 if let (Some(order), Some(proxy)) = (order, self.proxy()) {
                     fetch::spawn(&proxy, session.req_header(), *order);
                 }
+                // Nobody was asked for it.
+                cx.upstream = None;
                 self.send(session, ctx, *delivery).await?;
                 Ok(true)
             }
@@ -102,6 +104,7 @@ impl Engine {
                     if cx.cache.as_ref().is_some_and(|cache| cache.asked.ranged) {
                         // Its range was not asked for. The origin gives it a part at less cost than the whole to us.
                         caching::unshared(cx, &passing);
+                        forget(cx);
                         return Ok(false);
                     }
                     self.pass(session, ctx, *passing, &mut news).await?;

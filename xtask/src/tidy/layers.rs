@@ -92,13 +92,9 @@ const LAYERS: [Layer; 10] = [
 const WIRING: [&str; 2] = ["server", "cli"];
 
 /// Where Pingora's types may stand: path prefixes, each with its reason.
-const ADAPTERS: [(&str, &str); 4] = [
+const ADAPTERS: [(&str, &str); 3] = [
     ("src/proxy/pingora", "the ProxyHttp implementation"),
     ("src/server/", "accept loops and the process"),
-    (
-        "src/cache/pingora",
-        "Pingora's storage traits over the store",
-    ),
     ("src/tls/pingora", "Pingora's TLS callbacks"),
 ];
 
