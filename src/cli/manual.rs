@@ -78,8 +78,8 @@ const CONFIGURATION: [&str; 5] = [
      variable; where a plugin takes a secret, \"file:PATH\" is the content of a file.",
     "A word that is not known, a wrong unit or a name that nothing has is an error with its place and what to write \
      instead; farmgate check names all of them at once. A configuration with an error changes nothing.",
-    "farmgate reload takes a changed configuration in the running process, all but four settings of [server] and \
-     [admin]; systemctl reload farmgate takes all of it, and a new binary, by starting another process that takes over.",
+    "farmgate reload takes a changed configuration in the running process, all but six settings of [server], \
+     [admin] and [cache]; systemctl reload farmgate takes all of it, and a new binary, by starting another process that takes over.",
     "Every word with its meaning, range and default stands in the reference; farmgate plugins KIND explains the words \
      of a plugin.",
 ];

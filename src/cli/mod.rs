@@ -116,7 +116,8 @@ enum Command {
     },
     /// Reads the configuration again, here; all or nothing.
     ///
-    /// Four settings need `farmgate upgrade`: server.threads, server.control, server.state and admin.address.
+    /// Six settings need `farmgate upgrade`: server.threads, server.control, server.state, admin.address, cache.disk
+    /// and cache.durability.
     Reload(operate::WaitArgs),
     /// Another process takes over.
     ///

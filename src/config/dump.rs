@@ -149,6 +149,29 @@ mod tests {
     use super::super::load::load_str;
     use super::dump;
 
+    /// A policy has words that look like those of secrets.
+    #[test]
+    fn a_cache_policy_is_shown_as_it_is() {
+        let text = r#"
+[cache]
+memory = "1GiB"
+disk = [{ path = "a", size = "1GiB" }]
+[[cache_policy]]
+name = "p"
+key = { query = { ignore = ["utm_*"], sort = true }, headers = ["x-a"], cookies = ["c"], consumer = false }
+tags = ["cache-tag"]
+set_cookie = "strip"
+"#;
+        let shown = dump(&load_str("a.toml", text).expect("loads"));
+        let all = shown.to_string();
+        assert!(!all.contains(super::MASK), "{all}");
+        assert_eq!(
+            shown["cache_policy"][0]["key"]["query"]["ignore"][0],
+            "utm_*"
+        );
+        assert_eq!(shown["cache"]["disk"][0]["size"], "1GiB");
+    }
+
     #[test]
     fn secrets_are_hidden_and_references_shown() {
         let text = r#"

@@ -240,6 +240,9 @@ fn codes_mean_one_thing() {
     }
 }
 
+/// Warnings about the machine, not about the file.
+const OF_MACHINES: [&str; 3] = ["E-LIMIT-001", "E-CACHE-006", "E-CACHE-007"];
+
 /// conf/farmgate.toml, conf/examples/*.toml and plugins/*/example.toml load without a warning that an
 /// operator would have to explain away.
 #[test]
@@ -259,7 +262,8 @@ fn what_we_ship_loads() {
         let warnings: Vec<&str> = ran
             .out
             .lines()
-            .filter(|line| line.contains(": warning E-") && !line.contains("E-LIMIT-001"))
+            .filter(|line| line.contains(": warning E-"))
+            .filter(|line| !OF_MACHINES.iter().any(|code| line.contains(code)))
             .collect();
         assert!(warnings.is_empty(), "{}: {warnings:?}", path.display());
     }

@@ -207,3 +207,35 @@ fn secrets_are_never_printed() {
     let text = String::from_utf8_lossy(&text);
     assert!(!text.contains("topsecret"), "{text}");
 }
+
+/// Where nothing can be written the node would serve from memory: a warning, as for certificates that are ordered.
+#[test]
+fn a_cache_folder_that_cannot_be_written_is_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+    let cache =
+        "[cache]\nmemory = \"64MiB\"\ndisk = [{ path = \"closed/cache\", size = \"64MiB\" }]\n";
+    let text = [cache, LISTENER, UPSTREAM, ROUTE].concat();
+    let folder = folder(&[("a.toml", text.as_bytes())]);
+    let closed = folder.path().join("closed");
+    std::fs::create_dir(&closed).expect("a folder");
+    let ran = check(folder.path(), &["a.toml"]).expect(0);
+    assert!(!ran.out.contains("E-CACHE-006"), "{}", ran.out);
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o555)).expect("closed");
+    // The superuser may write everywhere, unless this is taken from him.
+    let output = std::process::Command::new("setpriv")
+        .args(["--bounding-set=-dac_override", "--"])
+        .arg(command().get_program())
+        .args(["check", "--config", "a.toml"])
+        .current_dir(folder.path())
+        .output();
+    let output = output.expect("setpriv of util-linux");
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{out}");
+    let line = out.lines().find(|line| line.contains("E-CACHE-006"));
+    let line = line.unwrap_or_else(|| panic!("no warning in: {out}"));
+    assert!(
+        line.starts_with("a.toml:3:18: warning") && line.contains("in memory alone"),
+        "{line}"
+    );
+    assert!(!closed.join("cache").exists());
+}

@@ -34,14 +34,14 @@ pub(super) fn check(disks: &[Located<CacheDiskConfig>], diagnostics: &mut Diagno
     let mut devices: BTreeMap<u64, Device<'_>> = BTreeMap::new();
     for (at, (disk, folder)) in disks.iter().zip(&folders).enumerate() {
         let place = &disk.value.path.place;
+        let written = disk.value.path.value.written();
         let before = folders.iter().zip(disks).take(at);
         if let Some((_, other)) = before
             .filter(|(other, _)| other.starts_with(folder) || folder.starts_with(other))
             .min_by_key(|(other, _)| *other != folder)
         {
             let message = format!(
-                "{:?} and {:?} are one folder, or one lies in the other",
-                disk.value.path.value.written(),
+                "{written:?} and {:?} are one folder, or one lies in the other",
                 other.value.path.value.written()
             );
             diagnostics.push(
@@ -53,7 +53,7 @@ pub(super) fn check(disks: &[Located<CacheDiskConfig>], diagnostics: &mut Diagno
         let there = match nearest(folder) {
             Ok(there) => there,
             Err(error) => {
-                let message = format!("{} cannot be the cache's folder: {error}", folder.display());
+                let message = format!("{written:?} cannot be a folder of the cache: {error}");
                 diagnostics.push(
                     Diagnostic::error(codes::CACHE_FOLDER, place, message)
                         .with_help("name a folder, or one that can be made"),
@@ -63,7 +63,7 @@ pub(super) fn check(disks: &[Located<CacheDiskConfig>], diagnostics: &mut Diagno
         };
         if let Err(error) = access(&there, Access::WRITE_OK | Access::EXEC_OK) {
             let message = format!(
-                "{} cannot be written to: {error}; the cache would be in memory alone",
+                "{written:?} cannot be a folder of the cache: {} cannot be written to ({error}); the cache would be in memory alone",
                 there.display()
             );
             diagnostics.push(
@@ -82,7 +82,7 @@ pub(super) fn check(disks: &[Located<CacheDiskConfig>], diagnostics: &mut Diagno
             held: 0,
             free: room.f_bavail.saturating_mul(room.f_frsize),
         });
-        device.folders.push(folder.display().to_string());
+        device.folders.push(format!("{written:?}"));
         device.wanted = device.wanted.saturating_add(disk.value.size.value.bytes());
         device.held = device.held.saturating_add(held(folder));
     }
@@ -92,7 +92,7 @@ pub(super) fn check(disks: &[Located<CacheDiskConfig>], diagnostics: &mut Diagno
             continue;
         }
         let message = format!(
-            "{} wants {} on a device that has {} for it",
+            "{} may take {} of a device that has {} for it",
             device.folders.join(" and "),
             Size::from_bytes(device.wanted),
             mebibytes(room),

@@ -1,0 +1,4 @@
+//! The HTTP cache in the running node.
+
+mod contract;
+mod folders;
