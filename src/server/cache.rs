@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use farmgate_plugin_api::units::Size;
 use farmgate_store::OpenError;
 
 use super::Server;
@@ -76,6 +77,11 @@ fn open(settings: &CacheSettings, elder: bool) -> Result<Held, OpenError> {
             opened.foreign_disks
         );
     }
+    log::info!(
+        "the cache has {} of memory and {} folders",
+        Size::from_bytes(settings.memory_bytes),
+        settings.disks.len()
+    );
     Ok(Held {
         shared: cache,
         on_disk: !settings.disks.is_empty(),
