@@ -182,8 +182,8 @@ impl Delivery {
     /// The head to be sent, and what of the body. `request` are the client's fields.
     pub fn prepare(&self, cx: &mut Ctx, request: &HeaderMap) -> (StatusCode, HeaderMap, Part) {
         let head = &*self.head;
-        let mut fields = HeaderMap::with_capacity(head.fields.len() + ROOM);
-        fields.clone_from(&head.fields);
+        let mut fields = head.fields.clone();
+        fields.reserve(ROOM);
         self.encode(cx, &mut fields);
         let get = cx.method == Method::GET;
         let mut status = head.status;
