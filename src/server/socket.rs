@@ -1,6 +1,6 @@
 //! A connected client socket: TCP or unix, with or without TLS.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -92,6 +92,24 @@ impl AsyncWrite for Socket {
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, data),
             Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, pieces),
+            Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, pieces),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    /// A record of TLS holds one piece; without it the system takes several at once.
+    fn is_write_vectored(&self) -> bool {
+        matches!(self, Self::Tcp(_) | Self::Unix(_))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,6 +1,6 @@
 //! Writing: small pieces are gathered, so that a response's head and a short body leave together.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -61,12 +61,42 @@ impl ClientStream {
             self.outbox.extend_from_slice(data);
             return Poll::Ready(Ok(data.len()));
         }
+        let large = data.len() >= OUTBOX_BYTES / 2;
+        if large && self.socket.is_write_vectored() && !self.control.is_response_ended() {
+            let written = ready!(self.poll_write_both(cx, data))?;
+            if written > 0 {
+                return Poll::Ready(Ok(written));
+            }
+        }
         ready!(self.poll_outbox(cx))?;
-        if data.len() < OUTBOX_BYTES / 2 {
+        if !large {
             self.outbox.extend_from_slice(data);
             return Poll::Ready(Ok(data.len()));
         }
         self.poll_write_through(cx, data)
+    }
+
+    /// What was gathered and `data` behind it, in one call: the head of a response leaves with the first of its body. How
+    /// much of `data` was written; 0 while something gathered is left.
+    fn poll_write_both(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let gathered = self.outbox.len();
+        if gathered == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let pieces = [IoSlice::new(&self.outbox), IoSlice::new(data)];
+        match Pin::new(&mut self.socket).poll_write_vectored(cx, &pieces) {
+            Poll::Ready(Ok(written)) => {
+                self.client_took(written, cx);
+                if written < gathered {
+                    self.outbox.advance(written);
+                    return Poll::Ready(Ok(0));
+                }
+                self.outbox.clear();
+                Poll::Ready(Ok(written - gathered))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(self.lost(error))),
+            Poll::Pending => self.poll_write_deadline(cx).map_ok(|()| 0),
+        }
     }
 
     /// As [`ClientStream::poll_gather`], in full records of TLS: frames are small, or a piece of a body cut in two.
