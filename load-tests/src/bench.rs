@@ -4,12 +4,13 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use crate::case::Case;
+use tempfile::TempDir;
+
+use crate::case::{self, Case};
 use crate::certificate::CertificateFiles;
-use crate::contestant::{self, Contestant, Running};
-use crate::generator::{Generator, Run};
+use crate::contestant::{self, Contestant, Running, Setting};
+use crate::generator::{Generator, Seen};
 use crate::interrupt;
 use crate::machine::Machine;
 use crate::process::{Process, free_port};
@@ -17,13 +18,18 @@ use crate::report::{self, CaseReport, Measured, Row};
 
 /// Load average above which the bench says that its figures are not to be trusted.
 const QUIET_LOAD: f64 = 0.7;
+/// Memory with the face of a file system, on every Linux.
+const MEMORY_FOLDER: &str = "/dev/shm";
 
 /// What `bench` is told on its command line.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct BenchOptions {
-    /// Cases to run: folders of `cases`
+    /// Cases to run: folders of `cases`, or what stands before the first `_` of several
     #[arg(default_value = "proxy")]
     cases: Vec<String>,
+    /// Name the cases and what they ask, and run none
+    #[arg(long)]
+    list: bool,
     /// Seconds of each measured run
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
@@ -61,14 +67,18 @@ impl BenchOptions {
 
 /// Runs the cases. The exit code is 1 when a budget is exceeded or could not be checked.
 pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode, String> {
+    let folder = options.folder.join("cases");
+    if options.list {
+        list(&folder)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     interrupt::watch()?;
     let (core, load_core) = options.cores()?;
-    let cases = options
-        .cases
+    let cases = case::chosen(&folder, &options.cases)?
         .iter()
-        .map(|name| Case::open(&options.folder.join("cases"), name))
+        .map(|name| Case::open(&folder, name))
         .collect::<Result<Vec<_>, _>>()?;
-    let contestants = find_contestants(&options.only)?;
+    let contestants = find_contestants(&options.only, &cases)?;
     let machine = Machine::describe(&options.folder);
     println!(
         "{}; {} cores; Linux {}; commit {}; {}",
@@ -91,10 +101,7 @@ pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode, String> {
 
     let mut reports = Vec::new();
     for case in &cases {
-        let script = options.folder.join("generator.lua");
-        let generator = Generator::find(case, script, load_core)?;
-        let rows = run_case(case, &contestants, &generator, options)?;
-        let report = CaseReport::new(case, &generator.version, rows);
+        let report = run_case(case, &contestants, options)?;
         print!("\n{}", report.table());
         reports.push(report);
     }
@@ -118,10 +125,23 @@ pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode, String> {
     })
 }
 
-/// Those of `only` (of all, when empty) that are on this machine; the others are named and left out.
-fn find_contestants(only: &[String]) -> Result<Vec<Contestant>, String> {
+/// Prints the cases, those of a group one below the other.
+fn list(folder: &Path) -> Result<(), String> {
+    for name in case::names(folder)? {
+        println!("{name:<20} {}", Case::open(folder, &name)?.title()?);
+    }
+    Ok(())
+}
+
+/// Those of `only` (of all that one of the cases is for, when empty) that are on this machine; the others are named
+/// and left out.
+fn find_contestants(only: &[String], cases: &[Case]) -> Result<Vec<Contestant>, String> {
     let wanted: Vec<&str> = if only.is_empty() {
-        contestant::names().collect()
+        let is_wanted = |name: &&str| {
+            let mut loads = cases.iter().map(|case| &case.load);
+            loads.any(|load| contestant::takes_part(name, load))
+        };
+        contestant::names().filter(is_wanted).collect()
     } else {
         only.iter().map(String::as_str).collect()
     };
@@ -138,35 +158,37 @@ fn find_contestants(only: &[String]) -> Result<Vec<Contestant>, String> {
 fn run_case(
     case: &Case,
     contestants: &[Contestant],
-    generator: &Generator,
     options: &BenchOptions,
-) -> Result<Vec<Row>, String> {
+) -> Result<CaseReport, String> {
     let (core, load_core) = options.cores()?;
-    let folder = tempfile::Builder::new()
-        .prefix("farmgate-load-")
-        .tempdir()
-        .map_err(|error| format!("a temporary folder: {error}"))?;
-    let (_origin, origin_address) = start_origin(case, load_core, folder.path())?;
+    let folder = temporary(None)?;
+    let memory = match case.load.cache {
+        Some(_) => Some(temporary(Some(Path::new(MEMORY_FOLDER)))?),
+        None => None,
+    };
+    let (_origin, origin) = start_origin(case, load_core, folder.path())?;
+    let script = options.folder.join("generator.lua");
+    let generator = Generator::find(case, script, origin, load_core)?;
     let certificate = match case.load.tls {
         Some(_) => Some(CertificateFiles::make(folder.path())?),
         None => None,
     };
+    let setting = Setting {
+        rivals: &options.folder.join("rivals"),
+        certificate: certificate.as_ref(),
+        origin,
+        core,
+        folder: folder.path(),
+        memory: memory.as_ref().map(TempDir::path),
+    };
     let mut started: Vec<(Row, Running)> = Vec::new();
-    let rivals = options.folder.join("rivals");
     for contestant in contestants {
-        if !case.load.is_for(contestant.name()) {
-            println!("skipped: {} cannot do {}", contestant.name(), case.name);
+        if !contestant::takes_part(contestant.name(), &case.load) {
+            println!("skipped: {} is not for {}", contestant.name(), case.name);
             continue;
         }
-        match contestant.start(
-            case,
-            &rivals,
-            certificate.as_ref(),
-            origin_address,
-            core,
-            folder.path(),
-        ) {
-            Ok(running) => started.push((Row::new(contestant), running)),
+        match start(case, contestant, &setting, &generator) {
+            Ok(running) => started.push((Row::new(contestant, case), running)),
             // One that does not start must not hide the others; the budget sees that it is missing.
             Err(reason) => println!("skipped: {reason}"),
         }
@@ -176,27 +198,61 @@ fn run_case(
         started.reverse();
         for (row, running) in &mut started {
             let load = |seconds| generator.run(case, running, seconds, folder.path());
-            let (warm_up, _) = load(options.warm_up)?;
-            let (run, spent) = load(options.seconds)?;
+            let warm_up = load(options.warm_up)?;
+            let seen = load(options.seconds)?;
             running.process.check_alive()?;
-            row.rounds.push(measured(row.name, run, spent, &warm_up)?);
+            row.rounds.push(measured(row.name, seen, &warm_up)?);
         }
         interrupt::pause()?;
     }
     if options.rounds % 2 == 1 {
         started.reverse();
     }
-    Ok(started.into_iter().map(|(row, _)| row).collect())
+    let rows = started.into_iter().map(|(row, _)| row).collect();
+    Ok(CaseReport::new(case, &generator.version, rows))
 }
 
-fn measured(name: &str, run: Run, cpu: Duration, warm_up: &Run) -> Result<Measured, String> {
+fn temporary(parent: Option<&Path>) -> Result<TempDir, String> {
+    let mut builder = tempfile::Builder::new();
+    let builder = builder.prefix("farmgate-load-");
+    match parent {
+        Some(parent) => builder
+            .tempdir_in(parent)
+            .map_err(|error| format!("a temporary folder in {}: {error}", parent.display())),
+        None => builder
+            .tempdir()
+            .map_err(|error| format!("a temporary folder: {error}")),
+    }
+}
+
+/// Starts a contestant, and shows a cache what it is to have.
+fn start(
+    case: &Case,
+    contestant: &Contestant,
+    setting: &Setting<'_>,
+    generator: &Generator,
+) -> Result<Running, String> {
+    let running = contestant.start(case, setting)?;
+    generator
+        .warm(case, &running, setting.folder)
+        .map_err(|reason| format!("{} was not warmed: {reason}", contestant.name()))?;
+    Ok(running)
+}
+
+fn measured(name: &str, seen: Seen, warm_up: &Seen) -> Result<Measured, String> {
+    let Seen {
+        run,
+        cpu,
+        origin_fetches,
+    } = seen;
     if run.requests == 0 {
         return Err(format!("{name} answered nothing"));
     }
     Ok(Measured {
         cpu_us_per_request: cpu.as_secs_f64() * 1e6 / run.requests as f64,
         core_busy: cpu.as_secs_f64() * 1e6 / run.duration_us.max(1) as f64,
-        warm_up_losses: warm_up.losses(),
+        warm_up_losses: warm_up.run.losses(),
+        origin_fetches,
         run,
     })
 }
@@ -204,11 +260,21 @@ fn measured(name: &str, run: Run, cpu: Duration, warm_up: &Run) -> Result<Measur
 fn start_origin(case: &Case, core: usize, folder: &Path) -> Result<(Process, SocketAddr), String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-    let size = case.load.response_bytes.to_string();
-    let listen = address.to_string();
-    let arguments = ["origin-fixed", "--listen", &listen, "--size", &size];
+    let kind = match case.load.cache {
+        Some(_) => "origin-storable",
+        None => "origin-fixed",
+    };
+    let mut arguments = vec![
+        kind.to_owned(),
+        format!("--listen={address}"),
+        format!("--size={}", case.load.response_bytes),
+    ];
+    if let Some(cache) = &case.load.cache {
+        arguments.push(format!("--head-ms={}", cache.head_ms()));
+        arguments.push(format!("--body-ms={}", cache.body_ms()));
+    }
     let log = folder.join("origin.log");
-    let mut origin = Process::start("origin-fixed", &own, arguments, core, log)?;
+    let mut origin = Process::start(kind, &own, &arguments, core, log)?;
     while TcpStream::connect(address).is_err() {
         origin.check_alive()?;
         interrupt::pause()?;

@@ -1,10 +1,14 @@
 //! A load case: a folder with what to send, Farmgate's configuration and the budget.
 
+mod cache;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+pub(crate) use self::cache::{Asks, CacheLoad, Per};
 
 /// What the generator sends and the origin answers: `load.toml`.
 #[derive(Debug, Deserialize)]
@@ -20,8 +24,13 @@ pub(crate) struct Load {
     pub(crate) connections: u32,
     /// Bytes of the answer's body.
     pub(crate) response_bytes: usize,
+    /// Contestants that cannot do it.
+    #[serde(default)]
+    pub(crate) without: Vec<String>,
     /// How the clients encrypt; without it they do not.
     pub(crate) tls: Option<TlsLoad>,
+    /// What is asked of a cache; without it the contestants proxy every request.
+    pub(crate) cache: Option<CacheLoad>,
 }
 
 /// `[tls]` of `load.toml`: the one thing that is offered, so that all contestants do the same work.
@@ -34,9 +43,6 @@ pub(crate) struct TlsLoad {
     pub(crate) streams: u32,
     /// The key exchange, in BoringSSL's words.
     pub(crate) group: String,
-    /// Contestants that cannot do it.
-    #[serde(default)]
-    pub(crate) without: Vec<String>,
 }
 
 /// What is spoken inside TLS.
@@ -60,23 +66,29 @@ impl Load {
         }
     }
 
-    /// Whether the contestant `name` takes part.
-    pub(crate) fn is_for(&self, name: &str) -> bool {
-        let without = self.tls.as_ref().map(|tls| tls.without.as_slice());
-        !without.unwrap_or_default().iter().any(|out| out == name)
-    }
-
     /// Reads a `load.toml`. The error names the file and what is wrong with it.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let load: Self = read(path)?;
-        match &load.tls {
-            Some(tls) if tls.streams == 0 || (tls.streams > 1 && tls.protocol != Protocol::H2) => {
-                Err(format!(
-                    "{}: `tls.streams` is {}; 1, or more with h2",
-                    path.display(),
-                    tls.streams
-                ))
-            }
+        let wrong = |what: String| Err(format!("{}: {what}", path.display()));
+        if let Some(tls) = &load.tls
+            && (tls.streams == 0 || (tls.streams > 1 && tls.protocol != Protocol::H2))
+        {
+            return wrong(format!(
+                "`tls.streams` is {}; 1, or more with h2",
+                tls.streams
+            ));
+        }
+        if load.tls.is_some() && load.cache.is_some() {
+            return wrong(
+                "`tls` and `cache` together: the generator of a cache speaks no TLS".into(),
+            );
+        }
+        match load
+            .cache
+            .as_ref()
+            .map(|cache| cache.check(load.connections))
+        {
+            Some(Err(reason)) => wrong(reason),
             _ => Ok(load),
         }
     }
@@ -99,6 +111,14 @@ pub(crate) struct Budget {
     pub(crate) ratio_to_bare_pingora: Option<f64>,
     /// The same, by nginx's.
     pub(crate) ratio_to_nginx: Option<f64>,
+    /// The same, by Varnish's.
+    pub(crate) ratio_to_varnish: Option<f64>,
+    /// Requests at the origin per request of a client, or per group where the clients come in groups, at most in
+    /// every round. For cases with a cache.
+    pub(crate) origin_fetches: Option<f64>,
+    /// Milliseconds from the origin's head to the first byte of the body at a client, at most for 99 of 100 (median
+    /// over the rounds). For clients in groups.
+    pub(crate) first_byte_after_head_ms: Option<f64>,
     /// Requests or handshakes of Farmgate's that may fail in the whole run.
     pub(crate) losses: u64,
 }
@@ -124,21 +144,66 @@ impl Case {
             let known = names(cases)?.join(", ");
             return Err(format!("no case `{name}`; there are: {known}"));
         }
-        Ok(Self {
+        let case = Self {
             name: name.to_owned(),
             load: Load::read(&folder.join("load.toml"))?,
             budget: read(&folder.join("budget.toml"))?,
             folder,
-        })
+        };
+        let counts = case.load.cache.is_some();
+        let groups = matches!(&case.load.cache, Some(cache) if cache.head_ms() > 0);
+        if (case.budget.origin_fetches.is_some() && !counts)
+            || (case.budget.first_byte_after_head_ms.is_some() && !groups)
+        {
+            return Err(format!(
+                "{}: `origin_fetches` is for cases with a cache, `first_byte_after_head_ms` for clients in groups",
+                case.folder.join("budget.toml").display()
+            ));
+        }
+        Ok(case)
     }
 
-    /// Where the contestants' configurations stand below `rivals`: one set without TLS, one with.
+    /// Where the contestants' configurations stand below `rivals`: one set without TLS, one with, one for caches.
     pub(crate) fn setup(&self, rivals: &Path) -> PathBuf {
-        match self.load.tls {
-            Some(_) => rivals.join("tls"),
-            None => rivals.join("plain"),
+        match (&self.load.cache, &self.load.tls) {
+            (Some(_), _) => rivals.join("cache"),
+            (None, Some(_)) => rivals.join("tls"),
+            (None, None) => rivals.join("plain"),
         }
     }
+
+    /// What it asks, in a line: the title of its README.
+    pub(crate) fn title(&self) -> Result<String, String> {
+        let path = self.folder.join("README.md");
+        let text =
+            fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let title = text.lines().next().unwrap_or_default();
+        let title = title.trim_start_matches(['#', ' ']);
+        let own = title.strip_prefix(&format!("{}: ", self.name));
+        Ok(own.unwrap_or(title).to_owned())
+    }
+}
+
+/// The cases that the words of a command line stand for, in their order and each once: a word is a case's name, or
+/// what stands before the first `_` of several names.
+pub(crate) fn chosen(cases: &Path, words: &[String]) -> Result<Vec<String>, String> {
+    let known = names(cases)?;
+    let mut chosen: Vec<String> = Vec::new();
+    for word in words {
+        let mut meant: Vec<String> = vec![word.clone()];
+        if !known.contains(word) {
+            let group = format!("{word}_");
+            let members = known.iter().filter(|name| name.starts_with(&group));
+            meant = members.cloned().collect();
+        }
+        if meant.is_empty() {
+            let known = known.join(", ");
+            return Err(format!("no case `{word}`; there are: {known}"));
+        }
+        meant.retain(|name| !chosen.contains(name));
+        chosen.append(&mut meant);
+    }
+    Ok(chosen)
 }
 
 /// The names of all cases, sorted.
@@ -159,58 +224,4 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cases() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")
-    }
-
-    #[test]
-    fn every_case_opens_and_is_complete() {
-        let names = names(&cases()).unwrap();
-        assert!(names.contains(&"proxy".to_owned()));
-        for name in names {
-            let case = Case::open(&cases(), &name).unwrap();
-            let budget = &case.budget;
-            let limits = [budget.ratio_to_bare_pingora, budget.ratio_to_nginx];
-            assert!(limits.iter().flatten().any(|limit| *limit > 0.0), "{name}");
-            assert!(case.load.connections > 0, "{name}");
-            assert!(case.folder.join("README.md").is_file(), "{name}");
-        }
-    }
-
-    #[test]
-    fn an_unknown_case_names_the_known_ones() {
-        let error = Case::open(&cases(), "nothing").unwrap_err();
-        assert!(error.contains("proxy"), "{error}");
-    }
-
-    #[test]
-    fn an_unknown_word_is_refused() {
-        assert!(toml::from_str::<Budget>("ratio_to_bare_pingora = 1.0\nlosses = 0\n").is_ok());
-        assert!(toml::from_str::<Budget>("ratio = 1.0\nlosses = 0\n").is_err());
-    }
-
-    #[test]
-    fn many_streams_want_http2() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("load.toml");
-        let read = |streams: u32, protocol: &str| {
-            let text = format!(
-                "target = \"/\"\nhost = \"a.test\"\nheaders = []\nconnections = 1\nresponse_bytes = 1\n\
-                 [tls]\nprotocol = \"{protocol}\"\nstreams = {streams}\ngroup = \"X25519\"\n"
-            );
-            fs::write(&file, text).unwrap();
-            Load::read(&file)
-        };
-        assert!(read(10, "h2").is_ok() && read(1, "http1").is_ok());
-        let error = read(2, "http1").unwrap_err();
-        assert!(
-            error.contains("load.toml") && error.contains("`tls.streams` is 2"),
-            "{error}"
-        );
-        assert!(read(0, "h2").is_err());
-        assert_eq!(read(1, "nothing").unwrap().unit(), Unit::Handshake);
-    }
-}
+mod tests;

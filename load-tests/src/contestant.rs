@@ -1,5 +1,6 @@
 //! The proxies that are compared: where to find them, how to start them, when they are ready.
 
+mod kinds;
 mod ready;
 
 use std::env;
@@ -8,113 +9,44 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::kinds::{BARE_PINGORA, FARMGATE, NGINX, VARNISH};
+use self::kinds::{Config, KINDS, Kind, Role};
 use crate::bare_pingora::PINGORA_VERSION;
-use crate::case::Case;
+use crate::case::{Case, Load};
 use crate::certificate::CertificateFiles;
 use crate::process::{Process, find, first_line, free_port};
-
-/// Name of the yardstick.
-pub(crate) const BARE_PINGORA: &str = "bare-pingora";
-/// Name of the one under test.
-pub(crate) const FARMGATE: &str = "farmgate";
-/// Name of the rival whose cost is the aim.
-pub(crate) const NGINX: &str = "nginx";
-
-/// A row of the table of proxies. Arguments and configurations hold the places of [`Places`].
-struct Kind {
-    name: &'static str,
-    /// Environment variable that names another binary.
-    variable: &'static str,
-    arguments: &'static [&'static str],
-    /// Those that follow in a case with TLS.
-    tls_arguments: &'static [&'static str],
-    /// Variables for such a case, `NAME=value`.
-    tls_environment: &'static [&'static str],
-    version: &'static [&'static str],
-    config: Config,
-    /// Whether its configuration edits headers; then the answer is checked for it.
-    edits: bool,
-}
-
-enum Config {
-    None,
-    /// In the case's folder, else in that of its setup.
-    Case(&'static str),
-    /// In the folder of the case's setup, below `rivals`.
-    Rival(&'static str),
-}
-
-const KINDS: &[Kind] = &[
-    Kind {
-        name: FARMGATE,
-        variable: "FARMGATE",
-        arguments: &["run", "--config", "${CONFIG}"],
-        tls_arguments: &[],
-        tls_environment: &[],
-        version: &["--version"],
-        config: Config::Case("farmgate.toml"),
-        edits: true,
-    },
-    Kind {
-        name: BARE_PINGORA,
-        variable: "FARMGATE_LOAD",
-        arguments: &[
-            "bare-pingora",
-            "--listen",
-            "127.0.0.1:${PORT}",
-            "--origin",
-            "${ORIGIN}",
-        ],
-        tls_arguments: &["--certificate", "${CERTIFICATE}", "--key", "${KEY}"],
-        tls_environment: &[],
-        version: &[],
-        config: Config::None,
-        edits: false,
-    },
-    Kind {
-        name: NGINX,
-        variable: "NGINX",
-        arguments: &["-p", "${FOLDER}", "-e", "stderr", "-c", "${CONFIG}"],
-        tls_arguments: &[],
-        tls_environment: &[],
-        version: &["-v"],
-        config: Config::Rival("nginx.conf"),
-        edits: true,
-    },
-    Kind {
-        name: "haproxy",
-        variable: "HAPROXY",
-        arguments: &["-db", "-f", "${CONFIG}"],
-        tls_arguments: &[],
-        // It has no word of its own for no tickets at all.
-        tls_environment: &["OPENSSL_CONF=${SETUP}/openssl.cnf"],
-        version: &["-v"],
-        config: Config::Rival("haproxy.cfg"),
-        edits: true,
-    },
-    Kind {
-        name: "envoy",
-        variable: "ENVOY",
-        arguments: &[
-            "-c",
-            "${CONFIG}",
-            "--concurrency",
-            "1",
-            "--disable-hot-restart",
-            "-l",
-            "error",
-        ],
-        tls_arguments: &[],
-        tls_environment: &[],
-        version: &["--version"],
-        config: Config::Rival("envoy.yaml"),
-        edits: true,
-    },
-];
 
 /// The names of all contestants, in the order of the table.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     KINDS.iter().map(|kind| kind.name)
+}
+
+/// Whether the contestant `name` takes part in a case: it can do what the case is about, and the case does not leave it
+/// out.
+pub(crate) fn takes_part(name: &str, load: &Load) -> bool {
+    let role = KINDS.iter().find(|kind| kind.name == name);
+    let can = role.is_some_and(|kind| match kind.role {
+        Role::Both => true,
+        Role::Proxy => load.cache.is_none(),
+        Role::Cache => load.cache.is_some(),
+    });
+    can && !load.without.iter().any(|out| out == name)
+}
+
+/// Where a contestant is started, and before what.
+pub(crate) struct Setting<'a> {
+    /// The folder `rivals`.
+    pub(crate) rivals: &'a Path,
+    /// For cases with TLS.
+    pub(crate) certificate: Option<&'a CertificateFiles>,
+    /// Address of the origin.
+    pub(crate) origin: SocketAddr,
+    /// Its core.
+    pub(crate) core: usize,
+    /// Contestants get folders of their own below it.
+    pub(crate) folder: &'a Path,
+    /// The same in memory, for what a cache keeps in files. Only for cases with a cache.
+    pub(crate) memory: Option<&'a Path>,
 }
 
 /// What the places in braces stand for.
@@ -157,12 +89,12 @@ impl Contestant {
         let own = env::current_exe().map_err(|error| error.to_string())?;
         let program = match kind.name {
             BARE_PINGORA => Some(own),
-            FARMGATE => find(kind.variable, "farmgate")?
+            FARMGATE => find(kind.variable, kind.program)?
                 .filter(|_| env::var_os(kind.variable).is_some())
                 // Without a variable it is the one built beside us, never one installed long ago.
                 .or_else(|| Some(own.with_file_name("farmgate")).filter(|file| file.is_file())),
-            "envoy" => find(kind.variable, "envoy")?.or_else(envoy_of_python),
-            name => find(kind.variable, name)?,
+            "envoy" => find(kind.variable, kind.program)?.or_else(envoy_of_python),
+            _ => find(kind.variable, kind.program)?,
         };
         Ok(program.map(|program| Self {
             version: match kind.name {
@@ -174,22 +106,19 @@ impl Contestant {
         }))
     }
 
-    /// Starts it pinned to `core` in front of `origin`, in a folder of its own below `folder`,
-    /// and waits until it answers as the case wants. `certificate` is for cases with TLS.
-    pub(crate) fn start(
-        &self,
-        case: &Case,
-        rivals: &Path,
-        certificate: Option<&CertificateFiles>,
-        origin: SocketAddr,
-        core: usize,
-        folder: &Path,
-    ) -> Result<Running, String> {
+    /// What a case with a cache says about it below the table.
+    pub(crate) fn cache_note(&self) -> Option<&'static str> {
+        self.kind.cache_note
+    }
+
+    /// Starts it pinned to its core, in a folder of its own, and waits until it answers as the case wants.
+    pub(crate) fn start(&self, case: &Case, setting: &Setting<'_>) -> Result<Running, String> {
         let name = self.kind.name;
-        let folder = folder.join(name);
+        let folder = setting.folder.join(name);
         let failed = |error: std::io::Error| format!("{name}: {error}");
         fs::create_dir_all(folder.join("run")).map_err(failed)?;
         let port = free_port()?;
+        let origin = setting.origin;
         let mut places = Places(vec![
             ("PORT", port.to_string()),
             ("ADMIN_PORT", free_port()?.to_string()),
@@ -198,20 +127,25 @@ impl Contestant {
             ("ORIGIN_PORT", origin.port().to_string()),
             ("FOLDER", folder.display().to_string()),
         ]);
-        places.add("SETUP", &case.setup(rivals));
-        let mut environment: &[&str] = &[];
+        places.add("SETUP", &case.setup(setting.rivals));
+        if let Some(memory) = setting.memory {
+            let memory = memory.join(name);
+            fs::create_dir_all(&memory).map_err(failed)?;
+            places.add("MEMORY", &memory);
+        }
+        let mut environment = self.kind.environment.to_vec();
         let mut arguments = self.kind.arguments.to_vec();
-        if let Some(files) = certificate {
+        if let Some(files) = setting.certificate {
             places.add("CERTIFICATE", &files.certificate);
             places.add("KEY", &files.key);
             places.add("BUNDLE", &files.bundle);
             arguments.extend(self.kind.tls_arguments);
-            environment = self.kind.tls_environment;
+            environment.extend(self.kind.tls_environment);
         }
-        if let Some(template) = self.kind.config.path(case, rivals) {
+        for template in self.kind.config.templates(case, setting.rivals)? {
             let text = fs::read_to_string(&template)
                 .map_err(|error| format!("{}: {error}", template.display()))?;
-            // The ending stays: Envoy tells the format by it.
+            // The name stays: Envoy tells the format by its ending, Traffic Server finds its files by it.
             let config = folder.join(template.file_name().unwrap_or_default());
             fs::write(&config, places.fill(&text)).map_err(failed)?;
             places.add("CONFIG", &config);
@@ -224,24 +158,36 @@ impl Contestant {
             .chain([self.program.clone().into()])
             .chain(arguments.iter().map(fill));
         let log = folder.join("output.log");
-        let process = Process::start(name, Path::new("env"), words, core, log)?;
+        let process = Process::start(name, Path::new("env"), words, setting.core, log)?;
         let mut running = Running { process, port };
-        ready::wait(&mut running, &case.load, certificate, self.kind.edits)
+        let edits = self.kind.edits && case.load.cache.is_none();
+        ready::wait(&mut running, &case.load, setting.certificate, edits)
             .map_err(|reason| format!("{name} did not get ready: {reason}"))?;
         Ok(running)
     }
 }
 
 impl Config {
-    fn path(&self, case: &Case, rivals: &Path) -> Option<PathBuf> {
+    /// The files to fill in, in the order of their names.
+    fn templates(&self, case: &Case, rivals: &Path) -> Result<Vec<PathBuf>, String> {
         let setup = case.setup(rivals);
-        match self {
-            Self::None => None,
-            Self::Case(file) => Some(case.folder.join(file))
-                .filter(|own| own.is_file())
-                .or_else(|| Some(setup.join(file))),
-            Self::Rival(file) => Some(setup.join(file)),
-        }
+        Ok(match self {
+            Self::None => Vec::new(),
+            Self::Case(file) => vec![
+                Some(case.folder.join(file))
+                    .filter(|own| own.is_file())
+                    .unwrap_or_else(|| setup.join(file)),
+            ],
+            Self::Rival(file) => vec![setup.join(file)],
+            Self::Folder(name) => {
+                let folder = setup.join(name);
+                let files = fs::read_dir(&folder)
+                    .map_err(|error| format!("{}: {error}", folder.display()))?;
+                let mut files: Vec<_> = files.flatten().map(|file| file.path()).collect();
+                files.sort();
+                files
+            }
+        })
     }
 }
 

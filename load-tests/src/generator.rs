@@ -1,4 +1,4 @@
-//! The load generators: wrk for plain HTTP/1.1, our own client where there is TLS. Both are one thread in a closed
+//! The load generators: wrk for plain HTTP/1.1, our own where there is TLS or a cache. All are one thread in a closed
 //! loop: each connection sends its next request when it has the answer, so the latencies are those of a saturated
 //! proxy.
 
@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::cached;
 use crate::case::{Case, Load};
 use crate::client::Outcome;
 use crate::contestant::Running;
@@ -64,6 +65,16 @@ impl Run {
     }
 }
 
+/// A run, with what it cost and brought about beside it.
+pub(crate) struct Seen {
+    /// What the generator measured.
+    pub(crate) run: Run,
+    /// CPU time that the contestant spent on it.
+    pub(crate) cpu: Duration,
+    /// Requests at the origin per request or per group; None where there is no cache.
+    pub(crate) origin_fetches: Option<f64>,
+}
+
 /// Reads the line that `generator.lua` or our own client prints.
 fn parse<T: DeserializeOwned>(printed: &str) -> Result<T, String> {
     let line = printed
@@ -87,18 +98,31 @@ enum Kind {
     Wrk(PathBuf),
     /// `farmgate-load client`.
     Own,
+    /// `farmgate-load cached`, with the address of the origin.
+    Cached(SocketAddr),
 }
 
 impl Generator {
-    /// The one for `case`. wrk is found by $WRK or in PATH; `script` is generator.lua.
-    pub(crate) fn find(case: &Case, script: PathBuf, core: usize) -> Result<Self, String> {
-        if case.load.tls.is_some() {
-            return Ok(Self {
+    /// The one for `case` with its `origin`. wrk is found by $WRK or in PATH; `script` is generator.lua.
+    pub(crate) fn find(
+        case: &Case,
+        script: PathBuf,
+        origin: SocketAddr,
+        core: usize,
+    ) -> Result<Self, String> {
+        let own = |kind, version: &str| {
+            Ok(Self {
                 program: env::current_exe().map_err(|error| error.to_string())?,
                 core,
-                kind: Kind::Own,
-                version: "farmgate-load client (BoringSSL, hyper)".to_owned(),
-            });
+                kind,
+                version: version.to_owned(),
+            })
+        };
+        if case.load.cache.is_some() {
+            return own(Kind::Cached(origin), "farmgate-load cached");
+        }
+        if case.load.tls.is_some() {
+            return own(Kind::Own, "farmgate-load client (BoringSSL, hyper)");
         }
         let program = find("WRK", "wrk")?
             .ok_or("wrk is missing: apt-get install wrk, or name one with $WRK")?;
@@ -113,15 +137,30 @@ impl Generator {
         })
     }
 
-    /// Loads a contestant for `seconds`; `folder` takes the generator's output. With what it saw comes the CPU
-    /// time that the contestant spent on it.
+    /// Makes a cache store what the case asks for; nothing where there is none. Fails when it does not store it.
+    pub(crate) fn warm(
+        &self,
+        case: &Case,
+        contestant: &Running,
+        folder: &Path,
+    ) -> Result<(), String> {
+        match &self.kind {
+            Kind::Cached(origin) => {
+                let arguments = cached_arguments(case, contestant, *origin, 0);
+                self.print(arguments, 0, folder).map(|_| ())
+            }
+            Kind::Wrk(_) | Kind::Own => Ok(()),
+        }
+    }
+
+    /// Loads a contestant for `seconds`; `folder` takes the generator's output.
     pub(crate) fn run(
         &self,
         case: &Case,
         contestant: &Running,
         seconds: u64,
         folder: &Path,
-    ) -> Result<(Run, Duration), String> {
+    ) -> Result<Seen, String> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, contestant.port));
         let watched = contestant.process.id();
         match &self.kind {
@@ -129,7 +168,11 @@ impl Generator {
                 let arguments = wrk_arguments(&case.load, script, address, seconds);
                 let before = cpu_time(watched)?;
                 let run = parse(&self.print(arguments, seconds, folder)?)?;
-                Ok((run, cpu_time(watched)?.saturating_sub(before)))
+                Ok(Seen {
+                    run,
+                    cpu: cpu_time(watched)?.saturating_sub(before),
+                    origin_fetches: None,
+                })
             }
             Kind::Own => {
                 let arguments = vec![
@@ -141,8 +184,20 @@ impl Generator {
                     format!("--seconds={seconds}").into(),
                 ];
                 let outcome: Outcome = parse(&self.print(arguments, seconds, folder)?)?;
-                let cpu = outcome.cpu();
-                Ok((outcome.run, cpu))
+                Ok(Seen {
+                    cpu: outcome.cpu(),
+                    run: outcome.run,
+                    origin_fetches: None,
+                })
+            }
+            Kind::Cached(origin) => {
+                let arguments = cached_arguments(case, contestant, *origin, seconds);
+                let outcome: cached::Outcome = parse(&self.print(arguments, seconds, folder)?)?;
+                Ok(Seen {
+                    cpu: Duration::from_micros(outcome.cpu_us),
+                    origin_fetches: Some(outcome.origin_fetches()),
+                    run: outcome.run,
+                })
             }
         }
     }
@@ -157,6 +212,24 @@ impl Generator {
         let process = Process::start("generator", &self.program, arguments, self.core, log)?;
         process.finish(Duration::from_secs(seconds) + SLACK)
     }
+}
+
+fn cached_arguments(
+    case: &Case,
+    contestant: &Running,
+    origin: SocketAddr,
+    seconds: u64,
+) -> Vec<OsString> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, contestant.port));
+    vec![
+        "cached".into(),
+        "--load".into(),
+        case.folder.join("load.toml").into(),
+        format!("--address={address}").into(),
+        format!("--origin={origin}").into(),
+        format!("--watch={}", contestant.process.id()).into(),
+        format!("--seconds={seconds}").into(),
+    ]
 }
 
 fn wrk_arguments(load: &Load, script: &Path, address: SocketAddr, seconds: u64) -> Vec<OsString> {

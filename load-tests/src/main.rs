@@ -2,14 +2,17 @@
 //!
 //! `bench` runs the cases of `load-tests/cases` and prints CPU time per request beside the rivals;
 //! `bare-pingora` is the smallest proxy the framework can be, and the budget's yardstick;
-//! `origin-fixed` is the origin behind all of them; `client` is the generator where there is TLS;
+//! `origin-fixed` is the origin behind all of them; `client` is the generator where there is TLS; `cached` and
+//! `origin-storable` are the two where the contestants are caches;
 //! `mixed` counts what clients of every kind lose while a server is upgraded, reloaded or killed.
 //!
 //! A bench reads top down: [`bench`] sequences, [`case`] says what to send, [`contestant`] starts
-//! the proxies, [`generator`] loads them by wrk or [`client`], [`measure`] counts, [`report`] prints.
+//! the proxies, [`generator`] loads them by wrk, [`client`] or [`cached`], [`measure`] counts, [`report`] prints.
 
 mod bare_pingora;
 mod bench;
+mod body;
+mod cached;
 mod case;
 mod certificate;
 mod client;
@@ -22,6 +25,7 @@ mod measure;
 mod mixed;
 mod process;
 mod report;
+mod storable_origin;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -52,6 +56,8 @@ enum Command {
     },
     /// Load a contestant with TLS as a case says, and print what was seen; `bench` starts this
     Client(client::ClientOptions),
+    /// Load a cache as a case says, check what it answers, and print what was seen; `bench` starts this
+    Cached(cached::CachedOptions),
     /// Load a server with clients of every kind, none of which tries twice, and count what fails
     Mixed(mixed::MixedOptions),
     /// Serve one fixed answer as cheaply as possible, one thread
@@ -63,6 +69,8 @@ enum Command {
         #[arg(long, default_value_t = 1024)]
         size: usize,
     },
+    /// Serve objects that may be stored, each target its own, and count the requests; one thread
+    OriginStorable(storable_origin::StorableOptions),
 }
 
 fn main() -> ExitCode {
@@ -75,10 +83,14 @@ fn main() -> ExitCode {
             key,
         } => bare_pingora::run(listen, origin, certificate.zip(key)),
         Command::Client(options) => client::run(&options),
+        Command::Cached(options) => cached::run(&options),
         Command::Mixed(options) => mixed::run(&options),
         Command::OriginFixed { listen, size } => fixed_origin::run(listen, size)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|error| format!("origin-fixed on {listen}: {error}")),
+        Command::OriginStorable(options) => storable_origin::run(options)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|error| format!("origin-storable: {error}")),
     };
     outcome.unwrap_or_else(|reason| {
         eprintln!("farmgate-load: {reason}");

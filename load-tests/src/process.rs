@@ -1,9 +1,10 @@
-//! Child processes: found, pinned to a core, and gone when we are gone.
+//! Child processes: found, pinned to a core, and gone with all of theirs when we are gone.
 
 use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -61,9 +62,14 @@ pub(crate) fn free_port() -> Result<u16, String> {
     Ok(listener.local_addr().map_err(|e| e.to_string())?.port())
 }
 
-/// A process of ours, killed when this is dropped, and by the kernel when we die without dropping.
+/// Ends a process group when its input ends. It is one of the group, so the number cannot be another's meanwhile.
+const KEEPER: &str = r#"read -r line; kill -s KILL -- "-$1""#;
+
+/// A process of ours and those that it starts: killed when this is dropped, and when we die without dropping.
 pub(crate) struct Process {
     child: Child,
+    /// Holds the reading end of a pipe of ours.
+    keeper: Child,
     name: String,
     log: PathBuf,
 }
@@ -86,7 +92,8 @@ impl Process {
         let output = File::create(&log).map_err(failed)?;
         let errors = output.try_clone().map_err(failed)?;
         // Both wrappers replace themselves, so the process id is the program's own.
-        let child = Command::new("setpriv")
+        let mut child = Command::new("setpriv")
+            .process_group(0)
             .args(["--pdeathsig", "KILL", "taskset", "-c", &core.to_string()])
             .arg(program)
             .args(arguments)
@@ -95,8 +102,29 @@ impl Process {
             .stderr(errors)
             .spawn()
             .map_err(|error| format!("{name}: setpriv and taskset of util-linux: {error}"))?;
+        let group = child.id();
+        let keeper = i32::try_from(group)
+            .map_err(std::io::Error::other)
+            .and_then(|leader| {
+                Command::new("sh")
+                    .process_group(leader)
+                    .args(["-c", KEEPER, "sh", &group.to_string()])
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .spawn()
+            });
+        let keeper = match keeper {
+            Ok(keeper) => keeper,
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("{name}: sh: {error}"));
+            }
+        };
         Ok(Self {
             child,
+            keeper,
             name: name.to_owned(),
             log,
         })
@@ -144,6 +172,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -179,6 +209,39 @@ mod tests {
         assert!(entry.exists());
         drop(process);
         assert!(!entry.exists());
+    }
+
+    #[test]
+    fn dropping_ends_what_the_process_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let shell = Path::new("/bin/sh");
+        let script = "sleep 1000 & echo $!; wait";
+        let process = Process::start("shell", shell, ["-c", script], 0, log.clone()).unwrap();
+        let started = until(|| {
+            let printed = fs::read_to_string(&log).unwrap();
+            printed.strip_suffix('\n').map(str::to_owned)
+        });
+        let entry = PathBuf::from(format!("/proc/{started}/cmdline"));
+        assert!(fs::read_to_string(&entry).unwrap().contains("sleep"));
+        drop(process);
+        // It is init's now, which may take a moment to bury it; a dead one has no command line.
+        until(|| {
+            let gone = fs::read_to_string(&entry).is_ok_and(|line| !line.is_empty());
+            (!gone).then_some(())
+        });
+    }
+
+    /// Polls for 20 seconds.
+    fn until<T>(mut condition: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(found) = condition() {
+                return found;
+            }
+            assert!(Instant::now() < deadline);
+            interrupt::pause().unwrap();
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The result: a table for people, JSON for records, a verdict for the exit code.
 
+mod verdict;
+
 use serde::Serialize;
 use serde_json::json;
 
-use crate::case::{Budget, Case, Unit};
-use crate::contestant::{BARE_PINGORA, Contestant, FARMGATE, NGINX};
+use crate::case::{CacheLoad, Case, Per, Unit};
+use crate::contestant::{BARE_PINGORA, Contestant, NGINX, VARNISH};
 use crate::generator::Run;
 use crate::machine::Machine;
 use crate::measure::Spread;
@@ -18,6 +20,9 @@ pub(crate) struct Measured {
     pub(crate) core_busy: f64,
     /// Requests that went wrong in the warm-up before it.
     pub(crate) warm_up_losses: u64,
+    /// Requests at the origin per request or per group of clients; only where there is a cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) origin_fetches: Option<f64>,
     /// What the generator saw.
     pub(crate) run: Run,
 }
@@ -28,16 +33,21 @@ pub(crate) struct Row {
     /// The contestant.
     pub(crate) name: &'static str,
     version: String,
+    /// What it did not do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
     /// Its rounds, in order.
     pub(crate) rounds: Vec<Measured>,
 }
 
 impl Row {
-    /// A row without rounds yet.
-    pub(crate) fn new(contestant: &Contestant) -> Self {
+    /// A row of `case` without rounds yet.
+    pub(crate) fn new(contestant: &Contestant, case: &Case) -> Self {
+        let is_cache = case.load.cache.is_some();
         Self {
             name: contestant.name(),
             version: contestant.version.clone(),
+            note: contestant.cache_note().filter(|_| is_cache),
             rounds: Vec::new(),
         }
     }
@@ -50,6 +60,12 @@ impl Row {
         let of = |round: &Measured| round.run.losses() + round.warm_up_losses;
         self.rounds.iter().map(of).sum()
     }
+
+    /// Requests at the origin in the round that had most of them. None where they are not counted.
+    fn origin_fetches(&self) -> Option<f64> {
+        let counts = self.rounds.iter().filter_map(|round| round.origin_fetches);
+        counts.reduce(f64::max)
+    }
 }
 
 /// What came out of one case.
@@ -58,6 +74,9 @@ pub(crate) struct CaseReport {
     case: String,
     unit: Unit,
     generator: String,
+    /// The ratios of the table.
+    yardsticks: [&'static str; 2],
+    cache: Option<CacheLoad>,
     rows: Vec<Row>,
 }
 
@@ -68,6 +87,11 @@ impl CaseReport {
             case: case.name.clone(),
             unit: case.load.unit(),
             generator: generator.to_owned(),
+            yardsticks: match case.load.cache {
+                Some(_) => [NGINX, VARNISH],
+                None => [BARE_PINGORA, NGINX],
+            },
+            cache: case.load.cache.clone(),
             rows,
         }
     }
@@ -84,130 +108,99 @@ impl CaseReport {
         Spread::of(pairs.map(|(one, other)| one.cpu_us_per_request / other.cpu_us_per_request))
     }
 
+    /// What requests at the origin are counted by. None where they are not.
+    fn per(&self) -> Option<Per> {
+        self.cache.as_ref().map(CacheLoad::per)
+    }
+
     /// The table: medians over the rounds; the spread is (most - least) / median.
     pub(crate) fn table(&self) -> String {
-        let unit = match self.unit {
-            Unit::Request => "req",
-            Unit::Handshake => "hs",
-        };
-        let mut lines = vec![
-            [
-                &self.case,
-                &format!("CPU us/{unit}"),
-                "spread",
-                &format!("{unit}/s"),
-                "p50 us",
-                "p99 us",
-                "core",
-                "losses",
-                "/pingora",
-                "/nginx",
-            ]
-            .map(str::to_owned),
-        ];
-        for row in &self.rows {
-            let median = |figure: fn(&Measured) -> f64, digits: usize| {
-                row.spread(figure)
-                    .map_or("-".into(), |spread| format!("{:.digits$}", spread.median))
-            };
-            let ratio = |yardstick| {
-                self.ratio(row, yardstick)
-                    .map_or("-".into(), |spread| format!("{:.3}", spread.median))
-            };
-            let spread = row.spread(|round| round.cpu_us_per_request);
-            lines.push([
-                row.name.to_owned(),
-                median(|round| round.cpu_us_per_request, 2),
-                spread.map_or("-".into(), |spread| {
-                    format!("{:.1} %", spread.width_percent())
-                }),
-                median(|round| round.run.rate(), 0),
-                median(|round| round.run.p50_us as f64, 0),
-                median(|round| round.run.p99_us as f64, 0),
-                median(|round| round.core_busy * 100.0, 0) + " %",
-                row.losses().to_string(),
-                ratio(BARE_PINGORA),
-                ratio(NGINX),
-            ]);
-        }
+        let mut lines = vec![self.headings()];
+        lines.extend(self.rows.iter().map(|row| self.line(row)));
         let mut table = aligned(&lines);
         for row in &self.rows {
-            table.push_str(&format!("  {}: {}\n", row.name, row.version));
+            table.push_str(&format!("  {}: {}", row.name, row.version));
+            if let Some(note) = row.note {
+                table.push_str(&format!("; {note}"));
+            }
+            table.push('\n');
         }
         table.push_str(&format!("  load: {}\n", self.generator));
         table
     }
 
-    /// The lines that say how Farmgate stands to bare Pingora and to nginx. `Err` where it is over the budget, where
-    /// one of the two lost something, and where a yardstick of the budget was not measured.
-    pub(crate) fn verdicts(&self, budget: &Budget) -> Vec<Result<String, String>> {
-        let Some(farmgate) = self.row(FARMGATE) else {
-            return vec![Err(self.not_measured(FARMGATE))];
+    fn headings(&self) -> Vec<String> {
+        let unit = match self.unit {
+            Unit::Request => "req",
+            Unit::Handshake => "hs",
         };
-        [
-            (BARE_PINGORA, budget.ratio_to_bare_pingora),
-            (NGINX, budget.ratio_to_nginx),
-        ]
-        .into_iter()
-        // One that is neither here nor in the budget has no line.
-        .filter(|(name, limit)| limit.is_some() || self.row(name).is_some())
-        .map(|(name, limit)| self.verdict(farmgate, name, limit, budget.losses))
-        .collect()
+        // Where clients wait for each other's answer, what counts is when it begins.
+        let first = match self.per() {
+            Some(Per::Group) => "first byte ",
+            _ => "",
+        };
+        let mut headings = vec![
+            self.case.clone(),
+            format!("CPU us/{unit}"),
+            "spread".to_owned(),
+            format!("{unit}/s"),
+            format!("{first}p50 us"),
+            format!("{first}p99 us"),
+            "core".to_owned(),
+            "losses".to_owned(),
+        ];
+        match self.per() {
+            Some(Per::Group) => headings.push("fetches/group".to_owned()),
+            Some(Per::Request) => headings.push("fetches/req".to_owned()),
+            None => {}
+        }
+        let short = |name: &&str| format!("/{}", name.trim_start_matches("bare-"));
+        headings.extend(self.yardsticks.iter().map(short));
+        headings
     }
 
-    fn not_measured(&self, name: &str) -> String {
-        format!(
-            "{}: budget not checked, {name} was not measured (--no-budget?)",
-            self.case
-        )
+    fn line(&self, row: &Row) -> Vec<String> {
+        let median = |figure: fn(&Measured) -> f64, digits: usize| {
+            row.spread(figure)
+                .map_or("-".into(), |spread| format!("{:.digits$}", spread.median))
+        };
+        let spread = row.spread(|round| round.cpu_us_per_request);
+        let mut line = vec![
+            row.name.to_owned(),
+            median(|round| round.cpu_us_per_request, 2),
+            spread.map_or("-".into(), |spread| {
+                format!("{:.1} %", spread.width_percent())
+            }),
+            median(|round| round.run.rate(), 0),
+            median(|round| round.run.p50_us as f64, 0),
+            median(|round| round.run.p99_us as f64, 0),
+            median(|round| round.core_busy * 100.0, 0) + " %",
+            row.losses().to_string(),
+        ];
+        if self.per().is_some() {
+            line.push(row.origin_fetches().map_or("-".into(), count));
+        }
+        for yardstick in self.yardsticks {
+            let ratio = self.ratio(row, yardstick);
+            line.push(ratio.map_or("-".into(), |spread| format!("{:.3}", spread.median)));
+        }
+        line
     }
+}
 
-    fn verdict(
-        &self,
-        farmgate: &Row,
-        yardstick: &str,
-        limit: Option<f64>,
-        most: u64,
-    ) -> Result<String, String> {
-        let case = &self.case;
-        let missing = || self.not_measured(yardstick);
-        let other = self.row(yardstick).ok_or_else(missing)?;
-        // A yardstick that loses requests does less work per answer and measures nothing.
-        for row in [farmgate, other] {
-            let (name, losses) = (row.name, row.losses());
-            if losses > most {
-                let units = match self.unit {
-                    Unit::Request => "requests",
-                    Unit::Handshake => "handshakes",
-                };
-                return Err(format!(
-                    "{case}: {name} lost {losses} {units}, budget {most}"
-                ));
-            }
-        }
-        let ratio = self.ratio(farmgate, yardstick).ok_or_else(missing)?.median;
-        let mut line = format!("{case}: farmgate is {ratio:.3} x {yardstick}");
-        if self.unit == Unit::Handshake {
-            let per_second = |row: &Row| {
-                row.spread(|round| round.cpu_us_per_request)
-                    .map_or(0.0, |spread| 1e6 / spread.median)
-            };
-            let (own, others) = (per_second(farmgate), per_second(other));
-            line.push_str(&format!(
-                " ({own:.0} handshakes per CPU second, {others:.0})"
-            ));
-        }
-        match limit {
-            None => Ok(format!("{line}, no budget")),
-            Some(limit) if ratio > limit => Err(format!("{line}, budget {limit:.3}: over budget")),
-            Some(limit) => Ok(format!("{line}, budget {limit:.3}: within")),
-        }
+/// Few fetches are not none.
+fn count(fetches: f64) -> String {
+    if fetches > 0.0 && fetches < 0.001 {
+        "<0.001".to_owned()
+    } else {
+        format!("{fetches:.3}")
     }
 }
 
 /// Columns as wide as their widest cell, the first to the left, the others to the right.
-fn aligned<const N: usize>(lines: &[[String; N]]) -> String {
-    let mut widths = [0; N];
+fn aligned(lines: &[Vec<String>]) -> String {
+    let columns = lines.first().map_or(0, Vec::len);
+    let mut widths = vec![0; columns];
     for line in lines {
         for (width, cell) in widths.iter_mut().zip(line) {
             *width = (*width).max(cell.len());
@@ -215,7 +208,7 @@ fn aligned<const N: usize>(lines: &[[String; N]]) -> String {
     }
     let mut table = String::new();
     for line in lines {
-        for (at, (cell, width)) in line.iter().zip(widths).enumerate() {
+        for (at, (cell, &width)) in line.iter().zip(&widths).enumerate() {
             if at == 0 {
                 table.push_str(&format!("{cell:<width$}"));
             } else {
@@ -236,6 +229,7 @@ pub(crate) fn json(machine: &Machine, seconds: u64, reports: &[CaseReport]) -> S
                 "name": row.name,
                 "to_bare_pingora": median(BARE_PINGORA),
                 "to_nginx": median(NGINX),
+                "to_varnish": median(VARNISH),
             })
         };
         report.rows.iter().map(row).collect::<Vec<_>>()

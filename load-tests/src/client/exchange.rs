@@ -52,7 +52,8 @@ impl Order {
         })
     }
 
-    fn request(&self) -> Request<Empty<Bytes>> {
+    /// It as a message to send.
+    pub(crate) fn request(&self) -> Request<Empty<Bytes>> {
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();

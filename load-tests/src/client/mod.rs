@@ -4,7 +4,7 @@
 pub(crate) mod dial;
 mod drive;
 pub(crate) mod exchange;
-mod tally;
+pub(crate) mod tally;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -23,17 +23,21 @@ fn every_template_is_there_and_has_no_unknown_place() {
         "ORIGIN_PORT",
         "FOLDER",
         "CONFIG",
+        "MEMORY",
     ];
     let places = Places(known.map(|name| (name, String::new())).into());
     let cases = folder.join("cases");
     for name in case::names(&cases).unwrap() {
         let case = Case::open(&cases, &name).unwrap();
         for kind in KINDS {
-            let Some(path) = kind.config.path(&case, &folder.join("rivals")) else {
+            if !takes_part(kind.name, &case.load) {
                 continue;
-            };
-            let filled = places.fill(&fs::read_to_string(path).unwrap());
-            assert!(!filled.contains("${"), "{name}, {}: {filled}", kind.name);
+            }
+            let templates = kind.config.templates(&case, &folder.join("rivals"));
+            for path in templates.unwrap() {
+                let filled = places.fill(&fs::read_to_string(path).unwrap());
+                assert!(!filled.contains("${"), "{name}, {}: {filled}", kind.name);
+            }
         }
     }
 }
@@ -43,11 +47,13 @@ fn a_case_leaves_out_contestants_that_exist() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
     for name in case::names(&cases).unwrap() {
         let load = Case::open(&cases, &name).unwrap().load;
-        for out in load.tls.iter().flat_map(|tls| &tls.without) {
+        for out in &load.without {
             assert!(names().any(|name| name == out), "{name}: {out}");
-            assert!(!load.is_for(out));
+            assert!(!takes_part(out, &load));
         }
-        assert!(load.is_for(FARMGATE), "{name}");
+        assert!(takes_part(FARMGATE, &load), "{name}");
+        // A proxy without a cache and a cache that is nothing else never meet.
+        assert_ne!(takes_part(BARE_PINGORA, &load), takes_part(VARNISH, &load));
     }
 }
 

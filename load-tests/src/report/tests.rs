@@ -1,8 +1,18 @@
 use super::*;
+use crate::case::{Asks, Budget};
+use crate::contestant::FARMGATE;
 
 const BUDGET: Budget = Budget {
     ratio_to_bare_pingora: Some(1.15),
+    ..NONE
+};
+
+const NONE: Budget = Budget {
+    ratio_to_bare_pingora: None,
     ratio_to_nginx: None,
+    ratio_to_varnish: None,
+    origin_fetches: None,
+    first_byte_after_head_ms: None,
     losses: 0,
 };
 
@@ -24,11 +34,13 @@ fn row(name: &'static str, cpu: &[f64]) -> Row {
         cpu_us_per_request: *cpu,
         core_busy: 0.5,
         warm_up_losses: 0,
+        origin_fetches: None,
         run: run.clone(),
     };
     Row {
         name,
         version: "1".into(),
+        note: None,
         rounds: cpu.iter().map(round).collect(),
     }
 }
@@ -43,7 +55,28 @@ fn report(farmgate: &[f64]) -> CaseReport {
         case: "proxy".into(),
         unit: Unit::Request,
         generator: "wrk".into(),
+        yardsticks: [BARE_PINGORA, NGINX],
+        cache: None,
         rows,
+    }
+}
+
+/// A report of a case with a cache, with so many fetches in each round.
+fn cache_report(asks: Asks, rows: &[(&'static str, &[f64], [f64; 3])]) -> CaseReport {
+    let rows = rows.iter().map(|(name, cpu, fetches)| {
+        let mut row = row(name, cpu);
+        for (round, fetches) in row.rounds.iter_mut().zip(fetches) {
+            round.origin_fetches = Some(*fetches);
+        }
+        row
+    });
+    CaseReport {
+        case: "cache_x".into(),
+        unit: Unit::Request,
+        generator: "own".into(),
+        yardsticks: [NGINX, VARNISH],
+        cache: Some(CacheLoad { asks }),
+        rows: rows.collect(),
     }
 }
 
@@ -82,9 +115,8 @@ fn the_verdict_follows_the_budget() {
 #[test]
 fn nginx_can_be_the_yardstick_of_handshakes() {
     const HANDSHAKES: Budget = Budget {
-        ratio_to_bare_pingora: None,
         ratio_to_nginx: Some(1.0),
-        losses: 0,
+        ..NONE
     };
     let mut report = report(&[200.0, 200.0, 200.0]);
     report.unit = Unit::Handshake;
@@ -155,4 +187,111 @@ fn the_json_holds_rounds_and_ratios() {
     assert_eq!(case["rows"][0]["rounds"][1]["run"]["p99_us"], 20);
     assert_eq!(case["ratios"][0]["to_nginx"], 2.2);
     assert_eq!(case["generator"], "wrk");
+}
+
+const NEVER: [f64; 3] = [0.0; 3];
+const HITS: Asks = Asks::Hits { objects: 1 };
+
+#[test]
+fn varnish_can_be_the_yardstick_of_hits() {
+    const BUDGET: Budget = Budget {
+        ratio_to_varnish: Some(1.1),
+        origin_fetches: Some(0.0),
+        ..NONE
+    };
+    let rows = |farmgate: &'static [f64]| {
+        cache_report(
+            HITS,
+            &[
+                (FARMGATE, farmgate, NEVER),
+                (NGINX, &[30.0, 30.0, 30.0], NEVER),
+                (VARNISH, &[20.0, 20.0, 20.0], NEVER),
+            ],
+        )
+    };
+    let within = verdict(&rows(&[21.0, 21.0, 21.0]), &BUDGET).unwrap();
+    assert!(within.contains("1.050 x varnish, budget 1.100: within"));
+    assert!(within.contains("0.700 x nginx, no budget"), "{within}");
+    assert!(within.contains("asked the origin 0.000 times per request, budget 0: within"));
+    let over = verdict(&rows(&[23.0, 23.0, 23.0]), &BUDGET).unwrap_err();
+    assert!(over.contains("1.150 x varnish") && over.contains("over budget"));
+    let table = rows(&[21.0, 21.0, 21.0]).table();
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(
+        lines[0].ends_with("fetches/req  /nginx  /varnish"),
+        "{table}"
+    );
+    assert!(lines[1].ends_with("0.000   0.700     1.050"), "{table}");
+}
+
+#[test]
+fn hits_that_reach_the_origin_fail_whoever_had_them() {
+    const BUDGET: Budget = Budget {
+        origin_fetches: Some(0.0),
+        ..NONE
+    };
+    let once = [0.0, 0.0001, 0.0];
+    let cpu: &[f64] = &[1.0, 1.0, 1.0];
+    let own = cache_report(HITS, &[(FARMGATE, cpu, once), (NGINX, cpu, NEVER)]);
+    let line = verdict(&own, &BUDGET).unwrap_err();
+    assert!(
+        line.contains("farmgate asked the origin <0.001 times"),
+        "{line}"
+    );
+    assert!(own.table().contains("<0.001"));
+    let rival = cache_report(HITS, &[(FARMGATE, cpu, NEVER), (NGINX, cpu, once)]);
+    let line = verdict(&rival, &BUDGET).unwrap_err();
+    assert!(
+        line.contains("nginx") && line.contains("not comparable"),
+        "{line}"
+    );
+}
+
+#[test]
+fn groups_are_held_to_fetches_and_the_first_byte() {
+    const BUDGET: Budget = Budget {
+        origin_fetches: Some(1.0),
+        first_byte_after_head_ms: Some(50.0),
+        ..NONE
+    };
+    let asks = Asks::Groups {
+        clients: 25,
+        head_ms: 100,
+        body_ms: 100,
+    };
+    let cpu: &[f64] = &[1.0, 1.0, 1.0];
+    let with = |fetches: f64, p99_us: u64| {
+        let rows = [
+            (FARMGATE, cpu, [1.0, fetches, 1.0]),
+            (NGINX, cpu, [25.0; 3]),
+        ];
+        let mut report = cache_report(asks.clone(), &rows);
+        for round in &mut report.rows[0].rounds {
+            round.run.p99_us = p99_us;
+        }
+        report
+    };
+    // A rival's fetches are its figure, not a fault.
+    let within = verdict(&with(1.0, 140_000), &BUDGET).unwrap();
+    assert!(within.contains("first byte came 40.0 ms after"), "{within}");
+    assert!(within.contains("1.000 times per group, budget 1: within"));
+    let late = verdict(&with(1.0, 151_000), &BUDGET).unwrap_err();
+    assert!(
+        late.contains("51.0 ms") && late.contains("over budget"),
+        "{late}"
+    );
+    let twice = verdict(&with(1.04, 140_000), &BUDGET).unwrap_err();
+    assert!(twice.contains("1.040 times per group"), "{twice}");
+    let headings = with(1.0, 1).table();
+    assert!(headings.contains("first byte p99 us") && headings.contains("fetches/group"));
+}
+
+#[test]
+fn what_a_rival_does_not_do_stands_below_the_table() {
+    let mut report = cache_report(HITS, &[(VARNISH, &[1.0, 1.0, 1.0], NEVER)]);
+    report.rows[0].note = Some("writes no log");
+    assert!(report.table().contains("varnish: 1; writes no log\n"));
+    let value = serde_json::to_value(&report.rows).unwrap();
+    assert_eq!(value[0]["note"], "writes no log");
+    assert_eq!(value[0]["rounds"][0]["origin_fetches"], 0.0);
 }
