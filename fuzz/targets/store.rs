@@ -79,7 +79,6 @@ fn open(disk: &Arc<FaultyDisk>) -> Store<Name> {
             size_bytes: 8 << 20,
         }],
         durability: Durability::None,
-        min_uses: 1,
         segment_bytes: 1 << 20,
         random: 77,
         elder: false,
@@ -109,7 +108,7 @@ fuzz_target!(|data: &[u8]| {
             start: store.start(),
             length: None,
             max_bytes: u64::MAX,
-            disk: true,
+            disk_uses: 1,
         };
         let mut fill = store.begin(store.key(&name, b""), Name(name.to_vec()), options);
         fill.append(body(len));

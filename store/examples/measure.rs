@@ -62,7 +62,7 @@ fn put(store: &Store<Fields>, n: u64, body: &Bytes) {
         start: store.start(),
         length: None,
         max_bytes: u64::MAX,
-        disk: true,
+        disk_uses: 1,
     };
     let mut fill = store.begin(store.key(&path, b""), head, options);
     fill.append(body.clone());
@@ -104,7 +104,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 size_bytes: bytes.max(64 << 20),
             }],
             durability: Durability::Interval,
-            min_uses: 1,
             segment_bytes: 64 << 20,
             random: 0x6a09_e667_f3bc_c908,
             elder: false,

@@ -87,10 +87,13 @@ pub(crate) fn slice_of(chunks: &[Bytes], base: u64, at: u64, end: u64) -> Option
 
 /// The index has another one, or none: it must not be found again.
 const DEAD: u8 = 1;
-/// It is on disk, on its way there, or not to go there.
+/// It is on disk or on its way there.
 const QUEUED: u8 = 2;
 /// An older one may be on disk.
 const REPLACES: u8 = 4;
+
+/// Most uses that are told apart: what the index counts, and the fill.
+const MOST_DISK_USES: u8 = 4;
 
 /// An object in memory. Its bytes are counted until the last one that holds it lets go.
 #[derive(Debug)]
@@ -111,6 +114,8 @@ pub(crate) struct Object<H> {
     body_place: AtomicU64,
     /// [`DEAD`], [`QUEUED`], [`REPLACES`].
     state: AtomicU8,
+    /// Uses before it goes to disk; 0 for never.
+    pub(crate) disk_uses: u8,
     /// Here, so that a hit holds one thing only: counting holders of the whole store would be felt by all cores.
     pub(crate) counters: Arc<Counters>,
     lease: Lease,
@@ -124,6 +129,7 @@ impl<H: Head> Object<H> {
         body: Body,
         id: ObjectId,
         start: Stamp,
+        disk_uses: u8,
     ) -> Arc<Self> {
         let weight = Self::weigh(&key, &head, &body);
         Arc::new(Self {
@@ -137,6 +143,7 @@ impl<H: Head> Object<H> {
             soft_ms: AtomicU64::new(0),
             body_place: AtomicU64::new(0),
             state: AtomicU8::new(0),
+            disk_uses: disk_uses.min(MOST_DISK_USES),
             counters: Arc::clone(counters),
             lease: Lease::take(budget, weight),
         })
@@ -201,8 +208,9 @@ impl<H: Head> Object<H> {
         self.state.fetch_or(QUEUED, Ordering::Relaxed) & QUEUED != 0
     }
 
-    pub(crate) fn may_go_to_disk(&self) -> bool {
-        !self.has(QUEUED)
+    /// Whether it is to go to disk and has not gone, after so many uses, the fill counted.
+    pub(crate) fn wants_disk(&self, uses: u8) -> bool {
+        self.disk_uses > 0 && uses >= self.disk_uses && !self.has(QUEUED)
     }
 
     pub(crate) fn replaces_disk(&self) -> bool {

@@ -160,7 +160,7 @@ pub(crate) fn options(store: &Store<TestHead>) -> FillOptions {
         start: store.start(),
         length: None,
         max_bytes: u64::MAX,
-        disk: true,
+        disk_uses: 1,
     }
 }
 

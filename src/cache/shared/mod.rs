@@ -82,7 +82,6 @@ impl SharedCache {
                 limits,
                 disks,
                 durability: settings.durability,
-                min_uses: 2,
                 segment_bytes: SEGMENT_BYTES,
                 random,
                 elder,

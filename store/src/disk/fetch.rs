@@ -22,6 +22,9 @@ const WAITING: usize = 4_096;
 /// How long a request waits for a disk; then it is a miss.
 const LONGEST: Duration = Duration::from_secs(2);
 
+/// Uses after which an object that lost its place on disk goes there again: the next hit.
+const EARNED: u8 = 2;
+
 /// A read, with all who wait for it.
 #[derive(Debug)]
 pub(crate) struct Answer<H> {
@@ -185,6 +188,7 @@ pub(crate) fn load<H: Head>(
         Body::new(loaded.chunks),
         id,
         start,
+        EARNED,
     );
     if loaded.header.soft_ms > 0 {
         object.expire(loaded.header.soft_ms);

@@ -42,8 +42,9 @@ pub struct FillOptions {
     pub length: Option<u64>,
     /// Most body bytes to store; beyond, the object passes through.
     pub max_bytes: u64,
-    /// May have a place on disk.
-    pub disk: bool,
+    /// Uses, the fill counted, before it goes to disk: 1 puts it there at once, 4 is the most that is told apart, 0 keeps
+    /// it off the disk. One that takes the place of an older one on disk goes there at once.
+    pub disk_uses: u8,
 }
 
 /// Why a whole object was not stored.
@@ -238,11 +239,9 @@ impl<H: Head> Fill<H> {
             Body::new(chunks),
             self.id(),
             self.flow.start,
+            self.options.disk_uses,
         );
-        if !self
-            .core
-            .insert_filled(&self.flow, &object, self.options.disk)
-        {
+        if !self.core.insert_filled(&self.flow, &object) {
             return self.pass(NotStored::Overtaken);
         }
         self.flow.end(Ending::Stored(object));

@@ -14,12 +14,7 @@ use crate::stamp::Stamp;
 
 impl<H: Head> Core<H> {
     /// Puts a filled object into the index, unless one that began later is there. The fill is not running any more.
-    pub(crate) fn insert_filled(
-        &self,
-        flow: &Arc<Flow<H>>,
-        object: &Arc<Object<H>>,
-        disk: bool,
-    ) -> bool {
+    pub(crate) fn insert_filled(&self, flow: &Arc<Flow<H>>, object: &Arc<Object<H>>) -> bool {
         let (shard, hash) = self.shard(object.key.hash());
         let mut shard = shard.write();
         let entry = shard.table.get(hash);
@@ -59,23 +54,21 @@ impl<H: Head> Core<H> {
         self.counters
             .disk_objects_now
             .fetch_sub(u64::from(on_disk), Ordering::Relaxed);
-        self.to_disk(object, disk);
+        self.to_disk(object);
         true
     }
 
     /// An object for which there is a newer one on disk already, or that needs no second use, goes there at once.
-    fn to_disk(&self, object: &Arc<Object<H>>, allowed: bool) {
+    fn to_disk(&self, object: &Arc<Object<H>>) {
         if self.disks.is_empty() {
             return;
         }
-        if !allowed {
-            object.set_queued();
-        }
-        if allowed && (self.min_uses <= 1 || object.replaces_disk()) {
+        let (uses, replaces) = (object.disk_uses, object.replaces_disk());
+        if uses == 1 || (uses > 1 && replaces) {
             self.admit(object);
-        } else if object.replaces_disk() {
+        } else if replaces {
             self.mark_gone(object.key.bytes());
-        } else if self.min_uses > 1 {
+        } else if uses > 1 {
             count(&self.counters.disk_not_admitted);
         }
     }
@@ -91,6 +84,7 @@ impl<H: Head> Core<H> {
                 body,
                 id,
                 start,
+                old.disk_uses,
             )
         });
         if done {
@@ -112,6 +106,7 @@ impl<H: Head> Core<H> {
                     body,
                     old.id,
                     old.start,
+                    old.disk_uses,
                 );
                 object.expire(now_ms);
                 object
@@ -140,9 +135,6 @@ impl<H: Head> Core<H> {
         let body = old.body_place();
         if on_disk || old.touches_disk() {
             object.set_replaces_disk();
-        }
-        if !old.may_go_to_disk() && !old.touches_disk() {
-            object.set_queued();
         }
         object.set_body_place(body);
         let replaced = shard.table.insert(hash, Arc::clone(&object), Place::NONE);

@@ -48,8 +48,6 @@ pub(crate) struct Core<H: Head> {
     pub(crate) journal: Option<Journal>,
     pub(crate) seed: u64,
     pub(crate) disks: Vec<DiskPart<H>>,
-    /// Uses, the fill included, before an object is put on disk.
-    pub(crate) min_uses: u8,
     /// Which start of the process this is.
     pub(crate) boot: u32,
     /// Bytes of the index.
@@ -87,7 +85,6 @@ impl<H: Head> Core<H> {
             journal: None,
             seed,
             disks: Vec::new(),
-            min_uses: 1,
             boot,
             index_total: AtomicUsize::new(0),
             recovering: AtomicUsize::new(0),
@@ -139,11 +136,9 @@ impl<H: Head> Core<H> {
             return Lookup::Miss;
         }
         entry.touch();
-        // The second use, or another one after it left its disk; told apart by what lies in the cache line already.
-        let admit = place.is_none()
-            && entry.uses() + 1 >= this.min_uses
-            && !this.disks.is_empty()
-            && object.may_go_to_disk();
+        // One use more, perhaps the one that was wanted, or another one after it left its disk.
+        let admit =
+            place.is_none() && !this.disks.is_empty() && object.wants_disk(entry.uses() + 1);
         drop(shard);
         if admit {
             this.admit(&object);

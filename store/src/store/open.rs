@@ -42,8 +42,6 @@ pub struct OpenOptions {
     pub disks: Vec<DiskOptions>,
     /// When what was written is brought to the device.
     pub durability: Durability,
-    /// Uses, the fill included, before an object is put on disk: 1 puts all there, at most 4.
-    pub min_uses: u8,
     /// Bytes of a segment, 64 KiB to 64 MiB. An object above an eighth of it gets a segment of its own.
     pub segment_bytes: u64,
     /// Random bits: the name of a store that is made now. All checksums on its disks are seeded with it.
@@ -167,7 +165,6 @@ impl<H: Head> Store<H> {
             own.write(disk.disk.as_ref()).map_err(failed)?;
         }
         let mut core = Core::new(options.limits, seed, boot);
-        core.min_uses = options.min_uses.clamp(1, 4);
         core.boot = boot;
         let (journal, read) =
             Journal::open(journal_disk, name, opened.fresh, &core.purges, &core.stream)

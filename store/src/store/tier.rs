@@ -58,7 +58,11 @@ impl<H: Head> Core<H> {
             return;
         };
         let can_wait = !object.replaces_disk();
-        if self.is_closing() || (can_wait && part.queue.is_full()) || object.set_queued() {
+        if self.is_closing()
+            || object.disk_uses == 0
+            || (can_wait && part.queue.is_full())
+            || object.set_queued()
+        {
             return;
         }
         let full_index =
@@ -81,14 +85,14 @@ impl<H: Head> Core<H> {
     pub(crate) fn admit_rest(&self, deadline: Instant) {
         for shard in &self.shards {
             let wanted = |entry: &Entry<Object<H>>| {
-                let object = entry.resident().filter(|object| object.may_go_to_disk())?;
-                (entry.place().is_none() && entry.uses() + 1 >= self.min_uses)
+                let object = entry.resident()?;
+                (entry.place().is_none() && object.wants_disk(entry.uses() + 1))
                     .then(|| Arc::clone(object))
             };
             let rest: Vec<_> = shard.read().table.iter().filter_map(wanted).collect();
             for object in rest {
                 self.admit(&object);
-                while object.may_go_to_disk() && Instant::now() < deadline {
+                while object.wants_disk(u8::MAX) && Instant::now() < deadline {
                     let Some(part) = self
                         .disk_of(object.key.hash())
                         .filter(|part| !part.log.is_failed())

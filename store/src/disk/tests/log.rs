@@ -62,41 +62,76 @@ fn small_objects_take_little_more_than_their_bodies() {
     assert!(share <= 1.15, "{share} bytes on disk for a byte of body");
 }
 
+fn put_for(store: &Store<TestHead>, name: &str, seed: u64, disk_uses: u8) {
+    let options = FillOptions {
+        disk_uses,
+        ..options(store)
+    };
+    let mut fill = store.begin(key(store, name), head(name), options);
+    fill.append(body(seed, 100));
+    fill.finish();
+}
+
 #[test]
-fn an_object_goes_to_disk_at_its_second_use() {
+fn each_fill_says_after_how_many_uses_it_goes_to_disk() {
+    for disk_uses in 0..=9_u8 {
+        // More than the four that are told apart are four; 0 is never.
+        let wanted = match disk_uses {
+            0 => u8::MAX,
+            uses => uses.min(4),
+        };
+        for uses in 1..=6 {
+            let disk = Arc::new(FaultyDisk::new(1, 1 << 30));
+            let (store, _) = open(options_of(&disk));
+            put_for(&store, "/a", 1, disk_uses);
+            // The fill is the first use.
+            for _ in 1..uses {
+                assert!(get(&store, "/a").is_some());
+            }
+            forget_memory(&store);
+            let found = fetch(&store, "/a");
+            assert_eq!(
+                found.is_some(),
+                uses >= wanted,
+                "{uses} of {disk_uses} uses"
+            );
+            let not_yet = u64::from((2..=9).contains(&disk_uses));
+            assert_eq!(counted(&store.counters().disk_not_admitted), not_yet);
+        }
+    }
+}
+
+#[test]
+fn a_newer_one_of_what_is_on_disk_needs_no_further_use() {
     let disk = Arc::new(FaultyDisk::new(1, 1 << 30));
-    let (store, _) = open(OpenOptions {
-        min_uses: 2,
-        ..options_of(&disk)
-    });
-    put(&store, "/once", body(1, 100));
-    put(&store, "/twice", body(2, 100));
-    let kept_off = FillOptions {
-        disk: false,
-        ..options(&store)
-    };
-    store
-        .begin(key(&store, "/never"), head("/never"), kept_off)
-        .finish();
-    assert!(get(&store, "/twice").is_some());
-    assert!(get(&store, "/never").is_some());
+    let (store, _) = open(options_of(&disk));
+    put_for(&store, "/a", 1, 1);
+    put_for(&store, "/a", 2, 4);
     forget_memory(&store);
-    assert_eq!(fetch(&store, "/twice"), Some(body(2, 100)));
-    assert_eq!(fetch(&store, "/once"), None);
-    assert_eq!(fetch(&store, "/never"), None);
-    // A newer one of what is there already needs no second use; one that stays off takes the older one away.
-    put(&store, "/twice", body(3, 100));
+    assert_eq!(fetch(&store, "/a"), Some(body(2, 100)));
+    // One that stays off takes the older one away, and a new head does not bring it there.
+    put_for(&store, "/a", 3, 0);
+    let id = store.lookup(&key(&store, "/a")).hit().expect("stored").id();
+    assert!(store.update_head(&key(&store, "/a"), id, head("/a"), store.start()));
+    assert!(store.expire(&key(&store, "/a"), 9));
     forget_memory(&store);
-    assert_eq!(fetch(&store, "/twice"), Some(body(3, 100)));
-    let kept_off = FillOptions {
-        disk: false,
-        ..options(&store)
-    };
-    store
-        .begin(key(&store, "/twice"), head("/twice"), kept_off)
-        .finish();
+    assert_eq!(fetch(&store, "/a"), None);
+    let (store, _) = open(options_of(&Arc::new(disk.after_kill(1))));
+    assert_eq!(fetch(&store, "/a"), None);
+}
+
+#[test]
+fn a_new_head_keeps_the_uses_that_are_wanted() {
+    let disk = Arc::new(FaultyDisk::new(1, 1 << 30));
+    let (store, _) = open(options_of(&disk));
+    put_for(&store, "/a", 1, 3);
+    let id = store.lookup(&key(&store, "/a")).hit().expect("stored").id();
+    assert!(store.update_head(&key(&store, "/a"), id, head("/a"), store.start()));
+    until("the writer", || store.is_written());
+    assert_eq!(counted(&store.counters().disk_objects_now), 0);
+    assert!(get(&store, "/a").is_some());
     forget_memory(&store);
-    assert_eq!(fetch(&store, "/twice"), None);
+    assert_eq!(fetch(&store, "/a"), Some(body(1, 100)));
 }
 
 #[test]

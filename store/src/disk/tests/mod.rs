@@ -28,7 +28,6 @@ pub(super) fn options_on(disk: Arc<dyn Disk>) -> OpenOptions {
             size_bytes: 256 << 20,
         }],
         durability: Durability::Interval,
-        min_uses: 1,
         segment_bytes: 4 << 20,
         random: 0x1234_5678_9abc_def0,
         elder: false,

@@ -216,7 +216,7 @@ fn an_older_version_does_not_come_back() {
     until("the writer", || store.is_written());
     assert!(store.remove(&key(&store, "/removed")).is_some());
     let off = crate::FillOptions {
-        disk: false,
+        disk_uses: 0,
         ..options(&store)
     };
     store
