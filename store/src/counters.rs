@@ -76,6 +76,12 @@ pub struct Counters {
     pub disk_reinserted: AtomicU64,
     /// Records that did not verify: a miss each.
     pub disk_corrupt: AtomicU64,
+    /// Hits on disk whose body was read as it was wanted, and not whole before its first byte.
+    pub disk_streams: AtomicU64,
+    /// Bodies that could not be read on after their head had been given: an error to each reader.
+    pub disk_bodies_lost: AtomicU64,
+    /// Readers of such bodies that gave up because a chunk did not come in time.
+    pub disk_waits_cut: AtomicU64,
     /// Reads and writes that failed.
     pub disk_errors: AtomicU64,
     /// Disks that were given up.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::budget::{Budget, Lease};
 use crate::counters::Counters;
+use crate::disk::far::FarBody;
 use crate::head::Head;
 use crate::index::Place;
 use crate::key::Key;
@@ -30,43 +31,69 @@ impl ObjectId {
     }
 }
 
-/// A body: chunks in order, shared by all objects that differ in their head only.
+/// A body, shared by all objects that differ in their head only.
 #[derive(Clone, Debug)]
-pub(crate) struct Body {
-    chunks: Arc<[Bytes]>,
-    len: u64,
+pub(crate) enum Body {
+    /// In memory: chunks in order.
+    Near {
+        /// All of [`CHUNK`] bytes but the last one.
+        chunks: Arc<[Bytes]>,
+        /// Bytes of all.
+        len: u64,
+    },
+    /// On disk only; its object stands in memory with its head alone.
+    Far(Arc<FarBody>),
 }
 
 impl Body {
     /// `chunks` are all of [`CHUNK`] bytes but the last one.
     pub(crate) fn new(chunks: Vec<Bytes>) -> Self {
         let len = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self {
+        Self::Near {
             chunks: chunks.into(),
             len,
         }
     }
 
     pub(crate) fn len(&self) -> u64 {
-        self.len
+        match self {
+            Self::Near { len, .. } => *len,
+            Self::Far(far) => far.len(),
+        }
     }
 
-    pub(crate) fn chunks(&self) -> &[Bytes] {
-        &self.chunks
+    /// The chunks, when it is in memory.
+    pub(crate) fn chunks(&self) -> Option<&[Bytes]> {
+        match self {
+            Self::Near { chunks, .. } => Some(chunks),
+            Self::Far(_) => None,
+        }
     }
 
-    /// The bytes from `at` to the end of their chunk, at most up to `end`.
+    /// The body on disk, when it is there only.
+    pub(crate) fn far(&self) -> Option<&Arc<FarBody>> {
+        match self {
+            Self::Near { .. } => None,
+            Self::Far(far) => Some(far),
+        }
+    }
+
+    /// The bytes from `at` to the end of their chunk, at most up to `end`; of a body in memory.
     pub(crate) fn slice(&self, at: u64, end: u64) -> Option<Bytes> {
-        slice_of(&self.chunks, 0, at, end.min(self.len))
+        match self {
+            Self::Near { chunks, len } => slice_of(chunks, 0, at, end.min(*len)),
+            Self::Far(_) => None,
+        }
     }
 
     fn weight(&self) -> usize {
-        let bodies: usize = self
-            .chunks
-            .iter()
-            .map(|c| allocated(c.len()) + PER_CHUNK)
-            .sum();
-        bodies + 16
+        match self {
+            Self::Near { chunks, .. } => {
+                let weigh = |c: &Bytes| allocated(c.len()) + PER_CHUNK;
+                chunks.iter().map(weigh).sum::<usize>() + 16
+            }
+            Self::Far(far) => far.weight(),
+        }
     }
 }
 
@@ -188,6 +215,11 @@ impl<H: Head> Object<H> {
         self.soft_ms.store(now_ms.max(1), Ordering::Relaxed);
     }
 
+    /// Whether its body is this one on disk.
+    pub(crate) fn is_of(&self, far: &Arc<FarBody>) -> bool {
+        self.body.far().is_some_and(|own| Arc::ptr_eq(own, far))
+    }
+
     fn has(&self, state: u8) -> bool {
         self.state.load(Ordering::Relaxed) & state != 0
     }
@@ -210,7 +242,10 @@ impl<H: Head> Object<H> {
 
     /// Whether it is to go to disk and has not gone, after so many uses, the fill counted.
     pub(crate) fn wants_disk(&self, uses: u8) -> bool {
-        self.disk_uses > 0 && uses >= self.disk_uses && !self.has(QUEUED)
+        self.body.far().is_none()
+            && self.disk_uses > 0
+            && uses >= self.disk_uses
+            && !self.has(QUEUED)
     }
 
     pub(crate) fn replaces_disk(&self) -> bool {

@@ -9,6 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::counters::count_by;
+use crate::disk::far::{self, FarBody};
 use crate::fill::flow::{Flow, SlotId};
 use crate::head::Head;
 use crate::object::Object;
@@ -22,7 +23,7 @@ pub enum ReadError {
     Stalled,
     /// The reader held up a fill that is not kept, or asked for bytes that are not held any more.
     TooSlow,
-    /// The disk did not give the bytes that were written.
+    /// The disk did not give the bytes that were written, or not in time.
     Disk,
 }
 
@@ -48,15 +49,34 @@ pub struct Reader<H: Head> {
 
 #[derive(Debug)]
 enum Source<H: Head> {
-    Object { object: Arc<Object<H>>, at: u64 },
-    Flow { flow: Arc<Flow<H>>, slot: SlotId },
+    Object {
+        object: Arc<Object<H>>,
+        at: u64,
+    },
+    Flow {
+        flow: Arc<Flow<H>>,
+        slot: SlotId,
+    },
+    /// The object keeps the head in memory; without a slot there are too many readers.
+    Far {
+        object: Arc<Object<H>>,
+        far: Arc<FarBody>,
+        slot: Option<far::SlotId>,
+    },
 }
 
 impl<H: Head> Reader<H> {
     pub(crate) fn of_object(object: Arc<Object<H>>) -> Self {
         Self {
             until: object.body.len(),
-            source: Source::Object { object, at: 0 },
+            source: match object.body.far().cloned() {
+                None => Source::Object { object, at: 0 },
+                Some(far) => Source::Far {
+                    slot: far.attach(),
+                    object,
+                    far,
+                },
+            },
         }
     }
 
@@ -72,7 +92,7 @@ impl<H: Head> Reader<H> {
     }
 
     /// Reads only `from..until` from now on; `None` is the end. In a fill that runs it may lie ahead of what has
-    /// come. Costs the same for every place.
+    /// come; of a body on disk nothing before it is read. Costs the same for every place.
     ///
     /// # Errors
     /// `TooSlow` when the fill is not kept and has let go what lies at `from`.
@@ -86,11 +106,17 @@ impl<H: Head> Reader<H> {
                 flow.seek(*slot, from)?;
                 self.until = until.unwrap_or(u64::MAX);
             }
+            Source::Far { far, slot, .. } => {
+                self.until = until.unwrap_or(u64::MAX).min(far.len());
+                if let Some(slot) = slot {
+                    far.seek(*slot, from, self.until);
+                }
+            }
         }
         Ok(())
     }
 
-    /// The next slice, `None` at the end, or a wait for the fill.
+    /// The next slice, `None` at the end, or a wait for the fill or the disk.
     pub fn poll_next(
         &mut self,
         context: &mut Context<'_>,
@@ -102,10 +128,14 @@ impl<H: Head> Reader<H> {
                 Poll::Ready(slice.map(Ok))
             }
             Source::Flow { flow, slot } => flow.poll_read(*slot, self.until, context),
+            Source::Far { far, slot, .. } => match slot {
+                Some(slot) => far.poll_read(*slot, context),
+                None => Poll::Ready(Some(Err(ReadError::Disk))),
+            },
         };
         if let Poll::Ready(Some(Ok(bytes))) = &next {
             let counters = match &self.source {
-                Source::Object { object, .. } => &object.counters,
+                Source::Object { object, .. } | Source::Far { object, .. } => &object.counters,
                 Source::Flow { flow, .. } => &flow.counters,
             };
             count_by(&counters.bytes_read, bytes.len());
@@ -113,7 +143,8 @@ impl<H: Head> Reader<H> {
         next
     }
 
-    /// The next slice, `None` at the end. Waits at most [`crate::Limits::stall`] for a fill.
+    /// The next slice, `None` at the end. Waits at most [`crate::Limits::stall`] for a fill, and two
+    /// seconds for each chunk of 128 KiB from a disk.
     ///
     /// # Errors
     /// The object will not end as it should: what was sent must be broken off.
@@ -124,8 +155,14 @@ impl<H: Head> Reader<H> {
 
 impl<H: Head> Drop for Reader<H> {
     fn drop(&mut self) {
-        if let Source::Flow { flow, slot } = &self.source {
-            flow.detach(*slot);
+        match &self.source {
+            Source::Flow { flow, slot } => flow.detach(*slot),
+            Source::Far {
+                far,
+                slot: Some(slot),
+                ..
+            } => far.detach(*slot),
+            Source::Object { .. } | Source::Far { .. } => {}
         }
     }
 }

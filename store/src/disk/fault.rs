@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{Disk, FileName};
+use super::{Disk, FileName, HeldFile};
 
 /// How often, of 65,536 calls, each fault happens.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,14 +37,31 @@ pub struct Faults {
 /// Files in memory, with faults drawn from a seed.
 #[derive(Debug)]
 pub struct FaultyDisk {
-    files: Mutex<HashMap<FileName, Vec<u8>>>,
-    faults: Mutex<Faults>,
-    random: AtomicU64,
+    files: Mutex<HashMap<FileName, Contents>>,
+    /// Removed and perhaps held.
+    removed: Mutex<Vec<Weak<Mutex<Vec<u8>>>>>,
+    whims: Arc<Whims>,
     /// Bytes that fit, over all files.
     room: AtomicU64,
-    broken: AtomicBool,
     locked: AtomicBool,
+}
+
+type Contents = Arc<Mutex<Vec<u8>>>;
+
+/// When what fails.
+#[derive(Debug, Default)]
+struct Whims {
+    faults: Mutex<Faults>,
+    random: AtomicU64,
+    broken: AtomicBool,
     injected: AtomicU64,
+}
+
+/// A file that is held.
+#[derive(Debug)]
+struct Open {
+    contents: Contents,
+    whims: Arc<Whims>,
 }
 
 impl FaultyDisk {
@@ -52,23 +70,24 @@ impl FaultyDisk {
     pub fn new(seed: u64, room: u64) -> Self {
         Self {
             files: Mutex::default(),
-            faults: Mutex::default(),
-            random: AtomicU64::new(seed),
+            removed: Mutex::default(),
+            whims: Arc::new(Whims {
+                random: AtomicU64::new(seed),
+                ..Whims::default()
+            }),
             room: AtomicU64::new(room),
-            broken: AtomicBool::new(false),
             locked: AtomicBool::new(false),
-            injected: AtomicU64::new(0),
         }
     }
 
     /// From now on these.
     pub fn set_faults(&self, faults: Faults) {
-        *self.faults.lock() = faults;
+        *self.whims.faults.lock() = faults;
     }
 
     /// From now on every call fails, or not any more.
     pub fn set_broken(&self, broken: bool) {
-        self.broken.store(broken, Ordering::SeqCst);
+        self.whims.broken.store(broken, Ordering::SeqCst);
     }
 
     /// From now on so many bytes fit.
@@ -79,32 +98,51 @@ impl FaultyDisk {
     /// Faults that happened.
     #[must_use]
     pub fn injected(&self) -> u64 {
-        self.injected.load(Ordering::SeqCst)
+        self.whims.injected.load(Ordering::SeqCst)
     }
 
     /// The same bytes on another disk, unlocked: what a process finds that starts after this one was killed now.
     #[must_use]
     pub fn after_kill(&self, seed: u64) -> Self {
         let copy = Self::new(seed, self.room.load(Ordering::SeqCst));
-        *copy.files.lock() = self.files.lock().clone();
+        let files = self.files.lock();
+        let copied = files
+            .iter()
+            .map(|(name, file)| (*name, Arc::new(Mutex::new(file.lock().clone()))));
+        *copy.files.lock() = copied.collect();
+        drop(files);
         copy
     }
 
     /// Changes the bytes of a file as a foreign hand would.
     pub fn edit(&self, file: FileName, change: impl FnOnce(&mut Vec<u8>)) {
-        change(self.files.lock().entry(file).or_default());
+        let contents = Arc::clone(self.files.lock().entry(file).or_default());
+        change(&mut contents.lock());
     }
 
-    /// Bytes of all files.
+    /// Bytes of all files, and of those that are removed and still open.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.files
-            .lock()
-            .values()
-            .map(|file| file.len() as u64)
-            .sum()
+        let files = self.files.lock();
+        self.bytes_of(&files)
     }
 
+    fn contents(&self, file: FileName) -> io::Result<Contents> {
+        let files = self.files.lock();
+        let contents = files.get(&file).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Arc::clone(contents))
+    }
+
+    fn bytes_of(&self, files: &HashMap<FileName, Contents>) -> u64 {
+        let listed: u64 = files.values().map(|file| file.lock().len() as u64).sum();
+        let mut removed = self.removed.lock();
+        removed.retain(|file| file.strong_count() > 0);
+        let open = removed.iter().filter_map(Weak::upgrade);
+        listed + open.map(|file| file.lock().len() as u64).sum::<u64>()
+    }
+}
+
+impl Whims {
     /// SplitMix64.
     fn draw(&self) -> u64 {
         let seed = self
@@ -151,16 +189,23 @@ impl FaultyDisk {
     fn part(&self, len: usize) -> usize {
         (self.draw() as usize % len.max(1)).max(1).min(len)
     }
-}
 
-impl Disk for FaultyDisk {
-    fn read_at(&self, file: FileName, at: u64, out: &mut [u8]) -> io::Result<usize> {
+    fn begin_read(&self) -> io::Result<Faults> {
         let faults = self.begin()?;
         if self.happens(faults.read_error) {
             return Err(io::Error::from_raw_os_error(5));
         }
-        let files = self.files.lock();
-        let bytes = files.get(&file).ok_or(io::ErrorKind::NotFound)?;
+        Ok(faults)
+    }
+
+    fn read(
+        &self,
+        faults: Faults,
+        contents: &Contents,
+        at: u64,
+        out: &mut [u8],
+    ) -> io::Result<usize> {
+        let bytes = contents.lock();
         let rest = usize::try_from(at)
             .ok()
             .and_then(|at| bytes.get(at..))
@@ -178,28 +223,44 @@ impl Disk for FaultyDisk {
         }
         Ok(len)
     }
+}
+
+impl HeldFile for Open {
+    fn read_at(&self, at: u64, out: &mut [u8]) -> io::Result<usize> {
+        let faults = self.whims.begin_read()?;
+        self.whims.read(faults, &self.contents, at, out)
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn read_at(&self, file: FileName, at: u64, out: &mut [u8]) -> io::Result<usize> {
+        let faults = self.whims.begin_read()?;
+        let contents = self.contents(file)?;
+        self.whims.read(faults, &contents, at, out)
+    }
 
     fn write_at(&self, file: FileName, at: u64, bytes: &[u8]) -> io::Result<usize> {
-        let faults = self.begin()?;
-        if self.happens(faults.write_error) {
+        let faults = self.whims.begin()?;
+        if self.whims.happens(faults.write_error) {
             return Err(io::Error::from_raw_os_error(5));
         }
         let mut bytes = bytes.to_vec();
         let mut said = bytes.len();
-        if self.happens(faults.torn_write) {
-            bytes.truncate(self.part(bytes.len()));
+        if self.whims.happens(faults.torn_write) {
+            bytes.truncate(self.whims.part(bytes.len()));
         }
-        if self.happens(faults.short_write) {
-            bytes.truncate(self.part(bytes.len()));
+        if self.whims.happens(faults.short_write) {
+            bytes.truncate(self.whims.part(bytes.len()));
             said = bytes.len();
         }
-        if self.happens(faults.flip_on_write) {
-            self.flip(&mut bytes);
+        if self.whims.happens(faults.flip_on_write) {
+            self.whims.flip(&mut bytes);
         }
         let at = usize::try_from(at).map_err(|_| io::ErrorKind::InvalidInput)?;
         let mut files = self.files.lock();
-        let used: u64 = files.values().map(|file| file.len() as u64).sum();
+        let used = self.bytes_of(&files);
         let kept = files.entry(file).or_default();
+        let mut kept = kept.lock();
         let end = at + bytes.len();
         let more = end.saturating_sub(kept.len()) as u64;
         if used + more > self.room.load(Ordering::SeqCst) {
@@ -215,39 +276,37 @@ impl Disk for FaultyDisk {
     }
 
     fn sync(&self, _: FileName) -> io::Result<()> {
-        let faults = self.begin()?;
-        if self.happens(faults.sync_error) {
+        let faults = self.whims.begin()?;
+        if self.whims.happens(faults.sync_error) {
             return Err(io::Error::from_raw_os_error(5));
         }
         Ok(())
     }
 
     fn len(&self, file: FileName) -> io::Result<u64> {
-        self.begin()?;
-        let files = self.files.lock();
-        let bytes = files.get(&file).ok_or(io::ErrorKind::NotFound)?;
-        Ok(bytes.len() as u64)
+        self.whims.begin()?;
+        let contents = self.contents(file)?;
+        let len = contents.lock().len();
+        Ok(len as u64)
     }
 
     fn set_len(&self, file: FileName, len: u64) -> io::Result<()> {
-        self.begin()?;
+        self.whims.begin()?;
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
-        self.files
-            .lock()
-            .get_mut(&file)
-            .ok_or(io::ErrorKind::NotFound)?
-            .resize(len, 0);
+        self.contents(file)?.lock().resize(len, 0);
         Ok(())
     }
 
     fn remove(&self, file: FileName) -> io::Result<()> {
-        self.begin()?;
-        self.files.lock().remove(&file);
+        self.whims.begin()?;
+        let removed = self.files.lock().remove(&file);
+        let removed = removed.as_ref().map(Arc::downgrade);
+        self.removed.lock().extend(removed);
         Ok(())
     }
 
     fn rename(&self, from: FileName, to: FileName) -> io::Result<()> {
-        self.begin()?;
+        self.whims.begin()?;
         let mut files = self.files.lock();
         let bytes = files.remove(&from).ok_or(io::ErrorKind::NotFound)?;
         files.insert(to, bytes);
@@ -255,14 +314,22 @@ impl Disk for FaultyDisk {
     }
 
     fn list(&self) -> io::Result<Vec<FileName>> {
-        self.begin()?;
+        self.whims.begin()?;
         let mut files: Vec<FileName> = self.files.lock().keys().copied().collect();
         files.sort_unstable();
         Ok(files)
     }
 
+    fn hold(&self, file: FileName) -> io::Result<Arc<dyn HeldFile>> {
+        self.whims.begin()?;
+        Ok(Arc::new(Open {
+            contents: self.contents(file)?,
+            whims: Arc::clone(&self.whims),
+        }))
+    }
+
     fn lock(&self) -> io::Result<bool> {
-        self.begin()?;
+        self.whims.begin()?;
         // In one process there may be two stores on one disk: the second one is refused, as another process is.
         Ok(!self.locked.swap(true, Ordering::SeqCst))
     }

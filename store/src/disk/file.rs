@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Disk, FileName};
+use super::{Disk, FileName, HeldFile};
 
 /// Descriptors that are kept open; more are opened and closed as they are used.
 const OPEN_FILES: usize = 512;
@@ -89,7 +89,7 @@ impl FileDisk {
 
 impl Disk for FileDisk {
     fn read_at(&self, file: FileName, at: u64, out: &mut [u8]) -> io::Result<usize> {
-        self.file(file, false)?.read_at(out, at)
+        FileExt::read_at(self.file(file, false)?.as_ref(), out, at)
     }
 
     fn write_at(&self, file: FileName, at: u64, bytes: &[u8]) -> io::Result<usize> {
@@ -136,6 +136,10 @@ impl Disk for FileDisk {
         Ok(files)
     }
 
+    fn hold(&self, file: FileName) -> io::Result<Arc<dyn HeldFile>> {
+        Ok(self.file(file, false)?)
+    }
+
     fn lock(&self) -> io::Result<bool> {
         let mut lock = self.lock.lock();
         if lock.is_some() {
@@ -161,5 +165,11 @@ impl Disk for FileDisk {
         // Closing the file ends the lock, as the end of the process does.
         self.lock.lock().take();
         Ok(())
+    }
+}
+
+impl HeldFile for File {
+    fn read_at(&self, at: u64, out: &mut [u8]) -> io::Result<usize> {
+        FileExt::read_at(self, out, at)
     }
 }

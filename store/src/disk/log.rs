@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::hold::Holds;
 use super::place::{MOST_SEGMENTS, Spot};
 use super::record::{Front, HEADER, Header, What, seed};
-use super::{Disk, FileName, read_exact};
+use super::{Disk, FileName, read_exact, read_whole};
 use crate::counters::{Counters, count, count_by};
 use crate::index::Place;
 use crate::object::CHUNK;
@@ -19,6 +20,8 @@ use crate::object::CHUNK;
 const GIVE_UP: u64 = 16;
 /// Bytes of the first read of a record.
 const FIRST_READ: u64 = 256 << 10;
+/// The same of a record whose body is not read with it: a head, and the checksums of 256 MiB.
+const FRONT_READ: u64 = 32 << 10;
 
 /// When the log is brought to the device. What a process wrote survives its own death in any case, and the journal of
 /// purges is always brought there before a purge is acknowledged.
@@ -63,6 +66,8 @@ pub(crate) struct DiskLog {
     pub(crate) segment_bytes: u64,
     pub(crate) durability: Durability,
     pub(crate) segments: Mutex<BTreeMap<u64, Segment>>,
+    /// Segments that bodies are read from.
+    pub(super) holds: Holds,
     pub(crate) newest: AtomicU64,
     /// Segments up to this one are not reclaimed: the process before this one reads them still.
     pub(crate) spared: AtomicU64,
@@ -82,6 +87,20 @@ pub(crate) struct Loaded {
     pub(crate) chunks: Vec<Bytes>,
     /// Where the body lies.
     pub(crate) body_place: Place,
+    /// Where exactly, when it was not read because of its size.
+    pub(crate) located: Option<Located>,
+}
+
+/// A body on disk, and what its chunks are compared with.
+#[derive(Debug)]
+pub(crate) struct Located {
+    pub(crate) segment: u64,
+    /// Where it begins.
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+    /// Of the checksums.
+    pub(crate) seed: u64,
+    pub(crate) sums: Box<[u64]>,
 }
 
 /// Why a record could not be read.
@@ -136,6 +155,7 @@ impl DiskLog {
             segment_bytes,
             durability,
             segments: Mutex::new(segments),
+            holds: Holds::default(),
             newest: AtomicU64::new(newest),
             spared: AtomicU64::new(0),
             recovered: AtomicBool::new(false),
@@ -149,13 +169,11 @@ impl DiskLog {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Bytes of all segments.
+    /// Bytes of all segments, and of those that are removed and still read.
     pub(crate) fn bytes(&self) -> u64 {
-        self.segments
-            .lock()
-            .values()
-            .map(|segment| segment.len)
-            .sum()
+        let segments = self.segments.lock();
+        let listed: u64 = segments.values().map(|segment| segment.len).sum();
+        listed + self.holds.gone_bytes()
     }
 
     /// Whether another segment may be named.
@@ -197,13 +215,17 @@ impl DiskLog {
             .store(grown.min(self.most_bytes), Ordering::Relaxed);
     }
 
-    /// Removes a segment's file.
+    /// Removes a segment's file. Who reads a body from it may go on, within bounds; until then its bytes are taken.
     pub(crate) fn remove_segment(&self, number: u64) -> io::Result<()> {
         self.disk.remove(FileName::Segment(number))?;
-        if let Some(segment) = self.segments.lock().remove(&number) {
+        let mut segments = self.segments.lock();
+        let Some(Segment { len, .. }) = segments.remove(&number) else {
+            return Ok(());
+        };
+        if !self.holds.removed(number, len, self.most_bytes) {
             self.counters
                 .disk_bytes_now
-                .fetch_sub(segment.len, Ordering::Relaxed);
+                .fetch_sub(len, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -246,7 +268,17 @@ impl DiskLog {
     /// Reads the object at `place`, its head perhaps from one record and its body from another. Body bytes beyond
     /// `most` are corrupt: nothing larger was written.
     pub(crate) fn load(&self, place: Place, most: u64) -> Result<Loaded, LoadError> {
-        let first = self.load_record(place, most)?;
+        self.load_or_locate(place, most, u64::MAX)
+    }
+
+    /// The same, but a body above `least_far` bytes is only located.
+    pub(crate) fn load_or_locate(
+        &self,
+        place: Place,
+        most: u64,
+        least_far: u64,
+    ) -> Result<Loaded, LoadError> {
+        let first = self.load_record(place, most, least_far)?;
         if first.header.what == What::Object {
             return Ok(first);
         }
@@ -254,7 +286,7 @@ impl DiskLog {
             return Err(LoadError::Corrupt);
         }
         let body_place = Place::from_bits(first.header.body_place);
-        let body = self.load_record(body_place, most)?;
+        let body = self.load_record(body_place, most, least_far)?;
         let same = body.header.what == What::Object
             && body.key == first.key
             && body.header.id == first.header.id;
@@ -263,6 +295,7 @@ impl DiskLog {
         }
         Ok(Loaded {
             chunks: body.chunks,
+            located: body.located,
             body_place,
             ..first
         })
@@ -283,12 +316,22 @@ impl DiskLog {
     }
 
     fn read(&self, segment: u64, at: u64, out: &mut [u8]) -> Result<(), LoadError> {
-        let read = self.note(read_exact(
-            self.disk.as_ref(),
-            FileName::Segment(segment),
-            at,
-            out,
-        ));
+        let file = FileName::Segment(segment);
+        let read = read_exact(self.disk.as_ref(), file, at, out);
+        self.note_read(read, out)
+    }
+
+    /// Reads from a segment that is held, perhaps after it was removed.
+    pub(super) fn read_held(&self, segment: u64, at: u64, out: &mut [u8]) -> Result<(), LoadError> {
+        let Some(file) = self.holds.file(segment) else {
+            return self.read(segment, at, out);
+        };
+        let read = read_whole(at, out, |at, out| file.read_at(at, out));
+        self.note_read(read, out)
+    }
+
+    fn note_read(&self, read: io::Result<()>, out: &[u8]) -> Result<(), LoadError> {
+        let read = self.note(read);
         count_by(&self.counters.disk_bytes_read, out.len());
         read.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => LoadError::Gone,
@@ -298,7 +341,7 @@ impl DiskLog {
         })
     }
 
-    fn load_record(&self, place: Place, most: u64) -> Result<Loaded, LoadError> {
+    fn load_record(&self, place: Place, most: u64, least_far: u64) -> Result<Loaded, LoadError> {
         let spot = self.spot(place);
         let Some(end) = self
             .segments
@@ -308,16 +351,22 @@ impl DiskLog {
         else {
             return Err(LoadError::Gone);
         };
+        let first_read = if spot.len > least_far {
+            FRONT_READ
+        } else {
+            FIRST_READ
+        };
         // The segment ends where it ends: what the place says is rounded up.
         let len = spot
             .len
-            .min(FIRST_READ)
+            .min(first_read)
             .min(end.saturating_sub(spot.offset));
         let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
         self.read(spot.segment, spot.offset, &mut bytes)?;
         let header = Header::read(&bytes).ok_or(LoadError::Corrupt)?;
         let layout = header.layout();
-        if layout.len > end.saturating_sub(spot.offset) || header.body_len > most {
+        let is_far = header.what == What::Object && header.body_len > least_far;
+        if layout.len > end.saturating_sub(spot.offset) || (header.body_len > most && !is_far) {
             return Err(LoadError::Corrupt);
         }
         let covered = usize::try_from(layout.covered).map_err(|_| LoadError::Corrupt)?;
@@ -325,9 +374,17 @@ impl DiskLog {
             bytes.resize(covered, 0);
             self.read(spot.segment, spot.offset, &mut bytes)?;
         }
-        let front = Front::read(&bytes, seed(self.name, spot.segment)).ok_or(LoadError::Corrupt)?;
+        let seed = seed(self.name, spot.segment);
+        let front = Front::read(&bytes, seed).ok_or(LoadError::Corrupt)?;
+        let located = is_far.then(|| Located {
+            segment: spot.segment,
+            offset: spot.offset + layout.body,
+            len: header.body_len,
+            seed,
+            sums: front.sums(),
+        });
         let mut chunks = Vec::new();
-        let body_len = if header.what == What::Object {
+        let body_len = if header.what == What::Object && !is_far {
             header.body_len
         } else {
             0
@@ -358,6 +415,7 @@ impl DiskLog {
             key: front.key.into(),
             head: front.head.into(),
             chunks,
+            located,
             body_place: place,
         })
     }

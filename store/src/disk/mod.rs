@@ -1,9 +1,11 @@
 //! Disks: the lowest level is a [`Disk`], a folder of a few kinds of files; everything above can be run on one that
 //! fails on purpose ([`FaultyDisk`]).
 
+pub(crate) mod far;
 mod fault;
 pub(crate) mod fetch;
 mod file;
+mod hold;
 pub(crate) mod log;
 pub(crate) mod place;
 pub(crate) mod queue;
@@ -11,6 +13,7 @@ mod reclaim;
 pub(crate) mod record;
 pub(crate) mod recover;
 pub(crate) mod segment;
+pub(crate) mod share;
 pub(crate) mod snapshot;
 pub(crate) mod superblock;
 pub(crate) mod writer;
@@ -25,6 +28,7 @@ pub use log::Durability;
 
 use std::fmt::Debug;
 use std::io;
+use std::sync::Arc;
 
 /// A file of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -93,6 +97,12 @@ pub trait Disk: Send + Sync + Debug + 'static {
     /// The device's.
     fn list(&self) -> io::Result<Vec<FileName>>;
 
+    /// Opens a file so that it can be read even when it is removed.
+    ///
+    /// # Errors
+    /// The device's, and `NotFound`.
+    fn hold(&self, file: FileName) -> io::Result<Arc<dyn HeldFile>>;
+
     /// Becomes the one writer; false when another process is.
     ///
     /// # Errors
@@ -106,15 +116,33 @@ pub trait Disk: Send + Sync + Debug + 'static {
     fn unlock(&self) -> io::Result<()>;
 }
 
+/// A file that is open: its bytes are there until this is dropped.
+pub trait HeldFile: Send + Sync + Debug + 'static {
+    /// Reads from `at`, as [`Disk::read_at`] does.
+    ///
+    /// # Errors
+    /// The device's.
+    fn read_at(&self, at: u64, out: &mut [u8]) -> io::Result<usize>;
+}
+
 /// Reads exactly `out`, in as many calls as the disk needs.
 pub(crate) fn read_exact(
     disk: &dyn Disk,
     file: FileName,
+    at: u64,
+    out: &mut [u8],
+) -> io::Result<()> {
+    read_whole(at, out, |at, out| disk.read_at(file, at, out))
+}
+
+/// Reads exactly `out` by as many calls of `read` as it takes.
+pub(crate) fn read_whole(
     mut at: u64,
     mut out: &mut [u8],
+    read: impl Fn(u64, &mut [u8]) -> io::Result<usize>,
 ) -> io::Result<()> {
     while !out.is_empty() {
-        match disk.read_at(file, at, out)? {
+        match read(at, out)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             read => {
                 at += read as u64;

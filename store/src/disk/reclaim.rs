@@ -91,6 +91,9 @@ impl<H: Head> Writer<H> {
         } in listing.lines.iter().copied()
         {
             let own = self.log.place(number, offset, len, what);
+            if what == What::Object {
+                core.leave_far(hash, own);
+            }
             let Some((place, uses)) = core.place_of(hash) else {
                 continue;
             };

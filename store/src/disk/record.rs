@@ -173,6 +173,12 @@ impl<'a> Front<'a> {
         })
     }
 
+    /// The checksums of all chunks of the body.
+    pub(crate) fn sums(&self) -> Box<[u64]> {
+        let sums = self.sums.as_chunks::<8>().0;
+        sums.iter().map(|sum| u64::from_le_bytes(*sum)).collect()
+    }
+
     /// Whether `bytes` are what chunk `index` of the body was.
     pub(crate) fn verify_chunk(&self, index: usize, bytes: &[u8]) -> bool {
         u64_at(self.sums, index * 8) == Some(checksum(self.seed, bytes))

@@ -92,9 +92,9 @@ impl<H: Head> Writer<H> {
         let mut head = Vec::new();
         match job {
             Job::Object(object) => {
-                if object.is_dead() {
+                let Some(chunks) = object.body.chunks().filter(|_| !object.is_dead()) else {
                     return;
-                }
+                };
                 object.head.encode(&mut head);
                 let parts = Parts {
                     what: What::Object,
@@ -105,7 +105,7 @@ impl<H: Head> Writer<H> {
                     body_len: object.body.len(),
                     key: object.key.bytes(),
                     head: &head,
-                    chunks: object.body.chunks(),
+                    chunks,
                 };
                 self.append(
                     core,
@@ -193,7 +193,7 @@ impl<H: Head> Writer<H> {
         let is_gone = parts.what == What::Gone;
         if !self.prepare(core, len, alone) {
             // Reclaiming comes back here for what it keeps; that is dropped then.
-            self.refuse(core, &landing, parts.key, is_gone);
+            self.refuse(core, &landing, is_gone);
             return false;
         }
         let Some(open) = &self.open else { return false };
@@ -305,12 +305,11 @@ impl<H: Head> Writer<H> {
     }
 
     /// What could not be written must not be found in an older form after a restart.
-    fn refuse(&mut self, core: &Core<H>, landing: &Landing<H>, key: &[u8], is_gone: bool) {
+    fn refuse(&mut self, core: &Core<H>, landing: &Landing<H>, is_gone: bool) {
         if let Landing::Object(object) | Landing::Head(object) = landing
             && !is_gone
-            && object.replaces_disk()
         {
-            core.mark_gone(key);
+            core.not_written(object);
         }
     }
 
@@ -365,10 +364,8 @@ impl<H: Head> Writer<H> {
         self.seal();
         self.log.shrink();
         for (_, landing) in &failed {
-            if let Landing::Object(object) | Landing::Head(object) = landing
-                && object.replaces_disk()
-            {
-                core.mark_gone(object.key.bytes());
+            if let Landing::Object(object) | Landing::Head(object) = landing {
+                core.not_written(object);
             }
         }
     }

@@ -191,6 +191,18 @@ impl<T: Resident> Table<T> {
         Some((self.unlink(at), place))
     }
 
+    /// Takes an object out of memory; where it lies on disk stays known.
+    pub(crate) fn leave_memory(&mut self, hash: u64) -> Option<Arc<T>> {
+        let at = self.position(hash)?;
+        self.leave_queue(at);
+        let entry = self.slab.get_mut(at)?;
+        let object = entry.resident.take();
+        if entry.place.is_none() {
+            self.unlink(at);
+        }
+        object
+    }
+
     fn leave_queue(&mut self, at: u32) {
         let Some(entry) = self.slab.get(at) else {
             return;

@@ -12,6 +12,7 @@ use super::hit::{Hit, Lookup, Soft, Tier};
 use super::tier::DiskPart;
 use crate::budget::Budget;
 use crate::counters::{Counters, count, count_by};
+use crate::disk::share::Share;
 use crate::fill::flow::Flow;
 use crate::fill::{Fill, FillOptions};
 use crate::head::Head;
@@ -46,6 +47,8 @@ pub(crate) struct Core<H: Head> {
     pub(crate) purges: Arc<Purges>,
     pub(crate) stream: Arc<Mutex<Stream>>,
     pub(crate) journal: Option<Journal>,
+    /// What of the memory bodies on disk may take that are read.
+    pub(crate) share: Arc<Share>,
     pub(crate) seed: u64,
     pub(crate) disks: Vec<DiskPart<H>>,
     /// Which start of the process this is.
@@ -78,6 +81,7 @@ impl<H: Head> Core<H> {
         let shards = limits.shards.clamp(1, 1024).next_power_of_two();
         Self {
             shards: std::iter::repeat_with(shard).take(shards).collect(),
+            share: Share::new(&budget),
             budget,
             counters: Arc::default(),
             purges: Arc::new(Purges::new(limits.purges, boot)),
@@ -147,8 +151,16 @@ impl<H: Head> Core<H> {
             this.forget_purged(hash, &object);
             return Lookup::Miss;
         }
-        count(&this.counters.hits_memory);
-        Lookup::Hit(Hit::of_object(object, Tier::Memory))
+        let Some(far) = object.body.far() else {
+            count(&this.counters.hits_memory);
+            return Lookup::Hit(Hit::of_object(object, Tier::Memory));
+        };
+        if far.is_lost() {
+            count(&this.counters.misses);
+            return Lookup::Miss;
+        }
+        count(&this.counters.hits_disk);
+        Lookup::Hit(Hit::of_object(object, Tier::Disk))
     }
 
     /// A hit on a running fill, unless a purge has hit it or its beginning is gone.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::counters::count;
 use crate::disk::Fetch;
 use crate::fill::flow::Flow;
 use crate::head::Head;
@@ -32,7 +33,8 @@ pub struct Soft {
 pub enum Lookup<H: Head> {
     /// It is here.
     Hit(Hit<H>),
-    /// It lies on disk: this future reads it, or finds that it is not there after all.
+    /// It lies on disk: this future reads it, or finds that it is not there after all. Of one above 1 MiB it reads the
+    /// head, and the reader reads the body.
     Disk(Fetch<H>),
     /// It is not.
     Miss,
@@ -74,6 +76,9 @@ enum Source<H: Head> {
 
 impl<H: Head> Hit<H> {
     pub(crate) fn of_object(object: Arc<Object<H>>, tier: Tier) -> Self {
+        if object.body.far().is_some() {
+            count(&object.counters.disk_streams);
+        }
         Self {
             tier,
             soft: object.soft_ms().map(|since_ms| Soft { since_ms }),
@@ -143,7 +148,7 @@ impl<H: Head> Hit<H> {
         self.soft
     }
 
-    /// Bytes of memory it takes; 0 while it is filled.
+    /// Bytes of memory it takes; 0 while it is filled. Of one whose body is read from disk, those of its head.
     #[must_use]
     pub fn weight(&self) -> usize {
         match &self.source {

@@ -2,6 +2,7 @@
 
 mod change;
 mod core;
+mod far;
 mod hit;
 mod open;
 mod room;

@@ -47,6 +47,10 @@ impl<H: Head> Core<H> {
 
     fn note_evicted(&self, evicted: &Evicted<Object<H>>) {
         let counters = &self.counters;
+        if evicted.object.body.far().is_some() {
+            // Its body was not in memory.
+            return;
+        }
         count(if evicted.main {
             &counters.evicted_main
         } else {

@@ -60,6 +60,7 @@ impl<H: Head> Core<H> {
         let can_wait = !object.replaces_disk();
         if self.is_closing()
             || object.disk_uses == 0
+            || object.body.far().is_some()
             || (can_wait && part.queue.is_full())
             || object.set_queued()
         {
@@ -123,6 +124,9 @@ impl<H: Head> Core<H> {
         if self.is_closing() {
             return;
         }
+        let far = object.body.far().is_some();
+        // The body on disk is all there is, whether its last head has come there or not.
+        let body = if far { object.body_place() } else { body };
         if body.is_none() {
             if object.replaces_disk() {
                 self.admit(object);
@@ -139,7 +143,7 @@ impl<H: Head> Core<H> {
             .is_err()
         {
             count(&self.counters.disk_queue_full);
-            self.mark_gone(object.key.bytes());
+            self.not_written(object);
         }
     }
 
@@ -178,6 +182,10 @@ impl<H: Head> Core<H> {
             resident.set_body_place(place);
         }
         shard.table.set_place(hash, place);
+        // Its body does not lie where it did; who reads it goes on.
+        let far = shard.forget_far(hash);
+        drop(shard);
+        drop(far);
     }
 
     /// Where the index says that an object lies, and how often it was used.
@@ -198,7 +206,10 @@ impl<H: Head> Core<H> {
         if let Some(resident) = entry.resident() {
             resident.left_disk();
         }
+        let far = shard.forget_far(hash);
         shard.table.set_place(hash, Place::NONE);
+        drop(shard);
+        drop(far);
         self.counters
             .disk_objects_now
             .fetch_sub(1, Ordering::Relaxed);

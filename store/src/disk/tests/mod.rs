@@ -1,4 +1,6 @@
+mod far;
 mod faults;
+mod gate;
 mod log;
 mod restart;
 
