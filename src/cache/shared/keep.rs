@@ -24,8 +24,8 @@ pub struct Keep<'a> {
     pub length: Option<u64>,
     /// Most bytes of a body.
     pub most_bytes: u64,
-    /// Whether it may have a place on disk.
-    pub disk: bool,
+    /// Uses, this one counted, before it is put on disk; 0: never.
+    pub disk_uses: u8,
 }
 
 impl SharedCache {
@@ -43,7 +43,7 @@ impl SharedCache {
                 start: keep.start,
                 length: keep.length,
                 max_bytes: keep.most_bytes,
-                disk: keep.disk,
+                disk_uses: keep.disk_uses,
             },
         );
         Ok((fill, place))
@@ -137,7 +137,7 @@ impl SharedCache {
                 start: self.store.start(),
                 length: Some(0),
                 max_bytes: 0,
-                disk: keep.disk,
+                disk_uses: keep.disk_uses,
             },
         );
         match fill.finish() {

@@ -237,7 +237,7 @@ pub enum SetCookieWord {
 #[serde(deny_unknown_fields, default)]
 pub struct MinUsesConfig {
     /// On disk. Default 2: what is asked for once does not wear the device.
-    #[schemars(with = "u8", range(min = 1, max = 15))]
+    #[schemars(with = "u8", range(min = 1, max = 4))]
     pub disk: Located<u8>,
 }
 

@@ -251,7 +251,7 @@ impl Fetch {
             start: self.start,
             length,
             most_bytes: policy.max_object_bytes,
-            disk: plan.min_uses_disk > 0,
+            disk_uses: plan.min_uses_disk,
         };
         let said = Said {
             forward: Some(self.why),

@@ -158,7 +158,7 @@ impl SharedCache {
                 start: of.hit.start(),
                 length: Some(length),
                 max_bytes: length,
-                disk: true,
+                disk_uses: 2,
             },
         );
         fill.append(body);

@@ -58,7 +58,7 @@ async fn put(cache: &SharedCache, path: &str, body: &[u8], start: Stamp) {
         start,
         length: None,
         most_bytes: 1 << 30,
-        disk: false,
+        disk_uses: 0,
     };
     let (mut fill, _) = cache.keep(head, &keep).await.expect("room");
     fill.append(Bytes::copy_from_slice(body));

@@ -50,7 +50,7 @@ impl Check<'_> {
         self.count("tags", &policy.tags, 8);
         let largest = Size::from_bytes(1)..=Size::from_bytes(1 << 40);
         self.optional("max_object", &policy.max_object, largest);
-        self.value("disk", &policy.min_uses.disk, 1..=15);
+        self.value("disk", &policy.min_uses.disk, 1..=4);
         let longest = Duration::from_secs(600);
         self.optional(
             "hit_for_miss",
