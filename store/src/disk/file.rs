@@ -1,9 +1,9 @@
 //! A folder of the file system.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,12 +23,15 @@ pub struct FileDisk {
 }
 
 impl FileDisk {
-    /// Opens a folder, creating it.
+    /// Opens a folder, creating it. What is made here is for the owner alone: bodies may be meant for few.
     ///
     /// # Errors
     /// It cannot be created or is not a folder.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
         Ok(Self {
             folder: folder.to_owned(),
             open: Mutex::default(),
@@ -69,7 +72,7 @@ impl FileDisk {
         }
         let path = self.path(file);
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(create);
+        options.read(true).write(true).create(create).mode(0o600);
         let opened = match options.open(&path) {
             // A disk that became read-only can still be read.
             Err(error) if !create && error.kind() != io::ErrorKind::NotFound => File::open(&path)?,
@@ -150,6 +153,7 @@ impl Disk for FileDisk {
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(0o600)
             .open(path)?;
         match file.try_lock() {
             Ok(()) => {

@@ -1,5 +1,6 @@
 mod far;
 mod faults;
+mod file;
 mod gate;
 mod log;
 mod restart;
