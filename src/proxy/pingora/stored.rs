@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderMap, Response, StatusCode, Version};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -196,6 +197,9 @@ impl Engine {
             return Ok(());
         }
         loop {
+            if news.is_empty() {
+                flush(session).await?;
+            }
             match news.recv().await {
                 Some(News::Piece(piece)) => write(session, ctx, piece, false).await?,
                 Some(News::End(trailers)) => {
@@ -296,7 +300,15 @@ async fn stream(
 ) -> Result<()> {
     let mut left = length;
     loop {
-        let piece = match reader.next().await {
+        let next = match reader.next().now_or_never() {
+            Some(next) => next,
+            None => {
+                // The fill has no more for now: what there is must not wait for it.
+                flush(session).await?;
+                reader.next().await
+            }
+        };
+        let piece = match next {
             Ok(Some(piece)) => piece,
             Ok(None) if left.is_none_or(|left| left == 0) => break,
             // Shorter than was said: not an end.
@@ -335,6 +347,12 @@ async fn write(
         return Ok(());
     }
     write_plain(session, piece, end).await
+}
+
+/// Sends what was written: HTTP/1 keeps a body of known length back until it ends.
+async fn flush(session: &mut Session) -> Result<()> {
+    let flushed = session.as_downstream_mut().flush_response().await;
+    flushed.map_err(|error| error.into_down())
 }
 
 async fn write_plain(session: &mut Session, piece: Bytes, end: bool) -> Result<()> {

@@ -249,6 +249,14 @@ impl Session {
         }
     }
 
+    /// Send what was written and is still buffered. Only HTTP/1 buffers: a body of known length.
+    pub async fn flush_response(&mut self) -> Result<()> {
+        match self {
+            Self::H1(s) => s.flush().await,
+            Self::H2(_) | Self::Subrequest(_) | Self::Custom(_) => Ok(()),
+        }
+    }
+
     /// Write the response trailers to client
     pub async fn write_response_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
         match self {

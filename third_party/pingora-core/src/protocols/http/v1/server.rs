@@ -1075,6 +1075,19 @@ impl HttpSession {
         }
     }
 
+    /// Send what was written and is still buffered: a body of known length otherwise waits for its end.
+    pub async fn flush(&mut self) -> Result<()> {
+        let flush = self.underlying_stream.flush();
+        let flushed = match self.write_timeout {
+            Some(t) => match timeout(t, flush).await {
+                Ok(flushed) => flushed,
+                Err(_) => return Error::e_explain(WriteTimedout, format!("flushing, timeout: {t:?}")),
+            },
+            None => flush.await,
+        };
+        flushed.or_err(WriteError, "flushing response")
+    }
+
     fn maybe_force_close_body_reader(&mut self) {
         if self.upgraded && !self.body_reader.body_done() {
             // response is done, reset the request body to close
