@@ -290,6 +290,10 @@ fn lost(ctx: &mut Option<Box<Ctx>>, error: ReadError) -> super::Error {
     }
 }
 
+/// Pieces that are written in one call: a MiB of a body in memory. Between 128 KiB and that the calls for 10 MiB cost a
+/// third less.
+const TOGETHER: usize = 8;
+
 /// Writes `length` bytes from where the reader stands, or all it has.
 async fn stream(
     session: &mut Session,
@@ -299,11 +303,13 @@ async fn stream(
     end: bool,
 ) -> Result<()> {
     let mut left = length;
+    let mut gathered: Vec<Bytes> = Vec::new();
     loop {
         let next = match reader.next().now_or_never() {
             Some(next) => next,
             None => {
                 // The fill has no more for now: what there is must not wait for it.
+                write_all(session, &mut gathered).await?;
                 flush(session).await?;
                 reader.next().await
             }
@@ -318,19 +324,43 @@ async fn stream(
         if let Some(left) = &mut left {
             *left = left.saturating_sub(piece.len() as u64);
         }
-        let last = end && left == Some(0);
-        write(session, ctx, piece, last).await?;
-        if last {
-            return Ok(());
+        let over = left == Some(0);
+        if over && gathered.is_empty() {
+            return write(session, ctx, piece, end).await;
         }
-        if left == Some(0) {
-            return Ok(());
+        let mut piece = Some(piece);
+        body::chunk(session, &mut piece, over && end, ctx, BodyPhase::Delivery)?;
+        gathered.extend(piece.filter(|piece| !piece.is_empty()));
+        if over || gathered.len() == TOGETHER {
+            write_all(session, &mut gathered).await?;
+        }
+        if over {
+            return match end {
+                true => write_plain(session, Bytes::new(), true).await,
+                false => Ok(()),
+            };
         }
     }
+    write_all(session, &mut gathered).await?;
     match end {
         true => write(session, ctx, Bytes::new(), true).await,
         false => Ok(()),
     }
+}
+
+/// Writes pieces that went through the filters, in one call where that is possible.
+async fn write_all(session: &mut Session, pieces: &mut Vec<Bytes>) -> Result<()> {
+    if pieces.is_empty() {
+        return Ok(());
+    }
+    let together = session.as_downstream_mut().write_response_pieces(pieces);
+    if !together.await.map_err(|error| error.into_down())? {
+        for piece in pieces.iter() {
+            write_plain(session, piece.clone(), false).await?;
+        }
+    }
+    pieces.clear();
+    Ok(())
 }
 
 /// A piece through the filters of the delivery, to the client.

@@ -12,6 +12,9 @@ use super::ending::over;
 use super::{ClientStream, Mode, OUTBOX_BYTES, RECORD_BYTES};
 use crate::telemetry::Reason;
 
+/// Pieces of a body in one call, and what was gathered before them.
+const PIECES: usize = 17;
+
 impl AsyncWrite for ClientStream {
     fn poll_write(
         self: Pin<&mut Self>,
@@ -32,6 +35,28 @@ impl AsyncWrite for ClientStream {
             frames.sent(data.get(..written).unwrap_or_default());
         }
         Poll::Ready(Ok(written))
+    }
+
+    /// Pieces of a body, with what was gathered before them, in one call. They are large: small ones are written one by
+    /// one, and gathered.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if !this.socket.is_write_vectored() || matches!(this.mode, Mode::Raw(_)) {
+            let first = pieces.iter().find(|piece| !piece.is_empty());
+            return Pin::new(this).poll_write(cx, first.map_or(&[], |piece| piece));
+        }
+        if this.control.is_response_ended() {
+            return Poll::Ready(Err(over()));
+        }
+        this.poll_write_all(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored() && !matches!(self.mode, Mode::Raw(_))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -61,41 +86,46 @@ impl ClientStream {
             self.outbox.extend_from_slice(data);
             return Poll::Ready(Ok(data.len()));
         }
-        let large = data.len() >= OUTBOX_BYTES / 2;
-        if large && self.socket.is_write_vectored() && !self.control.is_response_ended() {
-            let written = ready!(self.poll_write_both(cx, data))?;
-            if written > 0 {
-                return Poll::Ready(Ok(written));
-            }
+        if data.len() >= OUTBOX_BYTES / 2 && self.socket.is_write_vectored() {
+            return self.poll_write_all(cx, &[IoSlice::new(data)]);
         }
         ready!(self.poll_outbox(cx))?;
-        if !large {
+        if data.len() < OUTBOX_BYTES / 2 {
             self.outbox.extend_from_slice(data);
             return Poll::Ready(Ok(data.len()));
         }
         self.poll_write_through(cx, data)
     }
 
-    /// What was gathered and `data` behind it, in one call: the head of a response leaves with the first of its body. How
-    /// much of `data` was written; 0 while something gathered is left.
-    fn poll_write_both(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let gathered = self.outbox.len();
-        if gathered == 0 {
-            return Poll::Ready(Ok(0));
-        }
-        let pieces = [IoSlice::new(&self.outbox), IoSlice::new(data)];
-        match Pin::new(&mut self.socket).poll_write_vectored(cx, &pieces) {
-            Poll::Ready(Ok(written)) => {
-                self.client_took(written, cx);
-                if written < gathered {
-                    self.outbox.advance(written);
-                    return Poll::Ready(Ok(0));
-                }
-                self.outbox.clear();
-                Poll::Ready(Ok(written - gathered))
+    /// What was gathered and `pieces` behind it, in one call: the head of a response leaves with the first of its body.
+    /// How much of the pieces was written.
+    fn poll_write_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            if self.control.is_response_ended() {
+                return Poll::Ready(Err(over()));
             }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(self.lost(error))),
-            Poll::Pending => self.poll_write_deadline(cx).map_ok(|()| 0),
+            let gathered = self.outbox.len();
+            let mut all = [IoSlice::new(&[]); PIECES];
+            let behind = std::iter::once(IoSlice::new(&self.outbox)).chain(pieces.iter().copied());
+            let count = all.iter_mut().zip(behind).map(|(to, one)| *to = one).count();
+            let all = all.get(..count).unwrap_or_default();
+            match Pin::new(&mut self.socket).poll_write_vectored(cx, all) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => {
+                    self.client_took(written, cx);
+                    if written > gathered {
+                        self.outbox.clear();
+                        return Poll::Ready(Ok(written - gathered));
+                    }
+                    self.outbox.advance(written);
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.lost(error))),
+                Poll::Pending => return self.poll_write_deadline(cx).map_ok(|()| 0),
+            }
         }
     }
 

@@ -249,6 +249,15 @@ impl Session {
         }
     }
 
+    /// Write pieces of a body in one call, where the protocol has a use for it: HTTP/1 with a known
+    /// length and without a write timeout. False, and nothing is written, where not.
+    pub async fn write_response_pieces(&mut self, pieces: &[Bytes]) -> Result<bool> {
+        match self {
+            Self::H1(s) if s.get_write_timeout().is_none() => s.write_pieces(pieces).await,
+            _ => Ok(false),
+        }
+    }
+
     /// Send what was written and is still buffered. Only HTTP/1 buffers: a body of known length.
     pub async fn flush_response(&mut self) -> Result<()> {
         match self {

@@ -21,6 +21,7 @@ use pingora_error::{
 };
 use std::fmt::Debug;
 use std::future::Future;
+use std::io::IoSlice;
 use std::pin::{pin, Pin};
 use std::task::{ready, Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -1330,6 +1331,34 @@ impl BodyWriter {
             BM::UntilClose(_) => self.do_write_until_close_body(stream, buf).await,
             BM::ToSelect => Ok(None), // Error here?
         }
+    }
+
+    /// Write pieces of a body of known length, as many in one call as the stream takes. False,
+    /// and nothing is written, for other bodies and for more than is left.
+    pub async fn write_pieces<S>(&mut self, stream: &mut S, pieces: &[Bytes]) -> Result<bool>
+    where
+        S: AsyncWrite + Unpin + Send,
+    {
+        let len: usize = pieces.iter().map(Bytes::len).sum();
+        let (total, written) = match self.body_mode {
+            BM::ContentLength(total, written) if len <= total - written => (total, written),
+            _ => return Ok(false),
+        };
+        let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|p| IoSlice::new(p)).collect();
+        let mut left = &mut slices[..];
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match stream.write_vectored(left).await {
+                Ok(0) => return Error::e_explain(WriteError, "while writing body: nothing taken"),
+                Ok(n) => IoSlice::advance_slices(&mut left, n),
+                Err(e) => return Error::e_because(WriteError, "while writing body", e),
+            }
+        }
+        self.body_mode = BM::ContentLength(total, written + len);
+        if self.finished() {
+            stream.flush().await.or_err(WriteError, "flushing body")?;
+        }
+        Ok(true)
     }
 
     pub fn finished(&self) -> bool {

@@ -1075,6 +1075,16 @@ impl HttpSession {
         }
     }
 
+    /// Write pieces of a body of known length; false, and nothing is written, for other bodies.
+    pub async fn write_pieces(&mut self, pieces: &[Bytes]) -> Result<bool> {
+        let stream = &mut self.underlying_stream;
+        let written = self.body_writer.write_pieces(stream, pieces).await?;
+        if written {
+            self.body_bytes_sent += pieces.iter().map(Bytes::len).sum::<usize>();
+        }
+        Ok(written)
+    }
+
     /// Send what was written and is still buffered: a body of known length otherwise waits for its end.
     pub async fn flush(&mut self) -> Result<()> {
         let flush = self.underlying_stream.flush();
