@@ -176,7 +176,7 @@ impl<H: Head> Reads<H> {
             let same = |far: &Arc<FarBody>| far.hash == key && far.is_at(&located);
             Body::Far(known.filter(same).unwrap_or_else(|| {
                 let asks = Arc::clone(self) as Arc<dyn Ask>;
-                FarBody::new(log, key, (place, body_place), located, asks, &core.share)
+                FarBody::new(log, key, (place, body_place), located, &asks, &core.share)
             }))
         })
     }

@@ -128,9 +128,7 @@ impl<H: Head> Shard<H> {
     /// Lets an object go from memory that has only its head there.
     pub(super) fn forget_far(&mut self, hash: u64) -> Option<Arc<Object<H>>> {
         let object = self.table.get(hash)?.resident()?;
-        if object.body.far().is_none() {
-            return None;
-        }
+        object.body.far()?;
         object.set_dead();
         self.table.leave_memory(hash)
     }

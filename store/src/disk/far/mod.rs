@@ -86,7 +86,7 @@ impl FarBody {
         hash: u128,
         (place, body_place): (Place, Place),
         located: Located,
-        asks: Arc<dyn Ask>,
+        asks: &Arc<dyn Ask>,
         share: &Arc<Share>,
     ) -> Arc<Self> {
         let holding = Holding::of(log, located.segment);
@@ -107,7 +107,7 @@ impl FarBody {
             place,
             body_place,
             located,
-            asks: Arc::clone(&asks),
+            asks: Arc::clone(asks),
             share: Arc::clone(share),
             since: Instant::now(),
             state: Mutex::new(state),

@@ -2,6 +2,7 @@ mod far;
 mod faults;
 mod file;
 mod gate;
+mod hold;
 mod log;
 mod restart;
 
