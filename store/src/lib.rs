@@ -5,7 +5,7 @@
 //!   lookup ──► index (shards) ──► object in memory ──► slices, nothing copied
 //!                 │    │
 //!                 │    └────────► running fill ──────► readers stream behind its writer
-//!                 └─────────────► place on disk ─────► read, verified, kept in memory
+//!                 └─────────────► place on disk ─────► read, verified, kept in memory; large ones as they are wanted
 //!   begin ───► fill ──► finish ──► index, memory, disk writer
 //!   purge ───► stamps ──► journal ──► acknowledged; compared with an object's start on every hit
 //! ```
