@@ -286,14 +286,14 @@ impl<H: Head> Writer<H> {
         );
         let begun = self.log.note(begun).is_ok();
         // The number is used up, whether it worked or not: no place may mean two things.
-        let len = if begun { EDGE as u64 } else { 0 };
-        self.log.set_segment(
-            number,
-            Segment {
-                len,
-                sealed: !begun,
-            },
-        );
+        self.log.newest.fetch_max(number, Ordering::AcqRel);
+        let file = FileName::Segment(number);
+        // Tried at every object: a full device would be filled with empty files, each of which takes a name.
+        if begun || self.log.disk.remove(file).is_err() {
+            let len = if begun { EDGE as u64 } else { 0 };
+            let sealed = !begun;
+            self.log.set_segment(number, Segment { len, sealed });
+        }
         if begun {
             self.open = Some(Open {
                 number,
