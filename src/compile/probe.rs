@@ -10,8 +10,8 @@ use farmgate_plugin_api::decode::{Diagnostics, Table, decode};
 use farmgate_plugin_api::exchange::BufferedBody;
 use farmgate_plugin_api::units::{Duration as Time, Size};
 use farmgate_plugin_api::{
-    Answer, BodyMode, Built, Filter, FilterError, Kind, OverLimit, Phases, Reply, Request,
-    Response, Services, UpstreamRequest, Verdict,
+    Answer, BodyMode, Built, Consumer, Filter, FilterError, Kind, OverLimit, Phases, Reply,
+    Request, Response, Services, UpstreamRequest, Verdict,
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
@@ -35,6 +35,8 @@ struct Options {
     wait: Option<Time>,
     reply: Option<u16>,
     add_response_headers: u32,
+    consumer: Option<String>,
+    by_authorization: bool,
 }
 
 impl Default for Options {
@@ -48,6 +50,8 @@ impl Default for Options {
             wait: None,
             reply: None,
             add_response_headers: 0,
+            consumer: None,
+            by_authorization: false,
         }
     }
 }
@@ -105,6 +109,23 @@ impl Probing {
         Ok(())
     }
 
+    /// The field that `consumer` names says who it is.
+    fn identify(&self, request: &mut dyn Request) {
+        let name = self.options.consumer.as_deref();
+        let Some(Ok(name)) = name.map(HeaderName::try_from) else {
+            return;
+        };
+        let who = request.edit().map().get(&name).cloned();
+        if let Some(who) = who.as_ref().and_then(|who| who.to_str().ok()) {
+            request.set_consumer(Consumer {
+                name: who.into(),
+                by: "probe",
+                by_authorization: self.options.by_authorization,
+                ..Consumer::default()
+            });
+        }
+    }
+
     fn answer(&self, phase: &str) -> Answer<'static> {
         match self.misbehave(phase) {
             Ok(()) => Answer::CONTINUE,
@@ -135,6 +156,7 @@ impl Filter for Probing {
     }
 
     fn request_head<'a>(&'a self, request: &'a mut dyn Request) -> Answer<'a> {
+        self.identify(request);
         for n in 0..self.options.add_response_headers {
             if let Ok(name) = HeaderName::try_from(format!("x-probe-{n}")) {
                 request.add_response_header(name, HeaderValue::from_static("1"));

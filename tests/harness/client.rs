@@ -158,6 +158,11 @@ impl Client {
         Some(parse_head(&head.await?))
     }
 
+    /// True if the next response begins with this status; its body follows.
+    pub(crate) async fn head_is(&mut self, status: u16) -> bool {
+        self.head().await.is_some_and(|head| head.status == status)
+    }
+
     /// The next final response to a request by any method but HEAD; 100s are passed over.
     pub(crate) async fn response(&mut self) -> Option<Response> {
         self.response_to("GET").await

@@ -3,6 +3,7 @@
 
 mod balance;
 mod buffered;
+mod cache;
 mod fields;
 mod grpc;
 mod hostile;
