@@ -237,8 +237,12 @@ impl Delivery {
     /// The fields that differ between a plain and a compressed body.
     fn encode(&self, cx: &Ctx, fields: &mut HeaderMap) {
         let cache = cx.route.as_deref().and_then(|route| route.cache.as_ref());
-        let compresses = cache.is_some_and(|cache| cache.plan.compress.is_some());
-        if !compresses || !self.head.meta.flags.has(Flags::COMPRESSIBLE) {
+        let Some(rules) = cache.and_then(|cache| cache.plan.compress.as_ref()) else {
+            return;
+        };
+        let fits = self.length.is_none_or(|length| rules.fits(length));
+        let varies = self.coding.is_some() || fits;
+        if !varies || !self.head.meta.flags.has(Flags::COMPRESSIBLE) {
             return;
         }
         // Also of the plain one: caches behind us must not give it to those who would get the other, nor the reverse.

@@ -111,7 +111,11 @@ impl ClientStream {
             let gathered = self.outbox.len();
             let mut all = [IoSlice::new(&[]); PIECES];
             let behind = std::iter::once(IoSlice::new(&self.outbox)).chain(pieces.iter().copied());
-            let count = all.iter_mut().zip(behind).map(|(to, one)| *to = one).count();
+            let count = all
+                .iter_mut()
+                .zip(behind)
+                .map(|(to, one)| *to = one)
+                .count();
             let all = all.get(..count).unwrap_or_default();
             match Pin::new(&mut self.socket).poll_write_vectored(cx, all) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),

@@ -30,6 +30,13 @@ pub struct CompressRules {
     pub after_hits: u16,
 }
 
+impl CompressRules {
+    /// True for a body of a size that is compressed.
+    pub fn fits(&self, length: u64) -> bool {
+        (self.least_bytes..=self.most_bytes).contains(&length)
+    }
+}
+
 impl Default for CompressRules {
     fn default() -> Self {
         Self {
@@ -115,8 +122,7 @@ impl SharedCache {
     ) -> Option<(Coding, Hit)> {
         let head = of.hit.head();
         let length = of.hit.len()?;
-        let fits = (rules.least_bytes..=rules.most_bytes).contains(&length);
-        if !head.meta.flags.has(Flags::COMPRESSIBLE) || !fits {
+        if !head.meta.flags.has(Flags::COMPRESSIBLE) || !rules.fits(length) {
             return None;
         }
         let mut wanted = Coding::ALL
