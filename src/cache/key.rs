@@ -20,7 +20,7 @@ pub mod query;
 pub use query::QueryRules;
 
 /// The first byte of every text; another layout gets another number, and finds no object of the old one.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 
 /// What a policy puts into the key besides what always is in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,9 @@ pub struct KeyRules {
     pub headers: Vec<HeaderName>,
     /// Cookies, by name.
     pub cookies: Vec<String>,
+    /// `Vary: Cookie` of an origin means these cookies and no others. Without it such a response is not stored: a cookie
+    /// that is not in the key may be what it was made for.
+    pub vary_cookie: bool,
     /// Who authenticated.
     pub consumer: bool,
 }
@@ -107,9 +110,10 @@ impl Key {
         }
         for name in &rules.cookies {
             text.part(name.as_bytes());
-            match cookie(parts.fields, name.as_bytes()) {
-                Some(value) => text.part(value),
-                None => text.absent(),
+            // All of a name, and their number: origins differ in which of two they take.
+            text.number(cookies(parts.fields, name.as_bytes()).count());
+            for value in cookies(parts.fields, name.as_bytes()) {
+                text.part(value);
             }
         }
         if rules.consumer {
@@ -218,13 +222,13 @@ impl Text {
     }
 }
 
-/// The first cookie of a name.
-fn cookie<'a>(fields: &'a HeaderMap, name: &[u8]) -> Option<&'a [u8]> {
+/// The cookies of a name, in the order they stand.
+fn cookies<'a>(fields: &'a HeaderMap, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     fields
         .get_all(COOKIE)
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
-        .find_map(|pair| {
+        .filter_map(move |pair| {
             let pair = trim_ows(pair);
             let rest = pair.strip_prefix(name)?;
             rest.strip_prefix(b"=").or(rest.is_empty().then_some(rest))

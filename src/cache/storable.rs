@@ -90,7 +90,7 @@ pub fn judge(
     plan(asked.authenticated, response, key, policy)
 }
 
-/// The response's side of [`judge`]; also for what a 304 or a HEAD made of a stored response.
+/// The response's side of [`judge`]; also for what a 304 made of a stored response.
 ///
 /// # Errors
 /// Why it is not stored.

@@ -1,19 +1,17 @@
-//! What a 304 or a HEAD tells about a stored response (RFC 9111 sections 3.2, 4.3.4 and 4.3.5).
+//! What a 304 tells about a stored response (RFC 9111 sections 3.2 and 4.3.4).
 
+use http::HeaderValue;
 use http::header::{
-    AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName,
-    LAST_MODIFIED, SET_COOKIE,
+    AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, SET_COOKIE,
 };
-use http::{HeaderValue, StatusCode};
 
-use super::etag::Etag;
 use super::fields;
 use super::freshness::Received;
 use super::meta::Flags;
 use super::meta::head::StoredHead;
 use super::policy::{Policy, SetCookie};
 use super::shared::compress::Wanted;
-use super::storable::{Refusal, Response, content_length, plan};
+use super::storable::{Refusal, Response, plan};
 
 /// Fields that describe the stored bytes: a 304 has no bytes, so it cannot change them. RFC 9111 section 3.2 names
 /// Content-Length and leaves the rest to what the cache depends on.
@@ -106,58 +104,6 @@ pub fn confirm(
             merged.remove(AGE);
             Err((refusal, merged))
         }
-    }
-}
-
-/// What a response to HEAD means for the stored response to GET.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeadSays {
-    /// It is the same: update it as by a 304.
-    Same,
-    /// It is another one: what is stored is stale.
-    Changed,
-    /// Nothing: it was no 200, or what is stored is none.
-    Nothing,
-}
-
-/// Compares a response to HEAD with what is stored (RFC 9111 section 4.3.5): validators and Content-Length, each as
-/// far as the response to HEAD has it.
-pub fn head_says(
-    stored_status: StatusCode,
-    stored: &HeaderMap,
-    status: StatusCode,
-    head: &HeaderMap,
-) -> HeadSays {
-    if stored_status != StatusCode::OK {
-        return HeadSays::Nothing;
-    }
-    match status.as_u16() {
-        200 => {}
-        // Gone is gone for GET as well.
-        404 | 410 => return HeadSays::Changed,
-        _ => return HeadSays::Nothing,
-    }
-    let tag = |fields: &HeaderMap| {
-        fields
-            .get(ETAG)
-            .and_then(|tag| Etag::read(tag.as_bytes()))
-            .map(|tag| (tag.weak, tag.opaque.to_vec()))
-    };
-    let same = |new: bool, equal: bool| !new || equal;
-    let all = same(head.contains_key(ETAG), tag(head) == tag(stored))
-        && same(
-            head.contains_key(LAST_MODIFIED),
-            head.get(LAST_MODIFIED) == stored.get(LAST_MODIFIED),
-        )
-        && same(
-            // Many origins leave it out, or send 0 because there is no body.
-            content_length(head).is_some_and(|length| length > 0)
-                && stored.contains_key(CONTENT_LENGTH),
-            content_length(head) == content_length(stored),
-        );
-    match all {
-        true => HeadSays::Same,
-        false => HeadSays::Changed,
     }
 }
 

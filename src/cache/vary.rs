@@ -85,8 +85,8 @@ impl Vary {
                     return Err(VaryRefusal::Any);
                 }
                 let name = HeaderName::from_bytes(name).map_err(|_| VaryRefusal::Any)?;
-                let keyed =
-                    key.headers.contains(&name) || (name == COOKIE && !key.cookies.is_empty());
+                let mapped = name == COOKIE && key.vary_cookie && !key.cookies.is_empty();
+                let keyed = key.headers.contains(&name) || mapped;
                 if keyed || names.contains(&name) {
                     continue;
                 }

@@ -5,7 +5,7 @@ use std::num::TryFromIntError;
 use std::sync::Arc;
 
 use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Located};
-use farmgate_plugin_api::units::{Cidr, Duration};
+use farmgate_plugin_api::units::Duration;
 
 use crate::cache::key::{KeyRules, QueryRules};
 use crate::cache::policy::{Policy, SetCookie, Ttl};
@@ -13,10 +13,11 @@ use crate::cache::shared::compress::CompressRules;
 use crate::cache::shared::{CacheSettings, DiskSettings, Durability};
 use crate::cache::vary::{Encodings, VaryRules};
 use crate::config::words::cache::{
-    self as words, AcceptEncodingWord, CachePolicyConfig, CodingWord, CompressConfig, SetCookieWord,
+    self as words, AcceptEncodingWord, CachePolicyConfig, CodingWord, CompressConfig,
+    PurgeScopeWord, SetCookieWord, VaryCookieWord,
 };
 use crate::config::words::{CacheConfig, Config, RouteConfig};
-use crate::snapshot::{CachePlan, RouteCache};
+use crate::snapshot::{CachePlan, PurgeRights, RouteCache};
 
 use super::{World, codes, unknown};
 
@@ -72,11 +73,19 @@ pub(super) fn route(
     plans: &Plans,
     world: &dyn World,
     diagnostics: &mut Diagnostics,
-) -> (Option<RouteCache>, Option<Box<[Cidr]>>) {
+) -> (Option<RouteCache>, Option<PurgeRights>) {
     let name = &words.name.value;
     let purge = words.purge.as_ref().map(|purge| {
+        let may = |scope| purge.value.scopes.contains(&scope);
         let from = purge.value.from.iter();
-        from.map(|network| network.value).collect()
+        PurgeRights {
+            from: from.map(|network| network.value).collect(),
+            url: may(PurgeScopeWord::Url),
+            prefix: may(PurgeScopeWord::Prefix),
+            host: may(PurgeScopeWord::Host),
+            tag: may(PurgeScopeWord::Tag),
+            all: may(PurgeScopeWord::All),
+        }
     });
     let Some(written) = &words.cache else {
         if let Some(purge) = &words.purge {
@@ -205,6 +214,7 @@ pub fn policy(words: &CachePolicyConfig) -> Policy {
                 .map(|name| name.value.0.clone())
                 .collect(),
             cookies: texts(&words.key.cookies),
+            vary_cookie: words.vary.cookie == VaryCookieWord::Keyed,
             consumer: words.key.consumer,
         },
         vary: VaryRules {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use farmgate_plugin_api::units::Cidr;
+
 use crate::cache::Policy;
 use crate::cache::shared::compress::CompressRules;
 use crate::telemetry::metrics::RouteCacheMetrics;
@@ -22,6 +24,23 @@ pub struct CachePlan {
     pub status_header: bool,
     /// Compressed variants that are made of what is stored plain; none: nothing is compressed.
     pub compress: Option<CompressRules>,
+}
+
+/// Who may purge by PURGE on a route, and what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PurgeRights {
+    /// From where.
+    pub from: Box<[Cidr]>,
+    /// The URL of the request.
+    pub url: bool,
+    /// Its path and all below.
+    pub prefix: bool,
+    /// Its host.
+    pub host: bool,
+    /// Tags, over all hosts.
+    pub tag: bool,
+    /// Everything.
+    pub all: bool,
 }
 
 /// The cache of one route.

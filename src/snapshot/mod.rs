@@ -17,7 +17,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use http::HeaderName;
 
-pub use cache::{CachePlan, RouteCache};
+pub use cache::{CachePlan, PurgeRights, RouteCache};
 pub use chain::{Body, Chain, Instance};
 pub use listener::{Listener, ProxyProtocol};
 pub use route::{Route, Sticky, Target};

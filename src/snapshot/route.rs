@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use farmgate_plugin_api::units::Cidr;
-
-use super::cache::RouteCache;
+use super::cache::{PurgeRights, RouteCache};
 use super::chain::Chain;
 use super::router::Split;
 use super::upstream::UpstreamPlan;
@@ -37,7 +35,7 @@ pub struct Route {
     /// What of its answers is kept, if any.
     pub cache: Option<RouteCache>,
     /// Who may send PURGE; it is 405 for others. None: PURGE is a method like any.
-    pub purge: Option<Box<[Cidr]>>,
+    pub purge: Option<PurgeRights>,
     /// Counted here.
     pub metrics: RouteMetrics,
     /// Per listener and upstream this route may meet. Resolved when it is compiled, so that the

@@ -53,7 +53,6 @@ closed_set! {
     VaryAny "vary-any" "`Vary: *`, or a Vary that cannot be read." true;
     VaryClient "vary-client" "`Vary: Cookie` or `Vary: User-Agent` that the key does not hold." true;
     VaryMany "vary-many" "Vary has too many names." true;
-    VariantsFull "variants-full" "The key has as many variants as the policy allows." false;
     SetCookie "set-cookie" "Set-Cookie, and the policy says `bypass`." true;
     ContentType "content-type" "The type of the content does not fit the extension of the path." true;
     Tags "tags" "More tags than can be kept, or too long ones." true;

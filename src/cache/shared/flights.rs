@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -34,7 +35,9 @@ pub enum Landed {
 /// A fetch under way.
 #[derive(Debug)]
 pub struct Flight {
-    place: Place,
+    /// Where it is found: it moves when it has taken too long.
+    place: Mutex<Place>,
+    begun: Instant,
     landed: watch::Sender<Option<Landed>>,
     /// What it stands for was purged or changed meanwhile by an accepted unsafe request: not to be stored.
     doomed: AtomicBool,
@@ -59,16 +62,39 @@ pub enum Joined {
 }
 
 /// A flight that others wait for.
-pub struct Waiting(watch::Receiver<Option<Landed>>);
+pub struct Waiting {
+    flights: Arc<Flights>,
+    flight: Arc<Flight>,
+}
 
 impl Waiting {
-    /// Waits until it has landed.
-    pub async fn landed(mut self) -> Landed {
-        match self.0.wait_for(Option::is_some).await {
-            Ok(landed) => landed.unwrap_or(Landed::Unshared),
+    /// Waits until it has landed, at most for `longest`. A flight that has taken longer than `patience` is left to itself
+    /// then: the next who comes begins another.
+    pub async fn landed(self, longest: Duration, patience: Duration) -> Option<Landed> {
+        let mut landed = self.flight.landed.subscribe();
+        let told = tokio::time::timeout(longest, landed.wait_for(Option::is_some)).await;
+        match told {
+            Ok(Ok(landed)) => Some(landed.unwrap_or(Landed::Unshared)),
             // Whoever led it is gone without a word.
-            Err(_) => Landed::Failed(Reason::Internal),
+            Ok(Err(_)) => Some(Landed::Failed(Reason::Internal)),
+            Err(_) => {
+                if self.flight.begun.elapsed() >= patience {
+                    self.flights.set_aside(&self.flight);
+                }
+                None
+            }
         }
+    }
+}
+
+impl Flight {
+    fn to(place: Place) -> Arc<Self> {
+        Arc::new(Self {
+            place: Mutex::new(place),
+            begun: Instant::now(),
+            landed: watch::Sender::new(None),
+            doomed: AtomicBool::new(false),
+        })
     }
 }
 
@@ -96,12 +122,7 @@ impl Lead {
     }
 
     fn end(&self, landed: Landed) {
-        let mut shard = self.flights.shard(&self.flight.place.primary).lock();
-        let current = shard.get(&self.flight.place);
-        if current.is_some_and(|current| Arc::ptr_eq(current, &self.flight)) {
-            shard.remove(&self.flight.place);
-        }
-        drop(shard);
+        self.flights.remove(&self.flight);
         self.flight.landed.send_if_modified(|state| {
             let first = state.is_none();
             state.get_or_insert(landed);
@@ -136,13 +157,12 @@ impl Flights {
     pub fn join(self: &Arc<Self>, place: &Place) -> Joined {
         let mut shard = self.shard(&place.primary).lock();
         if let Some(flight) = shard.get(place) {
-            return Joined::Wait(Waiting(flight.landed.subscribe()));
+            return Joined::Wait(Waiting {
+                flights: Arc::clone(self),
+                flight: Arc::clone(flight),
+            });
         }
-        let flight = Arc::new(Flight {
-            place: *place,
-            landed: watch::Sender::new(None),
-            doomed: AtomicBool::new(false),
-        });
+        let flight = Flight::to(*place);
         shard.insert(*place, Arc::clone(&flight));
         drop(shard);
         Joined::Lead(Lead {
@@ -153,21 +173,8 @@ impl Flights {
 
     /// Leads a flight that nobody waits for: it is only known, so that it can be doomed.
     pub fn alone(self: &Arc<Self>, primary: KeyHash) -> Lead {
-        let [low, high] = [self.alone.fetch_add(1, Ordering::Relaxed), u64::MAX];
-        let mut variant = [0; 24];
-        let bytes = low.to_le_bytes().into_iter().chain(high.to_le_bytes());
-        for (to, from) in variant.iter_mut().skip(8).zip(bytes) {
-            *to = from;
-        }
-        let place = Place {
-            primary,
-            variant: Some(variant),
-        };
-        let flight = Arc::new(Flight {
-            place,
-            landed: watch::Sender::new(None),
-            doomed: AtomicBool::new(false),
-        });
+        let place = self.aside(primary);
+        let flight = Flight::to(place);
         self.shard(&primary)
             .lock()
             .insert(place, Arc::clone(&flight));
@@ -177,10 +184,47 @@ impl Flights {
         }
     }
 
+    /// A place that nobody looks at.
+    fn aside(&self, primary: KeyHash) -> Place {
+        let [low, high] = [self.alone.fetch_add(1, Ordering::Relaxed), u64::MAX];
+        let mut variant = [0; 24];
+        let bytes = low.to_le_bytes().into_iter().chain(high.to_le_bytes());
+        for (to, from) in variant.iter_mut().skip(8).zip(bytes) {
+            *to = from;
+        }
+        Place {
+            primary,
+            variant: Some(variant),
+        }
+    }
+
+    /// Nobody waits for it any more. It can still be doomed.
+    fn set_aside(&self, flight: &Arc<Flight>) {
+        let primary = flight.place.lock().primary;
+        let mut shard = self.shard(&primary).lock();
+        let mut place = flight.place.lock();
+        let current = shard.get(&*place);
+        if current.is_some_and(|current| Arc::ptr_eq(current, flight)) {
+            shard.remove(&*place);
+            *place = self.aside(primary);
+            shard.insert(*place, Arc::clone(flight));
+        }
+    }
+
+    fn remove(&self, flight: &Arc<Flight>) {
+        let primary = flight.place.lock().primary;
+        let mut shard = self.shard(&primary).lock();
+        let place = flight.place.lock();
+        let current = shard.get(&*place);
+        if current.is_some_and(|current| Arc::ptr_eq(current, flight)) {
+            shard.remove(&*place);
+        }
+    }
+
     /// What is fetched of this key now is not to be stored.
     pub fn doom(&self, primary: &KeyHash) {
-        for flight in self.shard(primary).lock().values() {
-            if flight.place.primary == *primary {
+        for (place, flight) in self.shard(primary).lock().iter() {
+            if place.primary == *primary {
                 flight.doomed.store(true, Ordering::Release);
             }
         }
@@ -200,6 +244,8 @@ impl Flights {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
 
     fn place(primary: u8, variant: Option<u8>) -> Place {
         Place {
@@ -233,7 +279,7 @@ mod tests {
         assert_eq!(flights.len(), 1);
         lead.land(Landed::Look);
         for one in waiting {
-            assert_eq!(one.landed().await, Landed::Look);
+            assert_eq!(one.landed(LONG, LONG).await, Some(Landed::Look));
         }
         assert!(flights.is_empty());
         // The next one leads again.
@@ -246,7 +292,26 @@ mod tests {
         let lead = lead(&flights, &place(1, None));
         let waiting = wait(&flights, &place(1, None));
         drop(lead);
-        assert_eq!(waiting.landed().await, Landed::Failed(Reason::Internal));
+        let landed = waiting.landed(LONG, LONG).await;
+        assert_eq!(landed, Some(Landed::Failed(Reason::Internal)));
+        assert!(flights.is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_that_takes_too_long_is_set_aside() {
+        let flights = Arc::new(Flights::default());
+        let slow = lead(&flights, &place(1, None));
+        let waiting = wait(&flights, &place(1, None));
+        assert_eq!(waiting.landed(Duration::ZERO, LONG).await, None);
+        let waiting = wait(&flights, &place(1, None));
+        assert_eq!(waiting.landed(Duration::ZERO, Duration::ZERO).await, None);
+        // The next one leads, and what is fetched twice is doomed twice.
+        let next = lead(&flights, &place(1, None));
+        flights.doom(&KeyHash([1; 16]));
+        assert!(slow.is_doomed() && next.is_doomed());
+        drop(slow);
+        assert_eq!(flights.len(), 1);
+        drop(next);
         assert!(flights.is_empty());
     }
 

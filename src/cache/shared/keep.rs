@@ -32,7 +32,7 @@ impl SharedCache {
     /// Begins to keep a response; gives its place too.
     ///
     /// # Errors
-    /// Its key has as many variants as it may have.
+    /// Its Vary names more than can be told apart.
     pub async fn keep(&self, head: StoredHead, keep: &Keep<'_>) -> Result<(Fill, Place), Refusal> {
         let place = self.place(&head.key, &head.meta.vary, keep).await?;
         let key = self.store.key(&place.primary.0, place.variance());
@@ -76,11 +76,14 @@ impl SharedCache {
         let variance = names.variance(keep.fields, keep.rules);
         let listed = list.known.contains(&variance);
         if !listed {
-            if !keep.rules.admits(list.known.len()) {
-                self.forget_gone(&root, &mut list);
-            }
-            if !keep.rules.admits(list.known.len()) || list.known.len() >= MOST_VARIANTS {
-                return Err(Refusal::VariantsFull);
+            // The oldest goes: else whoever came first with invented values would keep the others out.
+            while !keep.rules.admits(list.known.len()) || list.known.len() >= MOST_VARIANTS {
+                if list.known.is_empty() {
+                    return Err(Refusal::VaryMany);
+                }
+                let oldest = list.known.remove(0);
+                let key = self.store.key(&root.primary.0, &list.place(&oldest));
+                self.store.remove(&key);
             }
             self.list(key, names, &mut list, variance, keep);
         }
@@ -88,19 +91,6 @@ impl SharedCache {
             primary: key.hash,
             variant: Some(list.place(&variance)),
         })
-    }
-
-    /// Takes out of the list what is not stored any more.
-    fn forget_gone(&self, root: &Place, list: &mut Variants) {
-        let nonce = list.nonce;
-        list.known.retain(|variance| {
-            let one = Variants {
-                nonce,
-                known: Vec::new(),
-            };
-            let key = self.store.key(&root.primary.0, &one.place(variance));
-            !matches!(self.store.lookup(&key), farmgate_store::Lookup::Miss)
-        });
     }
 
     /// Writes the list with one variant more. Two that do so at once may lose one of the two from the list, not from

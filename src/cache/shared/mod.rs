@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use farmgate_store::disk::FileDisk;
 use farmgate_store::{DiskOptions, Limits, OpenError, OpenOptions, Opened, Store};
+use parking_lot::Mutex;
 
 use super::clock::{Now, Timeline};
 use super::meta::head::StoredHead;
@@ -40,6 +41,8 @@ pub struct SharedCache {
     flights: Arc<Flights>,
     unstored: UnstoredTable,
     worker: Worker,
+    /// Which hour it is, and how many invalidations by URL there were in it.
+    invalidated: Mutex<(u64, u32)>,
 }
 
 /// A stored response that was found.
@@ -94,6 +97,7 @@ impl SharedCache {
             flights: Arc::default(),
             unstored: UnstoredTable::default(),
             worker: Worker::start(Weak::clone(cache)),
+            invalidated: Mutex::default(),
         });
         Ok((cache, opened))
     }

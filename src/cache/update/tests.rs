@@ -2,6 +2,7 @@ use super::*;
 use crate::cache::cases;
 use crate::cache::key::{Key, KeyParts, KeyRules};
 use crate::cache::meta::Meta;
+use http::StatusCode;
 
 fn merged(stored: &str, new: &str) -> HeaderMap {
     merge(&cases::fields(stored), cases::fields(new))
@@ -146,47 +147,6 @@ fn a_cookie_of_a_304_is_for_the_one_that_asked() {
         let new = confirmed(&old, "Set-Cookie: a=b", &policy).expect("stored");
         assert_eq!(new.fields.contains_key(SET_COOKIE), want, "{set_cookie:?}");
     }
-}
-
-#[test]
-fn what_a_head_says() {
-    let stored = "ETag: \"a\"\nLast-Modified: Thu, 01 Jan 2015 00:00:00 GMT\nContent-Length: 5";
-    for (want, status, head) in [
-        (HeadSays::Same, 200, "Cache-Control: max-age=1"),
-        (HeadSays::Same, 200, "ETag: \"a\""),
-        (HeadSays::Same, 200, "Content-Length: 5"),
-        (HeadSays::Same, 200, "Content-Length: 0"),
-        (HeadSays::Same, 200, stored),
-        (HeadSays::Changed, 200, "ETag: \"b\""),
-        (HeadSays::Changed, 200, "ETag: W/\"a\""),
-        (
-            HeadSays::Changed,
-            200,
-            "Last-Modified: Fri, 02 Jan 2015 00:00:00 GMT",
-        ),
-        (HeadSays::Changed, 200, "Content-Length: 6"),
-        (HeadSays::Changed, 200, "ETag: \"a\"\nContent-Length: 6"),
-        (HeadSays::Changed, 404, ""),
-        (HeadSays::Changed, 410, ""),
-        (HeadSays::Nothing, 500, "ETag: \"b\""),
-        (HeadSays::Nothing, 304, "ETag: \"b\""),
-        (HeadSays::Nothing, 302, ""),
-    ] {
-        let status = StatusCode::from_u16(status).expect("a status");
-        let got = head_says(
-            StatusCode::OK,
-            &cases::fields(stored),
-            status,
-            &cases::fields(head),
-        );
-        assert_eq!(got, want, "{status} {head}");
-    }
-    let not_found = StatusCode::NOT_FOUND;
-    let empty = HeaderMap::new();
-    assert_eq!(
-        head_says(not_found, &empty, StatusCode::OK, &empty),
-        HeadSays::Nothing
-    );
 }
 
 fn any_fields() -> impl proptest::strategy::Strategy<Value = HeaderMap> {

@@ -31,7 +31,7 @@ fn every_word_arrives() {
         stale_while_revalidate = "30s"
         stale_if_error = "1d"
         key = { query = { ignore = ["utm_*"], sort = true }, headers = ["X-A"], cookies = ["c"], consumer = true }
-        vary = { accept-encoding = "list", accept-language = ["EN"], max_variants = 3 }
+        vary = { accept-encoding = "list", accept-language = ["EN"], cookie = "keyed", max_variants = 3 }
         tags = ["Cache-Tag"]
         set_cookie = "strip"
         max_object = "1MiB"
@@ -59,6 +59,7 @@ fn every_word_arrives() {
             },
             headers: vec![HeaderName::from_static("x-a")],
             cookies: vec!["c".to_owned()],
+            vary_cookie: true,
             consumer: true,
         },
         vary: VaryRules {
@@ -168,7 +169,9 @@ fn routes_share_a_plan_and_the_process_gets_its_settings() {
     assert_eq!(plan.wait, std::time::Duration::from_millis(250));
     assert_eq!((plan.min_uses_disk, plan.status_header), (3, false));
     assert!(c.cache.is_none() && c.purge.is_none() && b.purge.is_none());
-    let from = a.purge.as_deref().expect("who may purge");
+    let rights = a.purge.as_ref().expect("who may purge");
+    assert!(rights.url && !rights.prefix && !rights.host && !rights.tag && !rights.all);
+    let from = &rights.from;
     let told: Vec<String> = from.iter().map(ToString::to_string).collect();
     assert_eq!(told, ["10.0.0.0/8", "::1/128"]);
 }

@@ -175,7 +175,10 @@ pub struct VaryConfig {
     #[serde(rename = "accept-language")]
     #[schemars(with = "Vec<String>", length(max = 32))]
     pub accept_language: Vec<Located<String>>,
-    /// Variants of one key; further ones are not kept. Default 16.
+    /// `refuse` (the default): a response with `Vary: Cookie` is not kept. `keyed`: it is told apart by the cookies of
+    /// `key.cookies`, and by no others.
+    pub cookie: VaryCookieWord,
+    /// Variants of one key; one more takes the place of the oldest. Default 16.
     #[schemars(with = "u16", range(min = 1, max = 1024))]
     pub max_variants: Located<u16>,
 }
@@ -185,9 +188,21 @@ impl Default for VaryConfig {
         Self {
             accept_encoding: AcceptEncodingWord::default(),
             accept_language: Vec::new(),
+            cookie: VaryCookieWord::default(),
             max_variants: 16.into(),
         }
     }
+}
+
+/// What `Vary: Cookie` of an origin means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VaryCookieWord {
+    /// Every cookie may matter: the response is not kept.
+    #[default]
+    Refuse,
+    /// The cookies of `key.cookies` matter, and no others.
+    Keyed,
 }
 
 /// How Accept-Encoding is compared.
@@ -297,6 +312,31 @@ pub struct PurgeConfig {
     /// Networks and addresses.
     #[schemars(with = "Vec<forms::Cidr>", length(min = 1, max = 256))]
     pub from: Vec<Located<Cidr>>,
+    /// What they may purge: `url` and `prefix` on this route's hosts, and `host`, `tag` and `all`, which reach beyond it.
+    /// Default url.
+    #[serde(default = "url_alone")]
+    #[schemars(length(min = 1, max = 5))]
+    pub scopes: Vec<PurgeScopeWord>,
+}
+
+fn url_alone() -> Vec<PurgeScopeWord> {
+    vec![PurgeScopeWord::Url]
+}
+
+/// What a PURGE may select.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PurgeScopeWord {
+    /// The URL of the request, with every variant.
+    Url,
+    /// Its path and all below.
+    Prefix,
+    /// Its host.
+    Host,
+    /// Everything that carries a tag.
+    Tag,
+    /// Everything.
+    All,
 }
 
 impl Heuristic {

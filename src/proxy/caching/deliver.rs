@@ -66,9 +66,10 @@ impl Said {
     }
 
     /// What is stale stands in for an error.
-    pub fn stale_if_error(meta: &Meta, now: Now) -> Self {
+    pub fn stale_if_error(meta: &Meta, why: Forward, status: Option<StatusCode>, now: Now) -> Self {
         Self {
-            hit: true,
+            forward: Some(why),
+            forward_status: status.map(|status| status.as_u16()),
             ttl_s: ttl_s(meta, now),
             detail: Some("stale-if-error"),
             ..Self::default()
@@ -107,6 +108,8 @@ pub struct Delivery {
     pub reader: Reader,
     /// Bytes of it, where they are known.
     length: Option<u64>,
+    /// The head as the origin sent it, for the one who asked: fields that are not kept for others are among them.
+    own: Option<HeaderMap>,
     /// What its body is compressed with.
     coding: Option<Coding>,
     /// The origin made or confirmed it for this very request.
@@ -149,13 +152,18 @@ impl Delivery {
         Self::new(hit, None, Some((said, CacheAnswer::Miss)), now)
     }
 
+    /// With the fields that the origin sent for this very request.
+    pub(super) fn with_own(mut self, own: HeaderMap) -> Self {
+        self.own = Some(own);
+        self
+    }
+
     pub(super) fn confirmed(hit: Hit, head: Arc<StoredHead>, said: Said, now: Now) -> Self {
         Self::new(hit, Some(head), Some((said, CacheAnswer::Revalidated)), now)
     }
 
     /// What is stale, instead of an error.
-    pub fn stale(hit: Hit, now: Now) -> Self {
-        let said = Said::stale_if_error(&hit.head().meta, now);
+    pub fn stale(hit: Hit, said: Said, now: Now) -> Self {
         let mut delivery = Self::new(hit, None, Some((said, CacheAnswer::Stale)), now);
         delivery.fresh_from_origin = false;
         delivery
@@ -171,6 +179,7 @@ impl Delivery {
             head: head.unwrap_or_else(|| Arc::clone(hit.head())),
             length: hit.len(),
             reader: hit.into_reader(),
+            own: None,
             coding: None,
             fresh_from_origin: said.is_some(),
             said: said.map(|(said, _)| said),
@@ -180,9 +189,9 @@ impl Delivery {
     }
 
     /// The head to be sent, and what of the body. `request` are the client's fields.
-    pub fn prepare(&self, cx: &mut Ctx, request: &HeaderMap) -> (StatusCode, HeaderMap, Part) {
-        let head = &*self.head;
-        let mut fields = head.fields.clone();
+    pub fn prepare(&mut self, cx: &mut Ctx, request: &HeaderMap) -> (StatusCode, HeaderMap, Part) {
+        let head = Arc::clone(&self.head);
+        let mut fields = self.own.take().unwrap_or_else(|| head.fields.clone());
         fields.reserve(ROOM);
         self.encode(cx, &mut fields);
         let get = cx.method == Method::GET;

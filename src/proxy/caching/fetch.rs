@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use farmgate_plugin_api::Reply;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use http::header::{AGE, HeaderMap, SET_COOKIE, TRANSFER_ENCODING};
 use tokio::sync::mpsc;
 
 use super::deliver::{Delivery, Said};
@@ -13,6 +14,7 @@ use crate::cache::asked::Asked;
 use crate::cache::freshness::Received;
 use crate::cache::key::Key;
 use crate::cache::meta::head::{MOST_FIELDS, StoredHead};
+use crate::cache::policy::SetCookie;
 use crate::cache::serve::{Forward, is_error};
 use crate::cache::shared::compress::Wanted;
 use crate::cache::shared::keep::Keep;
@@ -37,8 +39,8 @@ pub enum News {
     End(Option<HeaderMap>),
     /// A plugin answered instead of the origin.
     Reply(Box<Reply>),
-    /// The origin failed, and this may stand in.
-    Stale(Found),
+    /// The origin failed, with this status if it answered, and this may stand in.
+    Stale(Found, Option<StatusCode>),
     /// The origin failed.
     Failed(Reason),
 }
@@ -139,6 +141,7 @@ impl Fetch {
             response_ms: now.cache_ms,
             wall_s: now.wall_s,
         };
+        self.note.headed();
         if status == StatusCode::NOT_MODIFIED && self.asks {
             self.confirm(&plan, head, received, now);
             return Ok(());
@@ -147,7 +150,7 @@ impl Fetch {
             self.land(Landed::Error);
             self.state = State::Over;
             if let Some(stale) = self.stale.take() {
-                self.tell_last(News::Stale(stale));
+                self.tell_last(News::Stale(stale, Some(status)));
             }
             return Ok(());
         }
@@ -164,6 +167,7 @@ impl Fetch {
             return;
         };
         let stored = Arc::clone(stale.hit.head());
+        let cookies: Vec<_> = head.get_all(SET_COOKIE).iter().cloned().collect();
         let confirmed = update::confirm(
             &stored,
             head,
@@ -186,10 +190,20 @@ impl Fetch {
                         .store()
                         .update_head(&stale.key, id, head.clone(), self.start);
                 let said = Said { stored, ..said }.with_ttl(&head.meta, now);
-                Delivery::confirmed(stale.hit, Arc::new(head), said, now)
+                let mut own = head.fields.clone();
+                if plan.policy.set_cookie == SetCookie::Bypass {
+                    // It speaks to the client that asked, and is not kept.
+                    for cookie in cookies {
+                        own.append(SET_COOKIE, cookie);
+                    }
+                }
+                Delivery::confirmed(stale.hit, Arc::new(head), said, now).with_own(own)
             }
             Err((why, merged)) => {
-                self.shared.forget(&stale);
+                // What lies in the request says nothing about what is stored.
+                if why.lasts() {
+                    self.shared.forget(&stale);
+                }
                 self.refused(plan, why, now);
                 let head = StoredHead {
                     fields: merged,
@@ -234,6 +248,15 @@ impl Fetch {
             return Err(Refusal::TooLarge);
         }
         let length = storable::content_length(head);
+        if length.is_some_and(|length| length > self.shared.store().most_body_bytes()) {
+            return Err(Refusal::TooLarge);
+        }
+        let mut own = head.clone();
+        own.remove(TRANSFER_ENCODING);
+        own.remove(AGE);
+        if policy.set_cookie == SetCookie::Strip {
+            own.remove(SET_COOKIE);
+        }
         let mut kept = head.clone();
         fields::strip(&mut kept, &judged.left_out);
         fields::ensure_date(&mut kept, now.wall_s);
@@ -268,7 +291,8 @@ impl Fetch {
         self.shared.unstored().forget(&place);
         self.state = State::Filling(Box::new(fill));
         self.land(Landed::Look);
-        self.tell_last(News::Send(Box::new(Delivery::fetched(hit, said, now))));
+        let delivery = Delivery::fetched(hit, said, now).with_own(own);
+        self.tell_last(News::Send(Box::new(delivery)));
         Ok(())
     }
 
@@ -282,10 +306,15 @@ impl Fetch {
         now: Now,
     ) -> Result<(), Unwanted> {
         self.refused(plan, why, now);
+        // What is stored is not what the origin has any longer; but one client's errors, or what it alone gets, say
+        // nothing about that.
+        let news = !status.is_client_error() || matches!(status.as_u16(), 404 | 410);
         if let Some(stale) = self.stale.take()
+            && why.lasts()
+            && news
             && !status.is_server_error()
+            && !self.asked.authenticated
         {
-            // What is stored is not what the origin has any longer.
             self.shared.forget(&stale);
         }
         self.land(Landed::Unshared);
@@ -302,7 +331,10 @@ impl Fetch {
         if let Some(cache) = &self.route.cache {
             cache.metrics.refused(why);
         }
-        if let Some(unstored) = Unstored::remember(why, &plan.policy, now) {
+        // What came for one who said who they are is no word about what others get.
+        if !self.asked.authenticated
+            && let Some(unstored) = Unstored::remember(why, &plan.policy, now)
+        {
             self.shared.unstored().set(self.place, unstored, now);
         }
     }
@@ -377,7 +409,7 @@ impl Fetch {
         let reason = reason.unwrap_or(Reason::Internal);
         self.land(Landed::Failed(reason));
         match self.stale.take().filter(|_| self.covers) {
-            Some(stale) => self.tell_last(News::Stale(stale)),
+            Some(stale) => self.tell_last(News::Stale(stale, None)),
             None => self.tell_last(News::Failed(reason)),
         }
     }

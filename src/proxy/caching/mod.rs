@@ -21,8 +21,10 @@ pub mod purge;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use farmgate_plugin_api::Headers;
+use http::StatusCode;
 use http::header::{ACCEPT_ENCODING, HeaderMap};
 
 use super::ctx::Ctx;
@@ -52,8 +54,6 @@ pub struct CacheCx {
     pub answer: CacheAnswer,
     /// What Cache-Status says.
     pub said: Said,
-    /// It is a HEAD, and this is what a GET left.
-    pub known: Option<Found>,
 }
 
 /// What is to be done.
@@ -107,12 +107,11 @@ pub async fn begin(cx: &mut Ctx, fields: &HeaderMap, has_body: bool) -> Step {
         key: &key,
         asked,
     };
-    let (step, known) = look.decide(cx, fields).await;
+    let step = look.decide(cx, fields).await;
     let cache = cx
         .cache
         .get_or_insert_with(|| past(asked, None, Forward::Bypass));
     cache.key = Some(key);
-    cache.known = known;
     step
 }
 
@@ -126,7 +125,6 @@ fn past(asked: Asked, detail: Option<&'static str>, why: Forward) -> CacheCx {
             detail,
             ..Said::default()
         },
-        known: None,
     }
 }
 
@@ -206,10 +204,14 @@ pub fn unshared(cx: &mut Ctx, passing: &fetch::Passing) {
 }
 
 /// The origin failed, and what is stale is sent instead.
-pub fn stale(cx: &mut Ctx, found: Found) -> Delivery {
+/// `status` is what it answered with, if it did.
+pub fn stale(cx: &mut Ctx, found: Found, status: Option<StatusCode>) -> Delivery {
     let shared = cx.start.snapshot.cache.as_ref();
     let now = shared.map(|shared| shared.now()).unwrap_or_default();
-    Delivery::stale(found.hit, now)
+    let why = cx.cache.as_ref().and_then(|cache| cache.said.forward);
+    let why = why.unwrap_or(Forward::Stale);
+    let said = Said::stale_if_error(found.meta(), why, status, now);
+    Delivery::stale(found.hit, said, now)
 }
 
 /// Takes out of a request what clients must not choose for others ([`crate::cache::guard`]).
@@ -223,11 +225,11 @@ pub fn drop_unkeyed(cx: &Ctx, upstream: &mut (dyn Headers + '_)) {
 }
 
 impl Look<'_> {
-    /// The step, and for a HEAD that goes on what a GET left.
-    async fn decide(&self, cx: &mut Ctx, fields: &HeaderMap) -> (Step, Option<Found>) {
+    async fn decide(&self, cx: &mut Ctx, fields: &HeaderMap) -> Step {
         let Self { shared, asked, .. } = *self;
         // Why the fetch was needed that this request waited for.
         let mut waited = None;
+        let mut waits = 0;
         loop {
             let now = shared.now();
             let Lookup { place, found } = shared
@@ -242,32 +244,38 @@ impl Look<'_> {
             };
             let (why, ask, found) = match (serve, found) {
                 (Serve::Hit(hit), Some(found)) => {
-                    return (self.hit(cx, fields, hit, found, place, now, waited), None);
+                    return self.hit(cx, fields, hit, found, place, now, waited);
                 }
                 (Serve::OnlyIfCached, _) => {
                     cx.cache = Some(CacheCx {
                         answer: CacheAnswer::Refused,
                         ..past(asked, Some("only-if-cached"), Forward::Bypass)
                     });
-                    return (Step::Fail(Reason::OnlyIfCached), None);
+                    return Step::Fail(Reason::OnlyIfCached);
                 }
                 (Serve::Revalidate(ask), Some(found)) => (ask.why, Some(ask), Some(found)),
                 (Serve::Fetch(why), _) => (why, None, None),
                 // Neither can be without a stored response.
                 (Serve::Hit(_) | Serve::Revalidate(_), None) => (Forward::Miss, None, None),
             };
-            if asked.verb == Verb::Head || asked.no_store {
+            // Neither leaves anything behind; what is stored already is asked about as for a GET.
+            if (asked.verb == Verb::Head || asked.no_store) && found.is_none() {
                 cx.cache = Some(past(asked, None, why));
-                return (Step::Pass, found);
+                return Step::Pass;
             }
             if found.is_none()
                 && let Some(unstored) = shared.unstored().get(&place, now)
             {
                 cx.cache = Some(past(asked, Some(unstored.why.as_str()), why));
-                return (Step::Pass, None);
+                return Step::Pass;
             }
-            // One that others may not share, or that wants an answer of its own, neither waits nor lets wait.
-            let alone = waited.is_some() || asked.authenticated || why == Forward::Request;
+            // One that others may not share, or that wants an answer of its own, neither waits nor lets wait. A second
+            // wait is for those alone who learnt from the first that there are variants.
+            let learnt = why == Forward::VaryMiss && waits == 1;
+            let alone = (waited.is_some() && !learnt)
+                || asked.authenticated
+                || asked.no_store
+                || why == Forward::Request;
             let lead = if alone {
                 Joined::Lead(shared.flights().alone(place.primary))
             } else {
@@ -280,32 +288,33 @@ impl Look<'_> {
                         answer: CacheAnswer::Miss,
                         ..past(asked, None, why)
                     });
-                    return (Step::Fetch(Box::new(order)), None);
+                    return Step::Fetch(Box::new(order));
                 }
                 Joined::Wait(waiting) => waiting,
             };
             waited = Some(why);
-            let until = (tokio::time::Instant::now() + self.plan.wait)
-                .min(tokio::time::Instant::from_std(cx.deadline()));
-            let landed = Box::pin(tokio::time::timeout_at(until, waiting.landed())).await;
+            waits += 1;
+            // Half of the time that is left at most: the other half is for a fetch of its own.
+            let left = cx.deadline().saturating_duration_since(Instant::now()) / 2;
+            let landed = Box::pin(waiting.landed(self.plan.wait.min(left), self.plan.wait)).await;
             let pass = |detail| CacheCx {
                 answer: CacheAnswer::Miss,
                 ..past(asked, Some(detail), why)
             };
             let failed = match landed {
-                Ok(Landed::Look) => continue,
-                Ok(Landed::Error) => None,
-                Ok(Landed::Failed(reason)) => Some(reason),
-                Ok(Landed::Unshared) => {
+                Some(Landed::Look) => continue,
+                Some(Landed::Error) => None,
+                Some(Landed::Failed(reason)) => Some(reason),
+                Some(Landed::Unshared) => {
                     cx.cache = Some(pass("unshared"));
-                    return (Step::Pass, None);
+                    return Step::Pass;
                 }
-                Err(_) => {
+                None => {
                     cx.cache = Some(pass("lock-timeout"));
-                    return (Step::Pass, None);
+                    return Step::Pass;
                 }
             };
-            return (self.failed(cx, failed, found, ask, why, now), None);
+            return self.failed(cx, failed, found, ask, why, now);
         }
     }
 
@@ -324,6 +333,10 @@ impl Look<'_> {
         waited: Option<Forward>,
     ) -> Step {
         let order = match hit {
+            // One that may not be stored for others cannot renew what is.
+            serve::Hit::StaleWhileRevalidate if self.asked.authenticated || self.asked.no_store => {
+                None
+            }
             serve::Hit::StaleWhileRevalidate => match self.shared.flights().join(&place) {
                 // Somebody renews it already.
                 Joined::Wait(_) => None,
@@ -393,7 +406,10 @@ impl Look<'_> {
         cache.said.collapsed = true;
         match (found, reason) {
             (Some(found), _) if covers => {
-                cache.said = Said::stale_if_error(found.meta(), now);
+                cache.said = Said {
+                    collapsed: true,
+                    ..Said::stale_if_error(found.meta(), why, None, now)
+                };
                 cache.answer = CacheAnswer::Stale;
                 cx.cache = Some(cache);
                 Step::Send(Box::new(Delivery::stored(found.hit, now)), None)

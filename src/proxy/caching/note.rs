@@ -19,6 +19,7 @@ struct Noted {
     trail: Trail,
     reason: Option<Reason>,
     reply: Option<Box<Reply>>,
+    headed: bool,
 }
 
 /// Where a response came from, for the log of the request it was fetched for.
@@ -36,6 +37,16 @@ impl Note {
     /// What is known of the attempt under way.
     pub fn trail(&self, trail: Trail) {
         self.0.lock().trail = trail;
+    }
+
+    /// The final head has come.
+    pub fn headed(&self) {
+        self.0.lock().headed = true;
+    }
+
+    /// True once the final head has come.
+    pub fn is_headed(&self) -> bool {
+        self.0.lock().headed
     }
 
     /// How it ended.

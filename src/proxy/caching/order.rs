@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::Look;
 use super::fetch::{Fetch, Listener, News, State};
 use super::note::Note;
-use crate::cache::asked::{Identity, Request};
+use crate::cache::asked::{Asked, Identity, Request, Verb};
 use crate::cache::conditional::{CLIENT_CONDITIONS, Validators};
 use crate::cache::serve::{Ask, Forward};
 use crate::cache::shared::{Found, Lead, Place};
@@ -90,7 +90,11 @@ impl Look<'_> {
             shared: Arc::clone(self.shared),
             route: Arc::clone(self.route),
             key: self.key.clone(),
-            asked: self.asked,
+            // A HEAD is asked as a GET: what comes is for both.
+            asked: Asked {
+                verb: Verb::Get,
+                ..self.asked
+            },
             odd: request.is_odd(),
             fields: fields.clone(),
             asks,

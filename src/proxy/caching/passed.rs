@@ -9,7 +9,6 @@ use crate::cache::freshness::Received;
 use crate::cache::invalidate::{self, Target};
 use crate::cache::key::{Key, KeyParts};
 use crate::cache::storable::{self, Response};
-use crate::cache::update::{self, HeadSays};
 use crate::cache::{Now, SharedCache};
 use crate::protocol::uri::{NormalisedUri, normalise};
 use crate::proxy::ctx::Ctx;
@@ -36,52 +35,11 @@ pub fn head(
     let Some(route) = cx.route.clone() else {
         return;
     };
-    let (Some(cache), Some(own)) = (&route.cache, &mut cx.cache) else {
+    let (Some(cache), Some(own)) = (&route.cache, &cx.cache) else {
         return;
     };
     let now = shared.now();
-    match own.asked.verb {
-        Verb::Head => heard(&shared, &cache.plan, own, status, response, now),
-        _ => recovered(&shared, &cache.plan, own, status, response, now),
-    }
-}
-
-/// A HEAD tells about what a GET left (RFC 9111 section 4.3.5).
-fn heard(
-    shared: &SharedCache,
-    plan: &CachePlan,
-    own: &mut CacheCx,
-    status: StatusCode,
-    response: &HeaderMap,
-    now: Now,
-) {
-    let Some(known) = own.known.take() else {
-        return;
-    };
-    let stored = known.hit.head();
-    match update::head_says(stored.status, &stored.fields, status, response) {
-        HeadSays::Nothing => {}
-        HeadSays::Changed => shared.forget(&known),
-        HeadSays::Same => {
-            let start = shared.store().start();
-            let authenticated = own.asked.authenticated;
-            let received = received(now);
-            match update::confirm(
-                stored,
-                response.clone(),
-                received,
-                authenticated,
-                &plan.policy,
-            ) {
-                Ok(head) => {
-                    shared
-                        .store()
-                        .update_head(&known.key, known.hit.id(), head, start);
-                }
-                Err(_) => shared.forget(&known),
-            }
-        }
-    }
+    recovered(&shared, &cache.plan, own, status, response, now);
 }
 
 fn received(now: Now) -> Received {
@@ -104,6 +62,11 @@ fn recovered(
     let Some((key, view)) = own.key.as_ref().and_then(|key| Some((key, key.read()?))) else {
         return;
     };
+    if storable::content_length(response)
+        .is_some_and(|length| length > shared.store().most_body_bytes())
+    {
+        return;
+    }
     let response = Response {
         status,
         fields: response,
@@ -152,9 +115,7 @@ fn changed(
         let rules = &cache.plan.policy.key;
         if rules.consumer || !rules.headers.is_empty() || !rules.cookies.is_empty() {
             let scope = crate::cache::purge::url(scheme(cx), &host, path, query, &rules.query);
-            // Not waited for: it is in force now, and an invalidation need not survive a crash of the node.
-            drop(shared.purge(scope, crate::cache::shared::Kind::Hard));
-            continue;
+            shared.invalidate_url(scope);
         }
         for side in sides(&route) {
             let parts = KeyParts {
@@ -165,7 +126,7 @@ fn changed(
                 route: &route.name,
                 side,
                 fields: request.map(),
-                consumer: None,
+                consumer: cx.consumer.as_ref().map(|consumer| &*consumer.name),
             };
             shared.invalidate(Key::build(&parts, rules).hash);
         }

@@ -29,18 +29,15 @@ pub fn is_purge(cx: &Ctx) -> bool {
 
 /// Purges, and says so once that survives a crash.
 pub async fn answer(cx: &Ctx, fields: &HeaderMap) -> Box<Reply> {
-    let allowed = cx
-        .route
-        .as_deref()
-        .and_then(|route| route.purge.as_deref())
-        .is_some_and(|nets| nets.iter().any(|net| net.contains(cx.client)));
-    if !allowed {
+    let rights = cx.route.as_deref().and_then(|route| route.purge.as_ref());
+    let rights = rights.filter(|rights| rights.from.iter().any(|net| net.contains(cx.client)));
+    let Some(rights) = rights else {
         let mut reply = problem(StatusCode::METHOD_NOT_ALLOWED, "purge_not_allowed");
         reply
             .headers
             .push((http::header::ALLOW, HeaderValue::from_static("GET, HEAD")));
         return reply;
-    }
+    };
     let (Some(shared), Some(query)) = (
         cx.start.snapshot.cache.as_deref(),
         cx.route.as_deref().and_then(|route| route.cache.as_ref()),
@@ -48,7 +45,19 @@ pub async fn answer(cx: &Ctx, fields: &HeaderMap) -> Box<Reply> {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "no_cache");
     };
     let host = super::key_host(cx);
-    let scopes = match scopes(fields) {
+    let wanted = scopes(fields);
+    let may = match &wanted {
+        Err(_) => true,
+        Ok(Wanted::Tags(_)) => rights.tag,
+        Ok(Wanted::All) => rights.all,
+        Ok(Wanted::Host) => rights.host,
+        Ok(Wanted::Prefix) => rights.prefix,
+        Ok(Wanted::Url) => rights.url,
+    };
+    if !may {
+        return problem(StatusCode::FORBIDDEN, "purge_scope_not_allowed");
+    }
+    let scopes = match wanted {
         Err(detail) => return problem(StatusCode::BAD_REQUEST, detail),
         Ok(Wanted::Tags(tags)) => tags,
         Ok(Wanted::All) => vec![Scope::All],

@@ -21,6 +21,7 @@ use super::{Error, Proxy, Result};
 use crate::proxy::caching::fetch::{Fetch, Unwanted};
 use crate::proxy::caching::order::Order;
 use crate::proxy::start::with_context;
+use crate::telemetry::Reason;
 
 /// Makes the fetch, in a task of its own. `request` is the head of the request it is made for.
 pub(super) fn spawn(proxy: &Arc<Proxy>, request: &RequestHeader, order: Order) {
@@ -40,10 +41,23 @@ pub(super) fn spawn(proxy: &Arc<Proxy>, request: &RequestHeader, order: Order) {
         bytes: 0,
     };
     let proxy = Arc::clone(proxy);
+    let note = order.note;
+    let deadline = tokio::time::Instant::from_std(order.context.deadline());
     tokio::spawn(async move {
         let session = ServerSession::new_custom(Box::new(session));
         let fetching = proxy.process_new_http(session, never());
-        with_context(order.context, fetching).await;
+        // However slowly an origin drips the head of its answer, those who wait for it are told in time.
+        let late = async {
+            tokio::time::sleep_until(deadline).await;
+            if note.is_headed() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = with_context(order.context, fetching) => {}
+            () = late => note.ended(Reason::RequestTimeout),
+        }
     });
 }
 

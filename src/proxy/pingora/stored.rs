@@ -120,8 +120,8 @@ impl Engine {
                     local::reply(session, cx, reply).await?;
                     return Ok(true);
                 }
-                Ok(Some(News::Stale(found))) => {
-                    let delivery = caching::stale(cx, found);
+                Ok(Some(News::Stale(found, status))) => {
+                    let delivery = caching::stale(cx, found, status);
                     self.send(session, ctx, delivery).await?;
                     return Ok(true);
                 }
@@ -189,7 +189,8 @@ impl Engine {
             fields.remove(http::header::TRANSFER_ENCODING);
         }
         sign(cx, &mut fields);
-        let bodyless = matches!(passing.status.as_u16(), 204 | 304);
+        let bodyless =
+            matches!(passing.status.as_u16(), 204 | 304) || cx.method == http::Method::HEAD;
         if !self
             .head(session, ctx, passing.status, fields, bodyless)
             .await?
@@ -201,6 +202,8 @@ impl Engine {
                 flush(session).await?;
             }
             match news.recv().await {
+                // A HEAD that was asked as a GET.
+                Some(News::Piece(_)) if bodyless => return Ok(()),
                 Some(News::Piece(piece)) => write(session, ctx, piece, false).await?,
                 Some(News::End(trailers)) => {
                     if bodyless {

@@ -310,6 +310,8 @@ impl<H> Flow<H> {
     pub(crate) fn tick(&self, now: Instant, stall: Duration, patience: Duration) -> (usize, usize) {
         let mut state = self.state.lock();
         let (end, full, window) = (state.end, !state.keeps && !state.has_room(), state.window());
+        // Who reads alone holds nobody up but the writer, who has nobody else to write for.
+        let alone = state.slots.iter().flatten().count() == 1;
         let mut wakers = Vec::new();
         let (mut stalled, mut slow) = (0, 0);
         for slot in state
@@ -322,7 +324,11 @@ impl<H> Flow<H> {
             if slot.waits.is_some_and(|since| waited(since) >= stall) {
                 slot.cut = Some(ReadError::Stalled);
                 stalled += 1;
-            } else if full && end - slot.at.min(end) > window && waited(slot.moved) >= patience {
+            } else if full
+                && !alone
+                && end - slot.at.min(end) > window
+                && waited(slot.moved) >= patience
+            {
                 slot.cut = Some(ReadError::TooSlow);
                 slow += 1;
             } else {

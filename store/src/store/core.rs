@@ -212,8 +212,7 @@ impl<H: Head> Core<H> {
     }
 
     pub(crate) fn begin(this: &Arc<Self>, key: Key, head: H, mut options: FillOptions) -> Fill<H> {
-        let share = (this.budget.limit() / OBJECT_SHARE) as u64;
-        options.max_bytes = options.max_bytes.min(share);
+        options.max_bytes = options.max_bytes.min(this.most_body_bytes());
         let keeps = options
             .length
             .is_none_or(|length| length <= options.max_bytes);
@@ -234,6 +233,10 @@ impl<H: Head> Core<H> {
             .or_default()
             .push(Arc::clone(&flow));
         Fill::new(Arc::clone(this), flow, options)
+    }
+
+    pub(crate) fn most_body_bytes(&self) -> u64 {
+        (self.budget.limit() / OBJECT_SHARE) as u64
     }
 
     pub(crate) fn remove_running(&self, flow: &Arc<Flow<H>>) {

@@ -183,6 +183,12 @@ impl<H: Head> Store<H> {
         self.core.objects()
     }
 
+    /// The largest body that is kept; larger ones pass through.
+    #[must_use]
+    pub fn most_body_bytes(&self) -> u64 {
+        self.core.most_body_bytes()
+    }
+
     /// Another limit of memory: what is above it is let go now.
     pub fn set_memory_bytes(&self, bytes: usize) {
         self.core.budget.set_limit(bytes);
