@@ -81,7 +81,12 @@ async fn the_socket_is_for_its_owner_only() {
     let mut client = Client::connect_unix(node.control()).await;
     assert_eq!(client.get("/v1/status").await.json()["generation"], 1);
     assert_eq!(client.get("/v1/nothing").await.status, 404);
-    assert_eq!(client.post("/v1/purge", "").await.status, 501);
+    assert_eq!(client.post("/v1/breaker", "").await.status, 501);
+    // Nothing is named, and there is no cache.
+    assert_eq!(client.post("/v1/purge", "").await.status, 400);
+    let all = client.post("/v1/purge", r#"{"all":true}"#).await;
+    assert_eq!(all.status, 409);
+    assert!(all.text().contains("no [cache]"), "{}", all.text());
     assert_eq!(client.post("/v1/rollback", "nonsense").await.status, 400);
     let long = "x".repeat(100_000);
     let mut client = Client::connect_unix(node.control()).await;

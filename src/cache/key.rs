@@ -9,6 +9,8 @@
 //! The whole text stays with the object. A hit compares it, so that even a collision would be a miss; purges by
 //! prefix and listings read it.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{COOKIE, HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
@@ -16,6 +18,7 @@ use sha2::{Digest, Sha256};
 use super::control::trim_ows;
 
 pub mod query;
+pub mod readable;
 
 pub use query::QueryRules;
 
@@ -57,6 +60,15 @@ pub struct KeyParts<'a> {
     pub fields: &'a HeaderMap,
     /// The consumer's name, if somebody authenticated.
     pub consumer: Option<&'a str>,
+}
+
+/// Host, and port unless it is the scheme's own, as keys and purges have it.
+pub fn key_host(https: bool, host: &str, port: Option<u16>) -> Cow<'_, str> {
+    let own = if https { 443 } else { 80 };
+    match port {
+        Some(port) if port != own => Cow::Owned(format!("{host}:{port}")),
+        _ => Cow::Borrowed(host),
+    }
 }
 
 /// 128 bits of an object's key.
@@ -164,17 +176,12 @@ pub struct KeyView<'a> {
 impl<'a> KeyView<'a> {
     /// Reads a key's text.
     pub fn read(text: &'a [u8]) -> Option<Self> {
-        let mut rest = text.strip_prefix(&[LAYOUT])?;
+        let mut parts = Parts::of(text)?;
         let mut next = || -> Option<Option<&'a str>> {
-            let (length, after) = rest.split_at_checked(4)?;
-            let length = u32::from_le_bytes(length.try_into().ok()?);
-            if length == u32::MAX {
-                rest = after;
-                return Some(None);
+            match parts.next()? {
+                None => Some(None),
+                Some(part) => std::str::from_utf8(part).ok().map(Some),
             }
-            let (part, after) = after.split_at_checked(usize::try_from(length).ok()?)?;
-            rest = after;
-            std::str::from_utf8(part).ok().map(Some)
         };
         Some(Self {
             scheme: next()??,
@@ -184,6 +191,37 @@ impl<'a> KeyView<'a> {
             route: next()??,
             side: next()??,
         })
+    }
+}
+
+/// A key's text while it is read.
+struct Parts<'a>(&'a [u8]);
+
+impl<'a> Parts<'a> {
+    /// Behind the number of the layout.
+    fn of(text: &'a [u8]) -> Option<Self> {
+        text.strip_prefix(&[LAYOUT]).map(Self)
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        let (number, after) = self.0.split_at_checked(4)?;
+        self.0 = after;
+        Some(u32::from_le_bytes(number.try_into().ok()?))
+    }
+
+    /// The next part; the inner none is one that is absent.
+    fn next(&mut self) -> Option<Option<&'a [u8]>> {
+        let length = self.number()?;
+        if length == u32::MAX {
+            return Some(None);
+        }
+        let (part, after) = self.0.split_at_checked(usize::try_from(length).ok()?)?;
+        self.0 = after;
+        Some(Some(part))
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.0.is_empty()
     }
 }
 

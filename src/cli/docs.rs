@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::exit;
 use crate::config::load::platform::presets_markdown;
+use crate::telemetry::cache::cache_markdown;
 use crate::telemetry::drain_cut::drain_cuts_markdown;
 use crate::telemetry::h2_end::h2_ends_markdown;
 use crate::telemetry::handshake::handshakes_markdown;
@@ -68,11 +69,12 @@ fn kinds() -> String {
     out
 }
 
-/// Why requests and HTTP/2 connections end, why handshakes fail, and what a drain cuts.
+/// Why requests and HTTP/2 connections end, what the cache did, why handshakes fail, and what a drain cuts.
 fn reasons() -> String {
     format!(
-        "{}\n## TLS handshakes with clients\n\n{}\n## HTTP/2 connections with clients\n\n{}\n## What the deadline of a drain cuts\n\n{}",
+        "{}\n## The cache\n\n{}\n## TLS handshakes with clients\n\n{}\n## HTTP/2 connections with clients\n\n{}\n## What the deadline of a drain cuts\n\n{}",
         reasons_markdown(),
+        cache_markdown(),
         handshakes_markdown(),
         h2_ends_markdown(),
         drain_cuts_markdown()

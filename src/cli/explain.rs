@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::check::compile_dry;
 use super::client::{conclude, send};
 use super::{NodeArgs, exit};
-use crate::server::explain::{Question, explain as decide, render};
+use crate::server::explain::{Question, explain as decide, render, render_cache};
 
 /// Words of `explain`.
 #[derive(Args, Clone)]
@@ -49,6 +49,11 @@ pub(super) fn explain(args: &ExplainArgs) -> u8 {
                 for (key, value) in body["request"].as_object().into_iter().flatten() {
                     let text = value.as_str().map_or(value.to_string(), str::to_owned);
                     lines.push(format!("{key:<14} {text}"));
+                }
+                let mut cache = String::new();
+                render_cache(&body["cache"], &mut cache);
+                if !cache.is_empty() {
+                    lines.push(format!("\n{}", cache.trim_end()));
                 }
                 if !body["decision"].is_null() {
                     lines.push(format!("\n{}", render(&body["decision"])));

@@ -23,6 +23,7 @@ mod explain;
 mod manual;
 mod operate;
 pub mod origin;
+mod purge;
 mod run;
 mod schema;
 mod status;
@@ -138,8 +139,11 @@ enum Command {
     },
     /// Opens log files again, after logrotate moved them.
     ReopenLogs(NodeArgs),
-    /// Purges the cache of a node.
-    Purge(operate::LaterArgs),
+    /// Purges the cache of a node: what is purged is not served any more, on disk too.
+    ///
+    /// One kind of selector, several times if need be. It is in force when the command returns, and written down: neither
+    /// a crash nor a restart brings back what was purged.
+    Purge(purge::PurgeArgs),
     /// Changes an endpoint at run time: drain, enable, weight N.
     Endpoint {
         #[command(flatten)]
@@ -232,7 +236,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Reload(args) => operate::reload(&args),
         Command::Drain(args) => operate::drain(&args),
         Command::Upgrade(args) => operate::upgrade(&args),
-        Command::Purge(args) => operate::later(&args.node, "purge"),
+        Command::Purge(args) => purge::purge(&args),
         Command::Breaker(args) => operate::later(&args.node, "breaker"),
         Command::Waf(args) => operate::later(&args.node, "waf"),
         Command::History(node) => operate::history(&node),

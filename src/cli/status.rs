@@ -1,8 +1,10 @@
 //! `status` and `top`.
 
+mod cache;
+
 use std::fmt::Write as _;
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::Value;
@@ -12,7 +14,7 @@ use super::{NodeArgs, exit};
 
 pub(super) fn status(node: &NodeArgs) -> u8 {
     match send(node, Method::GET, "status", &Value::Null) {
-        Ok(answer) => conclude(node, &answer, render),
+        Ok(answer) => conclude(node, &answer, |status| render(status, None)),
         Err(code) => code,
     }
 }
@@ -20,6 +22,7 @@ pub(super) fn status(node: &NodeArgs) -> u8 {
 /// Looks again and again; a node that goes away ends it with its exit code.
 pub(super) fn top(node: &NodeArgs, interval: u64, count: u64) -> u8 {
     let mut looks = 0;
+    let mut before: Option<(Value, Instant)> = None;
     loop {
         let answer = match send(node, Method::GET, "status", &Value::Null) {
             Ok(answer) => answer,
@@ -29,7 +32,15 @@ pub(super) fn top(node: &NodeArgs, interval: u64, count: u64) -> u8 {
             // Home, and clear what is below: steadier than clearing first.
             print!("\x1b[H\x1b[J");
         }
-        let code = conclude(node, &answer, render);
+        let at = Instant::now();
+        let code = conclude(node, &answer, |status| {
+            let earlier = before.as_ref().map(|(before, then)| {
+                let seconds = at.saturating_duration_since(*then).as_secs_f64();
+                (before, seconds.max(0.001))
+            });
+            render(status, earlier)
+        });
+        before = Some((answer.body, at));
         looks += 1;
         if code != exit::OK || looks == count {
             return code;
@@ -59,7 +70,8 @@ fn left(drain: &Value) -> String {
     )
 }
 
-fn render(status: &Value) -> String {
+/// The node for people. With an earlier look, and the seconds since then, rates too.
+fn render(status: &Value, before: Option<(&Value, f64)>) -> String {
     let mut out = String::new();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     // Writing to a String cannot fail.
@@ -94,6 +106,8 @@ fn render(status: &Value) -> String {
         );
     }
     upgrades(&mut out, &status["upgrade"]);
+    let before = before.map(|(before, seconds)| (&before["cache"], seconds));
+    cache::cache(&mut out, &status["cache"], before);
     let _ = writeln!(out, "\nlisteners");
     for listener in status["listeners"].as_array().into_iter().flatten() {
         let _ = writeln!(

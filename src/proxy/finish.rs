@@ -8,13 +8,14 @@ use farmgate_plugin_api::Headers;
 use farmgate_plugin_api::filter::Outcome;
 use http::{HeaderName, StatusCode, header};
 
+use super::caching;
 use super::chains::{self, Links};
 use super::connection::Node;
 use super::ctx::Ctx;
 use super::id::RequestId;
 use crate::snapshot::Listener;
 use crate::telemetry::Reason;
-use crate::telemetry::access_log::{AccessRecord, Text, Timings, with_line};
+use crate::telemetry::access_log::{AccessRecord, CacheRecord, Text, Timings, with_line};
 use crate::telemetry::clock;
 
 /// Counts and logs the request. Later calls do nothing.
@@ -48,7 +49,7 @@ pub fn finish(cx: &mut Ctx, headers: &mut (dyn Headers + '_)) {
     let extra = node.log_headers.load();
     with_line(&record(cx, headers, &extra, total_ns), |line| {
         if let Some(ring) = &*ring {
-            ring.push(line);
+            ring.push(line, &caching::kept_for_explain(cx));
         }
         if let Some(log) = &*log {
             log.submit(line);
@@ -212,6 +213,12 @@ fn record<'a>(
             record.set(Text::ClientSan, san);
         }
     }
+    record.cache = cx.cache.as_ref().map(|cache| CacheRecord {
+        answer: cache.answer,
+        forward: cache.said.forward,
+        detail: cache.said.detail,
+        ttl_s: cache.said.ttl_s,
+    });
     for (name, text) in extra {
         if let Some(value) = map.get(name) {
             record.header(text, value.as_bytes());

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, header};
 
 use super::ctx::Ctx;
-use crate::protocol::uri::{NormalisedUri, normalise, normalise_host};
+use crate::protocol::uri::{NormalisedUri, normalise, normalise_host, port_of};
 use crate::telemetry::Reason;
 
 /// A head as an engine parsed it.
@@ -62,13 +62,6 @@ pub fn read(cx: &mut Ctx, head: &Head<'_>) -> Result<(), Reason> {
         .get(header::EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     Ok(())
-}
-
-/// The port behind a host.
-fn port_of(host: &str) -> Option<u16> {
-    let (before, port) = host.rsplit_once(':')?;
-    let inside_brackets = before.starts_with('[') && !before.ends_with(']');
-    (!inside_brackets).then(|| port.parse().ok())?
 }
 
 /// A WebSocket handshake: `Upgrade: websocket`, and `Connection` names the field (RFC 6455 section

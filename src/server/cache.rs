@@ -1,5 +1,6 @@
 //! The cache of the process: opened before the first picture that has it, let go at the end.
 
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use farmgate_plugin_api::units::Size;
@@ -10,6 +11,7 @@ use crate::cache::SharedCache;
 use crate::cache::shared::CacheSettings;
 use crate::proxy::id;
 use crate::state::cache::Held;
+use crate::telemetry::metrics::CacheSource;
 
 /// How long what waits for the folders may take to be written at the end. With the other waits of the end it stays
 /// below the time that the service manager was asked for.
@@ -22,15 +24,25 @@ impl Server {
     /// its memory is better than one that is down. Only the first picture can come here with folders, they cannot
     /// change in a running process.
     pub(super) fn cache_for(&self, settings: Option<&CacheSettings>) -> Option<Held> {
-        let settings = settings?;
+        let Some(settings) = settings else {
+            self.state.cache.set_problem(None);
+            return None;
+        };
         if let Some(held) = self.state.cache.get() {
             return Some(held);
         }
         // In an heir the old process must have let its folders go by now (`Store::release`), else they are locked.
         let elder = self.listeners.lock().is_held();
         match open(settings, elder) {
-            Ok(held) => return Some(held),
-            Err(error) => log::error!("the cache is in memory alone: {}", why(settings, &error)),
+            Ok(held) => {
+                self.state.cache.set_problem(None);
+                return Some(held);
+            }
+            Err(error) => {
+                let why = format!("the cache is in memory alone: {}", why(settings, &error));
+                log::error!("{why}");
+                self.state.cache.set_problem(Some(why));
+            }
         }
         let memory = CacheSettings {
             disks: Vec::new(),
@@ -39,10 +51,25 @@ impl Server {
         match open(&memory, elder) {
             Ok(held) => Some(held),
             Err(error) => {
-                log::error!("there is no cache: {}", why(&memory, &error));
+                let why = format!("there is no cache: {}", why(&memory, &error));
+                log::error!("{why}");
+                self.state.cache.set_problem(Some(why));
                 None
             }
         }
+    }
+
+    /// Tells the metrics which cache there is from now on.
+    pub(super) fn count_cache(&self, settings: Option<&CacheSettings>, held: Option<&Held>) {
+        let source = held.map(|held| {
+            let source: Weak<dyn CacheSource> = Arc::downgrade(&held.shared) as _;
+            source
+        });
+        let unopened = settings.map(|settings| match held {
+            Some(held) if held.on_disk => 0,
+            _ => settings.disks.len() as u64,
+        });
+        self.node.metrics.set_cache(source, unopened);
     }
 
     /// Lets the folders go, at the end of the process: what waits is written, and the next start finds everything at

@@ -1,6 +1,8 @@
 //! The decision for a request, without sending anything: the same tables, the same readers and the
 //! same order as for a request that is served.
 
+mod cache;
+
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,9 +11,8 @@ use farmgate_plugin_api::{Consumer, Facts, Phases};
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
-use crate::cache::key::{Key, KeyParts};
 use crate::protocol::client::client_address;
-use crate::protocol::uri::{NormalisedUri, normalise, normalise_host};
+use crate::protocol::uri::{NormalisedUri, normalise, normalise_host, port_of};
 use crate::proxy::{fields, pipeline};
 use crate::snapshot::router::{Captures, Outcome};
 use crate::snapshot::{Body, Chain, Listener, Route, Snapshot, Target};
@@ -85,6 +86,8 @@ impl Facts for Asked<'_> {
         None
     }
 }
+
+pub use cache::{render as render_cache, served as cached};
 
 /// Explains a request.
 ///
@@ -162,7 +165,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Value, String
             .collect::<serde_json::Map<_, _>>()
             .into();
         decision["upstream"] = target(route, &asked);
-        decision["cache"] = cache(route, &asked, host);
+        decision["cache"] = cache::asked(route, &asked, port_of(host));
         decision["body"] = body(&listener.chain, &route.chain);
     }
     decision["plugins"] = phases(&listener, route, Some(&asked));
@@ -249,56 +252,6 @@ fn target(route: &Route, asked: &Asked<'_>) -> Value {
     }
 }
 
-/// The policy, and what of the request tells its object apart; nothing where no answer is kept.
-fn cache(route: &Route, asked: &Asked<'_>, authority: &str) -> Value {
-    let Some(cache) = &route.cache else {
-        return Value::Null;
-    };
-    let mut of = json!({ "policy": *cache.plan.name });
-    if !matches!(asked.question.method, Method::GET | Method::HEAD) {
-        return of;
-    }
-    let own = if asked.question.tls { "443" } else { "80" };
-    let port = authority.rsplit_once(':').and_then(|(_, port)| {
-        let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-        (is_port && port != own).then_some(port)
-    });
-    let rules = &cache.plan.policy.key;
-    let key = Key::build(
-        &KeyParts {
-            scheme: asked.scheme(),
-            host: &asked.host,
-            path: &asked.path,
-            query: asked.query.as_deref(),
-            route: &route.name,
-            side: "",
-            fields: &asked.question.headers,
-            consumer: None,
-        },
-        rules,
-    );
-    if let Some(key) = key.read() {
-        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-        let query = key.query.map(|query| format!("?{query}"));
-        let (scheme, host, path) = (key.scheme, key.host, key.path);
-        let query = query.unwrap_or_default();
-        of["key"] = json!(format!("{scheme}://{host}{port}{path}{query}"));
-    }
-    let headers = rules.headers.iter().map(|name| format!("header {name}"));
-    let cookies = rules.cookies.iter().map(|name| format!("cookie {name}"));
-    let mut and: Vec<String> = headers.chain(cookies).collect();
-    if rules.consumer {
-        and.push("consumer".to_owned());
-    }
-    if matches!(route.target, Target::Split(..)) {
-        and.push("side of the upstream".to_owned());
-    }
-    if !and.is_empty() {
-        of["and"] = json!(and);
-    }
-    of
-}
-
 fn body(listener: &Chain, route: &Chain) -> Value {
     match pipeline::body_plan(listener, route) {
         Body::Stream => json!("streamed"),
@@ -345,7 +298,7 @@ pub fn render(decision: &Value) -> String {
     // Writing to a String cannot fail.
     for key in [
         "listener", "method", "host", "path", "query", "client", "route", "captures", "upstream",
-        "cache", "body", "reply",
+        "body", "reply",
     ] {
         let value = decision.get(key).unwrap_or(&Value::Null);
         let empty = value.as_object().is_some_and(serde_json::Map::is_empty);
@@ -353,6 +306,7 @@ pub fn render(decision: &Value) -> String {
             let _ = writeln!(out, "{key:<10} {}", text(value));
         }
     }
+    cache::render(&decision["cache"], &mut out);
     for (phase, filters) in decision["plugins"].as_object().into_iter().flatten() {
         let names: Vec<String> = filters
             .as_array()
@@ -419,6 +373,10 @@ pub fn again(snapshot: &Snapshot, line: &Value) -> Result<Value, String> {
             decision["plugins"] = phases(listener, served, None);
         }
         decision["route"] = json!(route);
+    }
+    // The key was made of fields that are not kept: the record has the one it was served by.
+    if let Some(cache) = decision["cache"].as_object_mut() {
+        cache.retain(|name, _| matches!(name.as_str(), "policy" | "rules"));
     }
     if !text("upstream").is_empty() {
         decision["upstream"] = json!(text("upstream"));

@@ -230,6 +230,7 @@ impl Server {
             held.shared.set_memory_bytes(settings.memory_bytes);
         }
         snapshot.cache = cache.as_ref().map(|held| Arc::clone(&held.shared));
+        self.count_cache(settings.cache.as_ref(), cache.as_ref());
         self.state.cache.set(cache);
         snapshot.alive = Some(node.metrics.config().generations_alive.enter());
         node.metrics.budget().set_cap(settings.max_series);

@@ -1,5 +1,7 @@
 //! What `farmgate status` shows.
 
+mod cache;
+
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
@@ -71,6 +73,7 @@ pub fn status(server: &Server) -> Value {
         }),
         "upgrade": server.upgrades.status(),
         "routes": snapshot.routes.len(),
+        "cache": cache::cache(server, &snapshot),
         "listeners": listeners,
         "tls": snapshot.tls.values().map(|edge| tls(edge)).collect::<Vec<_>>(),
         "upstreams": upstreams,

@@ -62,3 +62,55 @@ closed_set! {
     Invalidated "invalidated" "A purge, or an accepted unsafe request for the same URL, came while it was fetched." false;
     Incomplete "incomplete" "The origin ended it before its end." false;
 }
+
+/// The three tables as Markdown, for the generated reference.
+pub fn cache_markdown() -> String {
+    let mut out = String::from(
+        "How a request was answered (`cache` in the access log, `answer` of metrics):\n\n| answer | saves the origin the body | meaning |\n|---|---|---|\n",
+    );
+    for answer in CacheAnswer::ALL {
+        let saves = if answer.saves_origin() { "yes" } else { "no" };
+        out.push_str(&format!("| `{answer}` | {saves} | {} |\n", answer.help()));
+    }
+    out.push_str(
+        "\nWhy the origin was asked (`cache_forward`, `why` of forwards, `fwd=` of Cache-Status):\n\n| why | meaning |\n|---|---|\n",
+    );
+    for forward in Forward::ALL {
+        out.push_str(&format!("| `{forward}` | {} |\n", forward.help()));
+    }
+    out.push_str(
+        "\nWhy an answer was not stored (`cache_detail`, `why` of refusals, `detail=` of Cache-Status):\n\n| why | remembered of the key | meaning |\n|---|---|---|\n",
+    );
+    for refusal in Refusal::ALL {
+        let lasts = if refusal.lasts() { "yes" } else { "no" };
+        out.push_str(&format!("| `{refusal}` | {lasts} | {} |\n", refusal.help()));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_has_a_row_for_each_word() {
+        let text = cache_markdown();
+        let words = [CacheAnswer::TOKENS, Forward::TOKENS, Refusal::TOKENS];
+        let rows = text.lines().filter(|line| line.starts_with("| `"));
+        assert_eq!(
+            rows.count(),
+            words.iter().map(|set| set.len()).sum::<usize>()
+        );
+        // A table of Markdown ends where a cell has a bar of its own.
+        let widths = text.lines().filter(|line| line.starts_with("| `"));
+        assert!(
+            widths
+                .clone()
+                .all(|row| (3..=4).contains(&row.matches('|').count()))
+        );
+        for (index, token) in Refusal::TOKENS.iter().enumerate() {
+            assert_eq!(Refusal::ALL[index].as_str(), *token);
+            assert_eq!(Refusal::ALL[index].index(), index);
+        }
+    }
+}

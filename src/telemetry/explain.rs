@@ -1,6 +1,7 @@
 //! The last requests by their id, for `farmgate explain ID`.
 //!
-//! It keeps the very line that the access log writes: secrets are hidden in it already. A push takes the next
+//! It keeps the very line that the access log writes, secrets hidden, and behind it what only `explain` tells, as it
+//! is: that is hidden when it is shown. A push takes the next
 //! of `keep` slots and copies the line into the memory of the one that it replaces, so that a ring that has been
 //! round once allocates nothing; it skips its turn rather than wait for a reader.
 
@@ -36,9 +37,10 @@ impl ExplainRing {
         self.slots.len()
     }
 
-    /// Keeps the line in place of the oldest.
+    /// Keeps the line in place of the oldest, and `behind` it what only `explain` tells: bytes that cost no more than
+    /// to be copied, made readable when somebody asks. The access log does not get them.
     #[inline]
-    pub fn push(&self, line: &[u8]) {
+    pub fn push(&self, line: &[u8], behind: &[&[u8]]) {
         if self.slots.is_empty() {
             return;
         }
@@ -47,17 +49,23 @@ impl ExplainRing {
             slot.clear();
             slot.shrink_to(SLOT_BYTES);
             slot.extend_from_slice(line);
+            // A line has no line feed in it.
+            slot.push(b'\n');
+            behind
+                .iter()
+                .for_each(|bytes| slot.extend_from_slice(bytes));
         }
     }
 
-    /// The newest line of the request with this id. Looks at all of them: for people, not for requests.
-    pub fn get(&self, request_id: &str) -> Option<Vec<u8>> {
+    /// The newest line of the request with this id, and what is behind it. Looks at all of them: for people, not for
+    /// requests.
+    pub fn get(&self, request_id: &str) -> Option<(Vec<u8>, Vec<u8>)> {
         let newest = self.next.load(Relaxed);
         let keep = self.slots.len();
         (1..=keep).find_map(|back| {
             let index = newest.wrapping_add(keep).wrapping_sub(back) % keep;
             let slot = self.slots.get(index)?.lock();
-            tells_of(&slot, request_id).then(|| slot.clone())
+            tells_of(&slot, request_id).then(|| split(&slot))?
         })
     }
 
@@ -67,15 +75,20 @@ impl ExplainRing {
         let (newest, old) = (self.next.load(Relaxed), self.slots.len());
         for back in (1..=old.min(ring.keep())).rev() {
             let index = newest.wrapping_add(old).wrapping_sub(back) % old;
-            if let Some(slot) = self.slots.get(index) {
-                let line = slot.lock();
-                if !line.is_empty() {
-                    ring.push(&line);
-                }
+            let kept = self.slots.get(index).and_then(|slot| split(&slot.lock()));
+            if let Some((line, behind)) = kept {
+                ring.push(&line, &[&behind]);
             }
         }
         ring
     }
+}
+
+/// The line of a slot, and what is behind it.
+fn split(slot: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut parts = slot.splitn(2, |byte| *byte == b'\n');
+    let line = parts.next().filter(|line| !line.is_empty())?;
+    Some((line.to_vec(), parts.next().unwrap_or_default().to_vec()))
 }
 
 #[cfg(test)]
@@ -87,11 +100,11 @@ mod tests {
     fn push(ring: &ExplainRing, id: &str, status: u16) {
         let mut record = AccessRecord::new(0, Reason::Ok, status);
         record.set(Text::RequestId, id);
-        with_line(&record, |line| ring.push(line));
+        with_line(&record, |line| ring.push(line, &[id.as_bytes(), b"\n\0"]));
     }
 
     fn status(ring: &ExplainRing, id: &str) -> Option<u64> {
-        let line: serde_json::Value = serde_json::from_slice(&ring.get(id)?).unwrap();
+        let line: serde_json::Value = serde_json::from_slice(&ring.get(id)?.0).unwrap();
         line["status"].as_u64()
     }
 
@@ -104,6 +117,16 @@ mod tests {
         for n in 0..10 {
             assert_eq!(ring.get(&format!("id-{n}")).is_some(), n >= 7, "{n}");
         }
+    }
+
+    #[test]
+    fn what_is_behind_a_line_stays_with_it() {
+        let ring = ExplainRing::new(2);
+        push(&ring, "id-1", 200);
+        let ring = ring.resized(3);
+        let (line, behind) = ring.get("id-1").unwrap();
+        assert!(line.ends_with(b"}"));
+        assert_eq!(behind, b"id-1\n\0");
     }
 
     #[test]
@@ -129,8 +152,8 @@ mod tests {
     #[test]
     fn a_long_line_leaves_no_memory_behind() {
         let ring = ExplainRing::new(1);
-        ring.push(&[b'x'; 50_000]);
-        ring.push(b"short");
+        ring.push(&[b'x'; 50_000], &[]);
+        ring.push(b"short", &[]);
         assert!(ring.slots[0].lock().capacity() <= SLOT_BYTES);
     }
 

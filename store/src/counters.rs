@@ -109,12 +109,14 @@ pub(crate) fn count_by(counter: &AtomicU64, n: usize) {
 #[derive(Debug)]
 pub struct Histogram {
     buckets: [AtomicU64; Self::BUCKETS],
+    sum: AtomicU64,
 }
 
 impl Default for Histogram {
     fn default() -> Self {
         Self {
             buckets: [const { AtomicU64::new(0) }; Self::BUCKETS],
+            sum: AtomicU64::new(0),
         }
     }
 }
@@ -128,6 +130,13 @@ impl Histogram {
         if let Some(bucket) = self.buckets.get(bucket.min(Self::BUCKETS - 1)) {
             count(bucket);
         }
+        self.sum.fetch_add(value, Ordering::Relaxed);
+    }
+
+    /// The sum of what was counted.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.sum.load(Ordering::Relaxed)
     }
 
     /// All buckets, read one after the other.

@@ -4,6 +4,8 @@
 mod balance;
 mod buffered;
 mod cache;
+pub(crate) mod cache_control;
+mod cache_evidence;
 mod fields;
 mod grpc;
 mod hostile;

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -51,6 +51,8 @@ pub struct Flights {
     shards: Box<[Shard]>,
     /// Numbers those that nobody waits for. Lists of variants are numbered from 1, these stand at 0.
     alone: AtomicU64,
+    /// Requests that wait.
+    waiting: AtomicUsize,
 }
 
 /// What became of the wish to fetch.
@@ -67,10 +69,21 @@ pub struct Waiting {
     flight: Arc<Flight>,
 }
 
+/// Counts a request as waiting until it is dropped, as with the request of a client that left.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Waiting {
     /// Waits until it has landed, at most for `longest`. A flight that has taken longer than `patience` is left to itself
     /// then: the next who comes begins another.
     pub async fn landed(self, longest: Duration, patience: Duration) -> Option<Landed> {
+        self.flights.waiting.fetch_add(1, Ordering::Relaxed);
+        let _counted = Counted(&self.flights.waiting);
         let mut landed = self.flight.landed.subscribe();
         let told = tokio::time::timeout(longest, landed.wait_for(Option::is_some)).await;
         match told {
@@ -142,6 +155,7 @@ impl Default for Flights {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             alone: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
         }
     }
 }
@@ -235,6 +249,11 @@ impl Flights {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
+    /// Requests that wait for one of them.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// True if nothing is under way.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -284,6 +303,27 @@ mod tests {
         assert!(flights.is_empty());
         // The next one leads again.
         drop(self::lead(&flights, &place(1, None)));
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_counted_until_it_leaves() {
+        let flights = Arc::new(Flights::default());
+        let lead = lead(&flights, &place(1, None));
+        let mut one = Box::pin(wait(&flights, &place(1, None)).landed(LONG, LONG));
+        let mut two = Box::pin(wait(&flights, &place(1, None)).landed(LONG, LONG));
+        assert_eq!(flights.waiting(), 0, "nobody has begun to wait");
+        for waiting in [&mut one, &mut two] {
+            let polled = std::future::poll_fn(|cx| {
+                std::task::Poll::Ready(waiting.as_mut().poll(cx).is_pending())
+            });
+            assert!(polled.await);
+        }
+        assert_eq!(flights.waiting(), 2);
+        drop(one);
+        assert_eq!(flights.waiting(), 1);
+        lead.land(Landed::Look);
+        assert_eq!(two.await, Some(Landed::Look));
+        assert_eq!(flights.waiting(), 0);
     }
 
     #[tokio::test]

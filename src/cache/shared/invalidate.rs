@@ -1,12 +1,51 @@
 //! Taking back what is stored: removed objects, and purges in the store.
 
-use farmgate_store::purge::{Kind, Purge, Scope, Ticket};
+use std::time::Duration;
+
+use farmgate_store::purge::{Applied, Gone, Kind, Numbered, Purge, Scope, Ticket, TicketError};
 
 use super::{Found, SharedCache};
 use crate::cache::key::KeyHash;
 
 /// Invalidations by URL in an hour: a sixty-fourth of the purges in force.
 const MOST_URLS_AN_HOUR: u32 = 1024;
+/// How long an order to purge waits for the journal. The purge is in force meanwhile.
+const JOURNAL: Duration = Duration::from_secs(10);
+
+/// What an order to purge came to. The purges are in force.
+#[derive(Clone, Copy, Debug)]
+pub struct Ordered {
+    /// The number of the last of them in the stream of this node.
+    pub number: u64,
+    /// Whether they survive a crash.
+    pub journal: Result<(), TicketError>,
+}
+
+/// What purges of another node came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Replayed {
+    /// Those that were put in force now.
+    pub new: usize,
+    /// Those that had been applied before.
+    pub known: usize,
+    /// Those from this number on are missing; ask the other node for them.
+    pub missing_from: Option<u64>,
+    /// So many other nodes are known already that this one has no position: its purges count as new each time.
+    pub too_many_nodes: bool,
+    /// Whether they survive a crash.
+    pub journal: Result<(), TicketError>,
+}
+
+async fn journalled(tickets: Vec<Ticket>) -> Result<(), TicketError> {
+    let all = async {
+        for ticket in tickets {
+            ticket.await?;
+        }
+        Ok(())
+    };
+    let written = tokio::time::timeout(JOURNAL, all).await;
+    written.unwrap_or(Err(TicketError::TooSlow))
+}
 
 impl SharedCache {
     /// An accepted unsafe request changed what this key stands for (RFC 9111 section 4.4): all variants are gone, and
@@ -49,5 +88,63 @@ impl SharedCache {
             kind,
             at_ms: self.now().cache_ms,
         })
+    }
+    /// Purges scopes, as one order: all are in force before the first is waited for.
+    pub async fn purge_all(&self, scopes: &[Scope], kind: Kind) -> Ordered {
+        let mut number = 0;
+        let mut tickets = Vec::with_capacity(scopes.len());
+        for scope in scopes {
+            let (own, ticket) = self.purge(*scope, kind);
+            number = own;
+            tickets.push(ticket);
+        }
+        Ordered {
+            number,
+            journal: journalled(tickets).await,
+        }
+    }
+
+    /// What the stream of this node's own purges is called among nodes. Another one than before where the numbers
+    /// begin anew: at each start without folders, and with folders that were made anew.
+    pub fn stream(&self) -> u64 {
+        self.stream
+    }
+
+    /// This node's own purges from a number on, in order, at most `most`.
+    ///
+    /// # Errors
+    /// They are not kept any more.
+    pub fn purges_since(&self, from: u64, most: usize) -> Result<Vec<Numbered>, Gone> {
+        self.store.purges_since(self.stream, from, most)
+    }
+
+    /// Applies purges of another node, in order. Doing so again changes nothing.
+    pub async fn replay(&self, purges: &[Numbered]) -> Replayed {
+        let mut replayed = Replayed {
+            new: 0,
+            known: 0,
+            missing_from: None,
+            too_many_nodes: false,
+            journal: Ok(()),
+        };
+        let mut tickets = Vec::with_capacity(purges.len());
+        for purge in purges {
+            let (applied, ticket) = self.store.apply(purge);
+            tickets.push(ticket);
+            match applied {
+                Applied::Known => replayed.known += 1,
+                Applied::New => replayed.new += 1,
+                Applied::Gap(first) => {
+                    replayed.new += 1;
+                    replayed.missing_from.get_or_insert(first);
+                }
+                Applied::TooManyNodes => {
+                    replayed.new += 1;
+                    replayed.too_many_nodes = true;
+                }
+            }
+        }
+        replayed.journal = journalled(tickets).await;
+        replayed
     }
 }

@@ -1,15 +1,17 @@
 //! The one shared cache of a process: the rules of this folder over the store.
 
 pub mod compress;
+mod figures;
 pub mod flights;
 mod head;
-mod invalidate;
+pub mod invalidate;
 pub mod keep;
 pub mod lookup;
 pub mod place;
 pub mod settings;
 pub mod unstored;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -18,10 +20,11 @@ use farmgate_store::{DiskOptions, Limits, OpenError, OpenOptions, Opened, Store}
 use parking_lot::Mutex;
 
 use super::clock::{Now, Timeline};
+use super::key::Hasher;
 use super::meta::head::StoredHead;
 use crate::telemetry::clock;
 use compress::Worker;
-pub use farmgate_store::purge::{Kind, Scope};
+pub use farmgate_store::purge::{Kind, Numbered, Purge, Scope};
 pub use farmgate_store::{Finished, NotStored, ReadError, Stamp, Tier};
 pub use flights::{Flights, Joined, Landed, Lead, Waiting};
 pub use lookup::{Found, Lookup};
@@ -43,6 +46,10 @@ pub struct SharedCache {
     worker: Worker,
     /// Which hour it is, and how many invalidations by URL there were in it.
     invalidated: Mutex<(u64, u32)>,
+    /// What the stream of its own purges is called.
+    stream: u64,
+    memory_limit: AtomicU64,
+    disk_limit: u64,
 }
 
 /// A stored response that was found.
@@ -90,7 +97,12 @@ impl SharedCache {
                 elder,
             })?
         };
+        let mut name = Hasher::new(b'n');
+        name.part(&store.name().unwrap_or(random).to_le_bytes());
         let cache = Arc::new_cyclic(|cache| Self {
+            stream: name.finish_short(),
+            memory_limit: AtomicU64::new(settings.memory_bytes),
+            disk_limit: settings.disks.iter().map(|disk| disk.size_bytes).sum(),
             store,
             timeline: Timeline::new(),
             started: Instant::now(),
@@ -120,6 +132,7 @@ impl SharedCache {
 
     /// Another bound of memory: what is above it is let go now.
     pub fn set_memory_bytes(&self, bytes: u64) {
+        self.memory_limit.store(bytes, Ordering::Relaxed);
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         self.store.set_memory_bytes(bytes);
     }

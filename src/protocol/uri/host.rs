@@ -24,3 +24,10 @@ pub fn normalise_host(authority: &str) -> Cow<'_, str> {
         Cow::Borrowed(host)
     }
 }
+
+/// The port behind a host.
+pub fn port_of(authority: &str) -> Option<u16> {
+    let (before, port) = authority.rsplit_once(':')?;
+    let inside_brackets = before.starts_with('[') && !before.ends_with(']');
+    (!inside_brackets).then(|| port.parse().ok())?
+}

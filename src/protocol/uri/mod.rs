@@ -7,7 +7,7 @@ mod classes;
 mod host;
 mod normalise;
 
-pub use host::normalise_host;
+pub use host::{normalise_host, port_of};
 pub use normalise::{EscapedSlash, NormalisedUri, UriPolicy, normalise};
 
 #[cfg(test)]

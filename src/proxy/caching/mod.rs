@@ -31,7 +31,7 @@ use super::ctx::Ctx;
 use super::exchange::scheme;
 use crate::cache::asked::{Asked, Bypass, Identity, Request, Verb};
 use crate::cache::guard;
-use crate::cache::key::{Key, KeyParts};
+use crate::cache::key::{self, Key, KeyParts};
 use crate::cache::meta::Flags;
 use crate::cache::serve::{self, Ask, Forward, Serve};
 use crate::cache::shared::compress::Coding;
@@ -161,16 +161,9 @@ fn certificate(fingerprint: &[u8; 32]) -> String {
     std::iter::once(":".to_owned()).chain(digits).collect()
 }
 
-/// Host, and port unless it is the scheme's own, as keys and purges have it.
+/// The host as keys and purges have it.
 fn key_host(cx: &Ctx) -> Cow<'_, str> {
-    match cx.port {
-        Some(port) if port != default_port(cx) => Cow::Owned(format!("{}:{port}", cx.host)),
-        _ => Cow::Borrowed(&cx.host),
-    }
-}
-
-fn default_port(cx: &Ctx) -> u16 {
-    if cx.https { 443 } else { 80 }
+    key::key_host(cx.https, &cx.host, cx.port)
 }
 
 fn key(cx: &Ctx, fields: &HeaderMap, route: &Route, plan: &CachePlan) -> Key {
@@ -194,6 +187,36 @@ fn key(cx: &Ctx, fields: &HeaderMap, route: &Route, plan: &CachePlan) -> Key {
         },
         &plan.policy.key,
     )
+}
+
+/// What `explain` tells of a request and the access log does not: whether the answer was stored, and the key. Read by
+/// [`Kept::read`].
+pub fn kept_for_explain(cx: &Ctx) -> [&[u8]; 2] {
+    let Some(cache) = &cx.cache else {
+        return [&[], &[]];
+    };
+    let key = cache.key.as_ref().map_or(&[] as &[u8], |key| &key.text);
+    [if cache.said.stored { b"+" } else { b"-" }, key]
+}
+
+/// What was kept so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept<'a> {
+    /// Whether the origin's answer was stored.
+    pub stored: bool,
+    /// The text of the key; empty where the request was not looked up.
+    pub key: &'a [u8],
+}
+
+impl<'a> Kept<'a> {
+    /// Reads it; none of a request on a route without a cache.
+    pub fn read(behind: &'a [u8]) -> Option<Self> {
+        let (first, key) = behind.split_first()?;
+        Some(Self {
+            stored: *first == b'+',
+            key,
+        })
+    }
 }
 
 /// The fetch found that the answer is not for the store.

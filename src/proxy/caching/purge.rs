@@ -80,14 +80,8 @@ pub async fn answer(cx: &Ctx, fields: &HeaderMap) -> Box<Reply> {
 
 /// Purges scopes and waits for the journal.
 async fn run(shared: &SharedCache, scopes: &[Scope], kind: Kind) -> Box<Reply> {
-    let mut last = 0;
-    let mut written = true;
-    for scope in scopes {
-        let (number, ticket) = shared.purge(*scope, kind);
-        last = number;
-        written &= ticket.await.is_ok();
-    }
-    if !written {
+    let ordered = shared.purge_all(scopes, kind).await;
+    if ordered.journal.is_err() {
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "purge_not_journalled");
     }
     let word = match kind {
@@ -98,8 +92,9 @@ async fn run(shared: &SharedCache, scopes: &[Scope], kind: Kind) -> Box<Reply> {
     // Writing to a String cannot fail.
     let _ = writeln!(
         body,
-        "{{\"purged\":{},\"kind\":\"{word}\",\"number\":{last}}}",
-        scopes.len()
+        "{{\"purged\":{},\"kind\":\"{word}\",\"number\":{}}}",
+        scopes.len(),
+        ordered.number
     );
     let json = HeaderValue::from_static("application/json");
     Box::new(

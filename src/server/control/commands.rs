@@ -9,12 +9,12 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::explain::again;
+use super::super::explain::{again, cached};
 use super::super::reload::{Refused, Reloaded};
 use super::super::status::status;
 use super::super::upgrade::{refusal, upgrade};
 use super::super::{Server, drain, signals};
-use super::{Answer, admin, json as reply};
+use super::{Answer, admin, json as reply, purge};
 use crate::telemetry::DrainCuts;
 use crate::upstream::Control;
 
@@ -22,7 +22,7 @@ use crate::upstream::Control;
 const COMMAND_BYTES: usize = 64 * 1024;
 
 /// Commands that later releases bring.
-const LATER: &[&str] = &["purge", "breaker", "waf"];
+const LATER: &[&str] = &["breaker", "waf"];
 
 pub(super) async fn answer(server: &Arc<Server>, request: http::Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
@@ -39,10 +39,13 @@ pub(super) async fn answer(server: &Arc<Server>, request: http::Request<Incoming
         (&Method::GET, "status", "") => reply(200, &status(server)),
         (&Method::GET, "history", "") => history(server),
         (&Method::GET, "explain", id) => explain(server, id),
+        (&Method::GET, "purges", "") => purge::since(server, head.uri.query()),
         (&Method::POST, "reload", "") => changed(server.reload().await),
         (&Method::POST, "rollback", "") => rollback(server, &body).await,
         (&Method::POST, "upgrade", "") => upgraded(server, &body).await,
         (&Method::POST, "drain", "") => going_down(server, &body).await,
+        (&Method::POST, "purge", "") => purge::order(server, &body).await,
+        (&Method::POST, "purges", "") => purge::apply(server, &body).await,
         (&Method::POST, "reopen-logs", "") => match signals::reopen_logs(server) {
             Ok(()) => reply(200, &json!({ "reopened": true })),
             Err(why) => refused(409, &why),
@@ -59,7 +62,7 @@ pub(super) async fn answer(server: &Arc<Server>, request: http::Request<Incoming
     }
 }
 
-fn refused(status: u16, why: &str) -> Answer {
+pub(super) fn refused(status: u16, why: &str) -> Answer {
     reply(status, &json!({ "error": why }))
 }
 
@@ -105,13 +108,15 @@ fn history(server: &Server) -> Answer {
 fn explain(server: &Server, id: &str) -> Answer {
     let ring = server.node.explain.load_full();
     match ring.and_then(|ring| ring.get(id)) {
-        Some(line) => {
+        Some((line, behind)) => {
             let told = match serde_json::from_slice::<Value>(&line) {
                 Ok(told) => told,
                 Err(error) => return refused(500, &error.to_string()),
             };
             let snapshot = server.node.current.load();
-            let (decision, note) = if told["generation"] == snapshot.generation {
+            let same = told["generation"] == snapshot.generation;
+            let cache = cached(&snapshot, &told, &behind, same);
+            let (decision, note) = if same {
                 let decision = again(&snapshot, &told).unwrap_or_default();
                 (
                     decision,
@@ -125,7 +130,7 @@ fn explain(server: &Server, id: &str) -> Answer {
             };
             reply(
                 200,
-                &json!({ "request": told, "decision": decision, "note": note }),
+                &json!({ "request": told, "cache": cache, "decision": decision, "note": note }),
             )
         }
         None => refused(404, "no request with this id is kept"),
@@ -271,7 +276,7 @@ fn plugin(server: &Server, body: &[u8]) -> Answer {
     }
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Box<Answer>> {
+pub(super) fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Box<Answer>> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| Box::new(refused(400, &error.to_string())))
 }

@@ -5,6 +5,7 @@
 
 mod admin;
 mod commands;
+mod purge;
 
 use std::io;
 use std::net::IpAddr;

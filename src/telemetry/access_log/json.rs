@@ -220,6 +220,17 @@ pub(super) fn write_json(record: &AccessRecord<'_>, time: &mut Rfc3339, out: &mu
     }
     millis(b"\"total\":", timings.total_ns, out);
     out.push(b'}');
+    if let Some(cache) = &record.cache {
+        text(b",\"cache\":", cache.answer.as_str().as_bytes(), out);
+        let forward = cache.forward.map_or("", |forward| forward.as_str());
+        text(b",\"cache_forward\":", forward.as_bytes(), out);
+        let detail = cache.detail.unwrap_or_default();
+        text(b",\"cache_detail\":", detail.as_bytes(), out);
+        if let Some(ttl_s) = cache.ttl_s {
+            // Writing to memory cannot fail.
+            let _ = write!(out, ",\"cache_ttl\":{ttl_s}");
+        }
+    }
     text(b",\"user_agent\":", record.get(Text::UserAgent), out);
     target(b",\"referer\":", record.get(Text::Referer), out);
     text(b",\"trace_id\":", record.get(Text::TraceId), out);

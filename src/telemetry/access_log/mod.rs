@@ -25,7 +25,9 @@ use sink::Sink;
 use writer::{Command, Shared, Writer};
 
 pub use json::{string as json_string, tells_of, with_line};
-pub use record::{AccessRecord, MAX_HEADERS, MAX_PATH_BYTES, MAX_TEXT_BYTES, Text, Timings};
+pub use record::{
+    AccessRecord, CacheRecord, MAX_HEADERS, MAX_PATH_BYTES, MAX_TEXT_BYTES, Text, Timings,
+};
 pub use sink::Output;
 
 /// How the log is set up.

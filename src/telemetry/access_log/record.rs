@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use crate::telemetry::cache::{CacheAnswer, Forward};
 use crate::telemetry::reason::Reason;
 
 /// A text of a record.
@@ -65,6 +66,19 @@ pub struct Timings {
     pub total_ns: u64,
 }
 
+/// What the cache did with a request; only of requests on routes with one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheRecord {
+    /// How it was answered.
+    pub answer: CacheAnswer,
+    /// Why the origin was asked.
+    pub forward: Option<Forward>,
+    /// A word about the rest: why the answer was not stored, or why a stale one was sent.
+    pub detail: Option<&'static str>,
+    /// Seconds of freshness that are left; negative: since when it is stale.
+    pub ttl_s: Option<i64>,
+}
+
 /// What is told of one request. Fill the fields, `set` the texts, then write it with `with_line`.
 #[derive(Debug)]
 pub struct AccessRecord<'a> {
@@ -86,6 +100,8 @@ pub struct AccessRecord<'a> {
     pub attempt: u8,
     /// Why it ended.
     pub reason: Reason,
+    /// What the cache did with it.
+    pub cache: Option<CacheRecord>,
     texts: [&'a [u8]; TEXTS],
     headers: Vec<(&'a str, &'a [u8])>,
 }
@@ -103,6 +119,7 @@ impl<'a> AccessRecord<'a> {
             status,
             attempt: 0,
             reason,
+            cache: None,
             texts: [&[]; TEXTS],
             headers: Vec::new(),
         }

@@ -44,6 +44,11 @@ impl RouteCacheMetrics {
         self.answers.get(how.index())
     }
 
+    /// Answers of the origin not stored so far, by why.
+    pub fn refusals(&self, why: Refusal) -> u64 {
+        self.refusals.get(why.index())
+    }
+
     /// Bytes of bodies sent so far, and those of them that the origin did not have to send.
     pub fn body_bytes(&self) -> (u64, u64) {
         (self.bytes.get(), self.bytes_saved.get())

@@ -18,7 +18,7 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
-    /// Durations in buckets.
+    /// Durations in buckets; in bytes where the name says so.
     Histogram,
 }
 
@@ -114,6 +114,39 @@ declare! {
     CACHE_REFUSALS Counter "farmgate_cache_refusals_total" "responses" ["route"] over "why" (Refusal::TOKENS), "Responses of origins that were not stored, by why; the words are in the reference of reasons.";
     CACHE_BYTES Counter "farmgate_cache_response_bytes_total" "bytes" ["route"] "Bytes of response bodies on routes with a cache.";
     CACHE_BYTES_SAVED Counter "farmgate_cache_saved_bytes_total" "bytes" ["route"] "Those of them that no origin had to send for the request: the byte hit ratio is this over farmgate_cache_response_bytes_total.";
+    CACHE_MEMORY Gauge "farmgate_cache_memory_bytes" "bytes" [] "Memory of the cache in use: bodies, heads, keys, index.";
+    CACHE_MEMORY_LIMIT Gauge "farmgate_cache_memory_limit_bytes" "bytes" [] "The bound of it: `memory` of [cache].";
+    CACHE_INDEX Gauge "farmgate_cache_index_bytes" "bytes" [] "The index of the cache, a part of its memory.";
+    CACHE_OBJECTS Gauge "farmgate_cache_objects" "objects" [] "Objects the cache knows, in memory or on disk.";
+    CACHE_DISK_OBJECTS Gauge "farmgate_cache_disk_objects" "objects" [] "Objects with a place on disk.";
+    CACHE_DISK Gauge "farmgate_cache_disk_bytes" "bytes" [] "Bytes of the cache on disks.";
+    CACHE_DISK_LIMIT Gauge "farmgate_cache_disk_limit_bytes" "bytes" [] "The bound of it: the sizes of the folders in use.";
+    CACHE_HITS Counter "farmgate_cache_hits_total" "lookups" [] over "tier" (super::store::TIERS), "Lookups in the store that found an object, by where it lay; `fill`: it was still coming.";
+    CACHE_MISSES Counter "farmgate_cache_misses_total" "lookups" [] "Lookups in the store that found nothing. A request may look twice: once for its key, once for its variant.";
+    CACHE_EVICTIONS Counter "farmgate_cache_evictions_total" "objects" [] over "cause" (super::store::EVICTIONS), "Objects that lost their place: in memory, for want of room, before (memory_once) or after a second use (memory_used); on disk, for want of room; replaced by a later answer; purged, once that was found; removed by name, as after an accepted POST.";
+    CACHE_FILLS Counter "farmgate_cache_fills_total" "fills" [] "Answers that began to be stored.";
+    CACHE_FILLS_ENDED Counter "farmgate_cache_fills_ended_total" "fills" [] over "outcome" (super::store::FILL_ENDS), "Those that ended: stored; passed, whole and not stored (too large, purged meanwhile, overtaken); aborted before their end.";
+    CACHE_FILLS_NOW Gauge "farmgate_cache_fills_under_way" "fills" [] "Answers that are being stored now.";
+    CACHE_READERS_CUT Counter "farmgate_cache_readers_cut_total" "requests" [] over "cause" (super::store::READER_ENDS), "Requests cut while their answer came: they held up a fill too large to keep, or the fill stood still.";
+    CACHE_FLIGHTS Gauge "farmgate_cache_flights_under_way" "fetches" [] "Fetches whose head has not come: what others wait for.";
+    CACHE_WAITING Gauge "farmgate_cache_requests_waiting" "requests" [] "Requests that wait for the fetch of another one now.";
+    CACHE_UNSTORED Gauge "farmgate_cache_unstored_keys" "keys" [] "Keys that are known for answers that cannot be stored, so that their clients do not queue (hit-for-miss).";
+    CACHE_DISK_QUEUE Gauge "farmgate_cache_disk_queue_objects" "objects" [] "Objects that wait for a disk's writer now.";
+    CACHE_OFF_DISK Counter "farmgate_cache_disk_refused_total" "objects" [] over "cause" (super::store::OFF_DISK), "Objects that stayed off the disk: its queue was full, or they were not used a second time.";
+    CACHE_REINSERTED Counter "farmgate_cache_disk_reinserted_total" "objects" [] "Objects written again because they were in use when their part of the disk was given to new ones.";
+    CACHE_DISK_READ Counter "farmgate_cache_disk_read_bytes_total" "bytes" [] "Bytes the cache read from disks.";
+    CACHE_DISK_WRITTEN Counter "farmgate_cache_disk_written_bytes_total" "bytes" [] "Bytes the cache wrote to disks.";
+    CACHE_CORRUPT Counter "farmgate_cache_corrupt_records_total" "records" [] "Records on disk that did not verify; each is a miss.";
+    CACHE_DISK_ERRORS Counter "farmgate_cache_disk_errors_total" "errors" [] "Reads and writes of the cache's disks that failed.";
+    CACHE_FAILED_DISKS Gauge "farmgate_cache_failed_disks" "disks" [] "Disks given up since the start: the cache goes on without them.";
+    CACHE_UNOPENED Gauge "farmgate_cache_unopened_disks" "disks" [] "Folders of [cache] that could not be opened at the start: the cache is in memory alone, or there is none.";
+    CACHE_RECOVERED Counter "farmgate_cache_recovered_objects_total" "objects" [] "Objects found on disk after the start.";
+    CACHE_PURGES_NOW Gauge "farmgate_cache_purges_in_force" "purges" [] "Purges that lookups are compared with.";
+    CACHE_PURGES Counter "farmgate_cache_purges_total" "purges" [] "Purges applied, those of other nodes too.";
+    CACHE_PURGES_FOLDED Counter "farmgate_cache_purges_folded_total" "events" [] "Times the table of purges was full and its older half became one purge for everything.";
+    CACHE_PURGE_ERRORS Counter "farmgate_cache_purge_errors_total" "purges" [] "Purges that are in force and could not be written down: a restart would forget them.";
+    CACHE_EVICTED_AGE Histogram "farmgate_cache_age_at_eviction_seconds" "seconds" [] "Time in the cache of each object evicted for want of room.";
+    CACHE_EVICTED_SIZE Histogram "farmgate_cache_size_at_eviction_bytes" "bytes" [] "Body of each object evicted for want of room.";
     TLS_HANDSHAKES Counter "farmgate_tls_handshakes_total" "handshakes" ["tls" "version"] over "resumed" REUSED, "Handshakes with clients that were completed, by version and whether a session was resumed.";
     TLS_FAILURES Counter "farmgate_tls_handshake_failures_total" "handshakes" ["tls"] over "reason" (HandshakeFailure::TOKENS), "Handshakes with clients that failed; the words are in the reference of reasons.";
     TLS_CIPHERS Counter "farmgate_tls_ciphers_total" "handshakes" ["tls"] over "cipher" (super::tls::CIPHERS), "Completed handshakes by cipher.";
@@ -164,6 +197,7 @@ pub fn metrics_markdown() -> String {
             labels.push(match metric.closed_label {
                 "reason" => "`reason`".to_owned(),
                 "kind" if metric.closed_words == DrainCut::TOKENS => "`kind`".to_owned(),
+                "why" | "answer" => format!("`{}`", metric.closed_label),
                 label => format!("`{label}` ({})", metric.closed_words.join(", ")),
             });
         }

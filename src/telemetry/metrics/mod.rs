@@ -13,11 +13,12 @@ mod handles;
 mod moved;
 mod plugin;
 mod process;
+pub mod store;
 #[cfg(test)]
 mod tests;
 mod tls;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use book::Book;
 
@@ -33,6 +34,7 @@ pub use handles::{
 };
 pub use moved::{Added, Counts, FamilyCounts, SeriesCounts, Tally};
 pub use plugin::{PluginMetricError, PluginMetrics};
+pub use store::{CacheFigures, CacheSource};
 pub use tls::{ORDER_STAGES, TlsMetrics};
 
 /// The content type of `render`.
@@ -52,6 +54,7 @@ pub struct Metrics {
     plugins: plugin::PluginFamilies,
     tls: tls::TlsFamilies,
     cache: cache::CacheFamilies,
+    store: store::CacheSlot,
     requests: Groups,
     request_errors: Groups,
     requests_in_flight: Gauges,
@@ -99,6 +102,9 @@ impl Metrics {
         book.registry.register(Box::new(processes))?;
         let budget = process::BudgetCollector::new(book.budget.clone())?;
         book.registry.register(Box::new(budget))?;
+        let store = store::CacheSlot::default();
+        let figures = store::CacheCollector::new(store.clone())?;
+        book.registry.register(Box::new(figures))?;
         let build = gauges(&declare::BUILD_INFO)?.get(&[version]);
         build.set(1);
         let config = ConfigMetrics {
@@ -155,6 +161,7 @@ impl Metrics {
             plugins: plugin::PluginFamilies::new(),
             tls: tls::TlsFamilies::register(&book)?,
             cache: cache::CacheFamilies::register(&book)?,
+            store,
             config,
             access_log,
             drain,
@@ -195,6 +202,17 @@ impl Metrics {
     /// Handles of a route's cache.
     pub fn route_cache(&self, route: &str) -> RouteCacheMetrics {
         self.cache.route(route)
+    }
+
+    /// From now on this is the cache of the process; `unopened` of its folders are configured and not in use (none:
+    /// there is no cache). Being counted does not keep it.
+    pub fn set_cache(&self, cache: Option<Weak<dyn CacheSource>>, unopened: Option<u64>) {
+        self.store.set(cache, unopened);
+    }
+
+    /// What the cache of the process counts now.
+    pub fn cache_figures(&self) -> Option<CacheFigures> {
+        self.store.read().0
     }
 
     /// The request counter of a (listener, route, upstream); `NONE` where none was chosen.

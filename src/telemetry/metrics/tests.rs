@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::cell::bucket_of;
 use super::process::{number_after, parse_stat};
 use super::*;
+use crate::telemetry::cache::{CacheAnswer, Forward, Refusal};
 use crate::telemetry::handshake::HandshakeFailure;
 use crate::telemetry::reason::Reason;
 
@@ -21,6 +22,15 @@ fn has(metrics: &Metrics, line: &str) -> bool {
 #[track_caller]
 fn assert_line(metrics: &Metrics, line: &str) {
     assert!(has(metrics, line), "no `{line}` in\n{}", text(metrics));
+}
+
+/// A store in which nothing happened.
+struct Empty;
+
+impl super::CacheSource for Empty {
+    fn figures(&self) -> super::CacheFigures {
+        super::CacheFigures::default()
+    }
 }
 
 /// Touches every handle once.
@@ -83,8 +93,14 @@ fn use_everything(m: &Arc<Metrics>) {
     drop(t.under_way.enter());
     let until = m.certificate_not_after("edge", "a.test", "p256");
     until.set(1_800_000_000);
+    let c = m.route_cache("api");
+    c.answered(CacheAnswer::Hit, 1);
+    c.forwarded(Forward::Stale);
+    c.refused(Refusal::NoStore);
+    let store: Arc<dyn super::CacheSource> = Arc::new(Empty);
+    m.set_cache(Some(Arc::downgrade(&store)), Some(0));
     // Held until here: a handle's series ends with it.
-    KEEP.with_borrow_mut(|k| k.push(Box::new((l, r, q, u, e, p, s, t, until))));
+    KEEP.with_borrow_mut(|k| k.push(Box::new((l, r, q, u, e, p, s, t, until, c, store))));
 }
 
 thread_local! {
@@ -106,11 +122,12 @@ fn declarations_keep_the_rules_of_names() {
             metric.kind == Kind::Counter,
             "{name}"
         );
-        assert_eq!(
-            name.ends_with("_seconds") && metric.kind != Kind::Gauge,
-            metric.kind == Kind::Histogram,
-            "{name}"
-        );
+        let base = name.ends_with("_seconds") || name.ends_with("_bytes");
+        match metric.kind {
+            Kind::Histogram => assert!(base, "{name}"),
+            Kind::Counter => assert!(!base, "{name}"),
+            Kind::Gauge => {}
+        }
         assert!(metric.help.ends_with('.'), "{name}");
         assert_eq!(
             metric.closed_label.is_empty(),

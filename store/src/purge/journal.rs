@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -198,6 +198,9 @@ impl Journal {
                 at_ms: 0,
             };
             purges.apply(&all, |_| ());
+            // Nor up to which number there were any. The clock is beyond every count of purges, so that whoever knows
+            // this stream finds a gap, and never takes a new purge for one that it has seen.
+            stream.lock().restore_own(unix_ms(), None);
         }
         let end = rewrite(disk.as_ref(), name, purges, &stream.lock())?;
         let shared = Arc::new(Shared::default());
@@ -240,6 +243,11 @@ impl Journal {
         }
     }
 
+    /// The store's name: random when it was made, and the same as long as its first disk.
+    pub(crate) fn name(&self) -> u64 {
+        self.name
+    }
+
     /// Writes that failed.
     pub(crate) fn errors(&self) -> u64 {
         self.shared.state.lock().errors
@@ -261,6 +269,11 @@ impl Drop for Journal {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
 }
 
 /// The thread: takes lines, writes them, says so.

@@ -25,6 +25,7 @@ use crate::head::Head;
 use crate::keeper;
 use crate::key::Key;
 use crate::object::ObjectId;
+use crate::purge::journal::Journal;
 use crate::purge::{Applied, Gone, Numbered, Purge, Ticket};
 use crate::stamp::Stamp;
 
@@ -157,6 +158,13 @@ impl<H: Head> Store<H> {
     /// They are not kept any more; the other node must purge everything.
     pub fn purges_since(&self, node: u64, from: u64, most: usize) -> Result<Vec<Numbered>, Gone> {
         self.core.stream.lock().since(node, from, most)
+    }
+
+    /// The name under which this store's own purges are numbered, as long as its first disk; none in memory, where the
+    /// numbers begin anew at each start.
+    #[must_use]
+    pub fn name(&self) -> Option<u64> {
+        self.core.journal.as_ref().map(Journal::name)
     }
 
     /// What happened so far.

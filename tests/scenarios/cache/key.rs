@@ -1,6 +1,6 @@
 //! What two requests must share to get one answer: the key, and the variant.
 
-use super::{ask, config, get, is_hit, node, numbering, status, telling};
+use super::{ask, config, get, is_hit, node, numbering, telling};
 use crate::harness::{Node, Setup, eventually};
 
 const KEEP: &str = "Cache-Control: max-age=600\r\n";

@@ -49,7 +49,7 @@ name = "all"
 name = "any"
 upstream = "app"
 cache = "all"
-purge = {{ from = ["127.0.0.1/32"] }}
+purge = {{ from = ["127.0.0.1/32"], scopes = ["url", "prefix", "host", "tag", "all"] }}
 {more}
 "#
     )

@@ -255,6 +255,34 @@ fn heads_and_staleness_are_recovered() {
     }
 }
 
+/// Who knows this node's purges by their numbers must never take a new one for one that it has seen.
+#[test]
+fn without_its_journal_a_stream_goes_on_beyond_all_numbers() {
+    let disk = Arc::new(FaultyDisk::new(1, 1 << 30));
+    let (store, _) = open(options_of(&disk));
+    let all = Purge {
+        scope: Scope::All,
+        kind: Kind::Hard,
+        at_ms: 1,
+    };
+    let (first, ticket) = store.purge(all);
+    ticket.wait(SOON).expect("journalled");
+    let name = store.name();
+    assert!(store.release(SOON));
+    drop(store);
+    disk.edit(FileName::Journal, Vec::clear);
+    let (store, opened) = open(options_of(&disk));
+    assert!(opened.purged_all);
+    assert_eq!((store.name(), first), (name, 1));
+    let (next, ticket) = store.purge(all);
+    ticket.wait(SOON).expect("journalled");
+    assert!(next > 1_000_000_000_000, "{next}");
+    assert_eq!(
+        store.purges_since(1, 2, 9).map_err(|gone| gone.first),
+        Err(next)
+    );
+}
+
 #[test]
 fn damage_is_noticed_at_the_start() {
     let disk = Arc::new(FaultyDisk::new(1, 1 << 30));
