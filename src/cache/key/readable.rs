@@ -70,7 +70,15 @@ fn chosen(text: &[u8], rules: &KeyRules) -> Option<Vec<String>> {
         if parts.next()?? != name.as_bytes() {
             return None;
         }
-        let value = parts.next()?.map_or("-", |_| HIDDEN);
+        let count = parts.number()?;
+        for _ in 0..count {
+            parts.next()??;
+        }
+        let value = match count {
+            0 => "-".to_owned(),
+            1 => HIDDEN.to_owned(),
+            count => format!("{HIDDEN}, {count} of them"),
+        };
         out.push(format!("cookie {name}: {value}"));
     }
     if rules.consumer {

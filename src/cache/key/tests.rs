@@ -157,7 +157,7 @@ fn a_key_reads_back() {
     );
     assert_eq!(Key::from_text(key.text.clone()), key);
     // The layout is a contract with what lies on disk.
-    assert_eq!(key.hash.to_string(), "10effea662a38c5283dfaee1f4dc09d0");
+    assert_eq!(key.hash.to_string(), "b6abe8c239bdfe88f35265e4d61bee3c");
 }
 
 #[test]

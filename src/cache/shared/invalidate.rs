@@ -53,7 +53,11 @@ impl SharedCache {
     pub fn invalidate(&self, primary: KeyHash) {
         self.flights.doom(&primary);
         self.unstored.forget_key(&primary);
-        // Without the list of its variants none of them is found again.
+        self.forget_key(primary);
+    }
+
+    /// Forgets what is stored under a key. Without the list of its variants none of them is found again.
+    pub fn forget_key(&self, primary: KeyHash) {
         self.store.remove(&self.store.key(&primary.0, &[]));
     }
 

@@ -59,6 +59,12 @@ fn what_is_in_the_key_does_not_vary() {
         ..KeyRules::default()
     };
     let fields = cases::fields("Vary: User-Agent, Cookie, Foo");
+    // Another cookie than those of the key may be what it was made for.
+    assert_eq!(Vary::of_response(&fields, &key), Err(VaryRefusal::Client));
+    let key = KeyRules {
+        vary_cookie: true,
+        ..key
+    };
     let vary = Vary::of_response(&fields, &key).expect("all is keyed");
     assert_eq!(vary.names(), [HeaderName::from_static("foo")]);
 }

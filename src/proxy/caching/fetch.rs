@@ -284,6 +284,12 @@ impl Fetch {
         }
         .with_ttl(&head.meta, now);
         let (fill, place) = self.shared.keep(head, &keep).await?;
+        // Once more: an invalidation that came between the question above and now found nothing to remove yet, and the list
+        // of variants that it removed may have been written again.
+        if self.lead.as_ref().is_some_and(Lead::is_doomed) {
+            self.shared.forget_key(self.key.hash);
+            return Err(Refusal::Invalidated);
+        }
         let Some(hit) = fill.hit().filter(|_| fill.is_kept()) else {
             return Err(Refusal::TooLarge);
         };
