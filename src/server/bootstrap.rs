@@ -384,7 +384,7 @@ fn assemble(
         listeners: Mutex::new(listeners),
         operators,
         heritage,
-        upgrades: Upgrades::new(program, metrics),
+        upgrades: Upgrades::new(program, metrics, held),
         paths,
         history: Mutex::new(history),
         config: ArcSwap::from_pointee(serde_json::Value::Null),

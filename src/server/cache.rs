@@ -1,14 +1,16 @@
-//! The cache of the process: opened before the first picture that has it, let go at the end.
+//! The cache of the process: opened before the first picture that has it, its folders handed on to the process that takes
+//! over, let go at the end.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use farmgate_plugin_api::units::Size;
 use farmgate_store::OpenError;
 
-use super::Server;
+use super::{Server, allocator};
 use crate::cache::SharedCache;
-use crate::cache::shared::CacheSettings;
+use crate::cache::shared::{CacheSettings, Opened};
 use crate::proxy::id;
 use crate::state::cache::Held;
 use crate::telemetry::metrics::CacheSource;
@@ -16,6 +18,12 @@ use crate::telemetry::metrics::CacheSource;
 /// How long what waits for the folders may take to be written at the end. With the other waits of the end it stays
 /// below the time that the service manager was asked for.
 const RELEASE: Duration = Duration::from_secs(8);
+/// The same when another process takes over, which waits for it, as do the operators. Clients are served meanwhile.
+const HAND_OVER: Duration = Duration::from_secs(4);
+/// How long it may take until the index is in memory, before the first client: what is not found yet is a miss.
+const INDEX: Duration = Duration::from_secs(2);
+/// How often something is looked at that ends soon.
+const LOOK: Duration = Duration::from_millis(5);
 
 impl Server {
     /// The cache for a picture that is about to be published: the one there is, or one that is opened now.
@@ -31,31 +39,105 @@ impl Server {
         if let Some(held) = self.state.cache.get() {
             return Some(held);
         }
-        // In an heir the old process must have let its folders go by now (`Store::release`), else they are locked.
-        let elder = self.listeners.lock().is_held();
-        match open(settings, elder) {
-            Ok(held) => {
-                self.state.cache.set_problem(None);
-                return Some(held);
-            }
-            Err(error) => {
-                let why = format!("the cache is in memory alone: {}", why(settings, &error));
-                log::error!("{why}");
-                self.state.cache.set_problem(Some(why));
-            }
+        if self.listeners.lock().is_held() {
+            // The old process still writes the folders.
+            return Some(self.held(SharedCache::waiting(settings, id::random())));
         }
-        let memory = CacheSettings {
-            disks: Vec::new(),
-            ..settings.clone()
-        };
-        match open(&memory, elder) {
-            Ok(held) => Some(held),
-            Err(error) => {
-                let why = format!("there is no cache: {}", why(&memory, &error));
-                log::error!("{why}");
-                self.state.cache.set_problem(Some(why));
-                None
+        let elder = self.upgrades.elders.count() > 0;
+        let shared = match SharedCache::open(settings, id::random(), elder) {
+            Ok((shared, opened)) => {
+                self.state.cache.set_problem(None);
+                say_opened(settings, opened);
+                shared
             }
+            Err(error) => {
+                self.in_memory_alone(settings, &error);
+                SharedCache::waiting(settings, id::random())
+            }
+        };
+        Some(self.held(shared))
+    }
+
+    fn in_memory_alone(&self, settings: &CacheSettings, error: &OpenError) {
+        let why = format!("the cache is in memory alone: {}", why(settings, error));
+        log::error!("{why}");
+        self.state.cache.set_problem(Some(why));
+    }
+
+    fn held(&self, shared: Arc<SharedCache>) -> Held {
+        let others = Arc::clone(&self.upgrades.relay);
+        shared.set_others(others);
+        Held { shared }
+    }
+
+    /// Has the cache use its folders, which another process had; `elder` says that it still reads them. What is locked
+    /// is tried for `patience`. Blocks.
+    pub(super) fn take_folders(&self, elder: bool, patience: Duration) {
+        let (Some(held), Some(settings)) = (self.state.cache.get(), self.settings().cache.clone())
+        else {
+            return;
+        };
+        let begun = Instant::now();
+        let taken = loop {
+            match held.shared.take_folders(id::random(), elder) {
+                Err(OpenError::Locked(_)) if begun.elapsed() < patience => sleep(LOOK),
+                taken => break taken,
+            }
+        };
+        match taken {
+            Ok(None) => return,
+            Ok(Some(opened)) => say_opened(&settings, opened),
+            Err(error) => return self.in_memory_alone(&settings, &error),
+        }
+        self.state.cache.set_problem(None);
+        self.count_cache(Some(&settings), Some(&held));
+        let store = held.shared.store().clone();
+        let opened = Instant::now();
+        while !store.is_recovered() && opened.elapsed() < INDEX {
+            sleep(LOOK);
+        }
+        log::info!(
+            "the cache's folders are ours: {} objects found in {} ms{}",
+            store.objects(),
+            begun.elapsed().as_millis(),
+            if store.is_recovered() {
+                ""
+            } else {
+                ", and still looking"
+            }
+        );
+    }
+
+    /// Lets the folders go for a process that takes over, and most of the memory. This one serves on from both.
+    /// Blocks, for about [`HAND_OVER`] at most.
+    pub(super) fn hand_over_folders(&self) {
+        let Some(held) = self.state.cache.get() else {
+            return;
+        };
+        let begun = Instant::now();
+        let Some(released) = held.shared.release(HAND_OVER) else {
+            return;
+        };
+        let took = begun.elapsed().as_millis();
+        // Before the other one fills its own.
+        held.shared.make_way();
+        allocator::give_back();
+        if released.clean {
+            log::info!(
+                "the cache's folders are handed over with {} objects, in {took} ms",
+                released.objects
+            );
+        } else {
+            log::warn!(
+                "the cache's folders are handed over after {took} ms, not written to their end: the other process looks through them, and what was not on disk yet is fetched again"
+            );
+        }
+    }
+
+    /// The processes that read the folders as they were have ended.
+    pub(super) fn folders_alone(&self) {
+        if let Some(held) = self.state.cache.get() {
+            held.shared.elder_gone();
         }
     }
 
@@ -66,7 +148,7 @@ impl Server {
             source
         });
         let unopened = settings.map(|settings| match held {
-            Some(held) if held.on_disk => 0,
+            Some(held) if held.shared.is_on_disk() => 0,
             _ => settings.disks.len() as u64,
         });
         self.node.metrics.set_cache(source, unopened);
@@ -78,10 +160,10 @@ impl Server {
         let Some(held) = self.state.cache.take() else {
             return;
         };
-        if !held.on_disk {
+        let Some(released) = held.shared.release(RELEASE) else {
             return;
-        }
-        if held.shared.store().release(RELEASE) {
+        };
+        if released.clean {
             log::info!("the cache was written to its end");
         } else {
             log::warn!(
@@ -91,8 +173,7 @@ impl Server {
     }
 }
 
-fn open(settings: &CacheSettings, elder: bool) -> Result<Held, OpenError> {
-    let (cache, opened) = SharedCache::open(settings, id::random(), elder)?;
+fn say_opened(settings: &CacheSettings, opened: Opened) {
     if opened.purged_all {
         log::warn!(
             "the cache's journal of purges is missing or damaged: everything on disk counts as purged"
@@ -109,10 +190,6 @@ fn open(settings: &CacheSettings, elder: bool) -> Result<Held, OpenError> {
         Size::from_bytes(settings.memory_bytes),
         settings.disks.len()
     );
-    Ok(Held {
-        shared: cache,
-        on_disk: !settings.disks.is_empty(),
-    })
 }
 
 /// What is wrong, where, and what to do.

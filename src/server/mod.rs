@@ -1,5 +1,6 @@
 //! The process: it wires the chapters together, binds, reloads, drains and answers operators.
 
+pub mod allocator;
 pub mod bind;
 pub mod bootstrap;
 pub mod cache;

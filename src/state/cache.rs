@@ -16,13 +16,11 @@ pub struct CacheState {
     problem: Mutex<Option<Arc<str>>>,
 }
 
-/// The cache, and where it is.
+/// The cache.
 #[derive(Clone, Debug)]
 pub struct Held {
-    /// The cache.
+    /// It.
     pub shared: Arc<SharedCache>,
-    /// Whether it has folders. Not so without any in the configuration, and where they could not be opened.
-    pub on_disk: bool,
 }
 
 impl CacheState {

@@ -1,6 +1,7 @@
 //! Upgrade without a service manager: sockets change hands, clients see nothing, and what fails is taken back.
 
 mod broken;
+mod cache;
 mod killed;
 mod load;
 mod state;

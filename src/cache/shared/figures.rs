@@ -22,14 +22,15 @@ fn sizes(of: &Histogram) -> Sizes {
 impl CacheSource for SharedCache {
     fn figures(&self) -> CacheFigures {
         const _: () = assert!(SIZES == Histogram::BUCKETS);
-        let counters = self.store.counters();
+        let store = self.store();
+        let counters = store.counters();
         let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let whole = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         CacheFigures {
-            memory_bytes: whole(self.store.memory_bytes()),
+            memory_bytes: whole(store.memory_bytes()),
             memory_limit_bytes: now(&self.memory_limit),
-            index_bytes: whole(self.store.index_bytes()),
-            objects: whole(self.store.objects()),
+            index_bytes: whole(store.index_bytes()),
+            objects: whole(store.objects()),
             disk_objects: now(&counters.disk_objects_now),
             disk_bytes: now(&counters.disk_bytes_now),
             disk_limit_bytes: self.disk_limit,

@@ -1,26 +1,15 @@
 //! Taking back what is stored: removed objects, and purges in the store.
 
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
-use farmgate_store::purge::{Applied, Gone, Kind, Numbered, Purge, Scope, Ticket, TicketError};
+use farmgate_store::purge::{Applied, Gone, Numbered, Scope, TicketError};
 
+use super::others::journalled;
 use super::{Found, SharedCache};
 use crate::cache::key::KeyHash;
 
 /// Invalidations by URL in an hour: a sixty-fourth of the purges in force.
 const MOST_URLS_AN_HOUR: u32 = 1024;
-/// How long an order to purge waits for the journal. The purge is in force meanwhile.
-const JOURNAL: Duration = Duration::from_secs(10);
-
-/// What an order to purge came to. The purges are in force.
-#[derive(Clone, Copy, Debug)]
-pub struct Ordered {
-    /// The number of the last of them in the stream of this node.
-    pub number: u64,
-    /// Whether they survive a crash.
-    pub journal: Result<(), TicketError>,
-}
-
 /// What purges of another node came to.
 #[derive(Clone, Copy, Debug)]
 pub struct Replayed {
@@ -36,21 +25,9 @@ pub struct Replayed {
     pub journal: Result<(), TicketError>,
 }
 
-async fn journalled(tickets: Vec<Ticket>) -> Result<(), TicketError> {
-    let all = async {
-        for ticket in tickets {
-            ticket.await?;
-        }
-        Ok(())
-    };
-    let written = tokio::time::timeout(JOURNAL, all).await;
-    written.unwrap_or(Err(TicketError::TooSlow))
-}
-
 impl SharedCache {
-    /// An accepted unsafe request changed what this key stands for (RFC 9111 section 4.4): all variants are gone, and
-    /// what is fetched just now is not stored.
-    pub fn invalidate(&self, primary: KeyHash) {
+    /// [`SharedCache::invalidate`] in this process alone.
+    pub fn invalidate_here(&self, primary: KeyHash) {
         self.flights.doom(&primary);
         self.unstored.forget_key(&primary);
         self.forget_key(primary);
@@ -58,7 +35,8 @@ impl SharedCache {
 
     /// Forgets what is stored under a key. Without the list of its variants none of them is found again.
     pub fn forget_key(&self, primary: KeyHash) {
-        self.store.remove(&self.store.key(&primary.0, &[]));
+        let store = self.store();
+        store.remove(&store.key(&primary.0, &[]));
     }
 
     /// The same for all that one URL stands for, whatever else is in their keys. It takes a place among the purges in
@@ -76,42 +54,21 @@ impl SharedCache {
         made.1 += 1;
         drop(made);
         // Not waited for: it is in force now, and an invalidation need not survive a crash of the node.
-        drop(self.purge(scope, Kind::Hard));
+        self.invalidate_scope(scope);
     }
 
     /// Forgets one stored response: the origin said something that forbids it.
     pub fn forget(&self, found: &Found) {
-        self.store.remove(&found.key);
-    }
-
-    /// Purges. In force when it returns; the ticket resolves when that survives a crash. Gives the purge's number in the
-    /// stream of this node, too.
-    pub fn purge(&self, scope: Scope, kind: Kind) -> (u64, Ticket) {
-        self.store.purge(Purge {
-            scope,
-            kind,
-            at_ms: self.now().cache_ms,
-        })
-    }
-    /// Purges scopes, as one order: all are in force before the first is waited for.
-    pub async fn purge_all(&self, scopes: &[Scope], kind: Kind) -> Ordered {
-        let mut number = 0;
-        let mut tickets = Vec::with_capacity(scopes.len());
-        for scope in scopes {
-            let (own, ticket) = self.purge(*scope, kind);
-            number = own;
-            tickets.push(ticket);
-        }
-        Ordered {
-            number,
-            journal: journalled(tickets).await,
-        }
+        let store = self.store();
+        // The key of the store in which it was found may be none of the one there is now.
+        let key = store.key(found.key.primary(), found.key.variance());
+        store.remove(&key);
     }
 
     /// What the stream of this node's own purges is called among nodes. Another one than before where the numbers
     /// begin anew: at each start without folders, and with folders that were made anew.
     pub fn stream(&self) -> u64 {
-        self.stream
+        self.stream.load(Ordering::Relaxed)
     }
 
     /// This node's own purges from a number on, in order, at most `most`.
@@ -119,7 +76,7 @@ impl SharedCache {
     /// # Errors
     /// They are not kept any more.
     pub fn purges_since(&self, from: u64, most: usize) -> Result<Vec<Numbered>, Gone> {
-        self.store.purges_since(self.stream, from, most)
+        self.store().purges_since(self.stream(), from, most)
     }
 
     /// Applies purges of another node, in order. Doing so again changes nothing.
@@ -133,8 +90,13 @@ impl SharedCache {
         };
         let mut tickets = Vec::with_capacity(purges.len());
         for purge in purges {
-            let (applied, ticket) = self.store.apply(purge);
+            let (applied, ticket) = self.store().apply(purge);
             tickets.push(ticket);
+            if let Some(others) = self.others.get()
+                && applied != Applied::Known
+            {
+                others.tell(purge.purge);
+            }
             match applied {
                 Applied::Known => replayed.known += 1,
                 Applied::New => replayed.new += 1,

@@ -35,9 +35,9 @@ impl SharedCache {
     /// Its Vary names more than can be told apart.
     pub async fn keep(&self, head: StoredHead, keep: &Keep<'_>) -> Result<(Fill, Place), Refusal> {
         let place = self.place(&head.key, &head.meta.vary, keep).await?;
-        let key = self.store.key(&place.primary.0, place.variance());
-        let fill = self.store.begin(
-            key,
+        let store = self.store();
+        let fill = store.begin(
+            store.key(&place.primary.0, place.variance()),
             head,
             FillOptions {
                 start: keep.start,
@@ -55,11 +55,10 @@ impl SharedCache {
     /// never too few, and one list of names serves every lookup.
     async fn place(&self, key: &Key, vary: &Vary, keep: &Keep<'_>) -> Result<Place, Refusal> {
         let root = Place::root(key.hash);
-        let root_key = self.store.key(&root.primary.0, root.variance());
-        let known = self.store.lookup(&root_key).fetched().await;
+        let known = self.at(&root).await;
         let known = known
             .as_ref()
-            .map(|hit| hit.head())
+            .map(|found| found.hit.head())
             .filter(|head| head.key.text == key.text)
             .and_then(|head| Some((&head.meta.vary, head.variants.as_deref()?)));
         let (names, mut list) = match known {
@@ -82,8 +81,9 @@ impl SharedCache {
                     return Err(Refusal::VaryMany);
                 }
                 let oldest = list.known.remove(0);
-                let key = self.store.key(&root.primary.0, &list.place(&oldest));
-                self.store.remove(&key);
+                let store = self.store();
+                let key = store.key(&root.primary.0, &list.place(&oldest));
+                store.remove(&key);
             }
             self.list(key, names, &mut list, variance, keep);
         }
@@ -120,11 +120,12 @@ impl SharedCache {
             variants: Some(Box::new(list.clone())),
             wanted: Wanted::default(),
         };
-        let fill = self.store.begin(
-            self.store.key(&key.hash.0, &[]),
+        let store = self.store();
+        let fill = store.begin(
+            store.key(&key.hash.0, &[]),
             head,
             FillOptions {
-                start: self.store.start(),
+                start: store.start(),
                 length: Some(0),
                 max_bytes: 0,
                 disk_uses: keep.disk_uses,

@@ -79,9 +79,14 @@ impl SharedCache {
         }
     }
 
-    async fn at(&self, place: &Place) -> Option<Found> {
-        let key = self.store.key(&place.primary.0, place.variance());
-        let hit = match self.store.lookup(&key) {
+    pub(super) async fn at(&self, place: &Place) -> Option<Found> {
+        let (key, looked) = {
+            let store = self.store();
+            let key = store.key(&place.primary.0, place.variance());
+            let looked = store.lookup(&key);
+            (key, looked)
+        };
+        let hit = match looked {
             farmgate_store::Lookup::Hit(hit) => hit,
             farmgate_store::Lookup::Miss => return None,
             // Boxed: rare, and its state would lie in the future of each request.

@@ -3,20 +3,22 @@
 pub mod compress;
 mod figures;
 pub mod flights;
+mod folders;
 mod head;
 pub mod invalidate;
 pub mod keep;
 pub mod lookup;
+mod others;
 pub mod place;
 pub mod settings;
 pub mod unstored;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
-use farmgate_store::disk::FileDisk;
-use farmgate_store::{DiskOptions, Limits, OpenError, OpenOptions, Opened, Store};
+use arc_swap::{ArcSwap, Guard};
+use farmgate_store::{OpenError, Store};
 use parking_lot::Mutex;
 
 use super::clock::{Now, Timeline};
@@ -25,20 +27,24 @@ use super::meta::head::StoredHead;
 use crate::telemetry::clock;
 use compress::Worker;
 pub use farmgate_store::purge::{Kind, Numbered, Purge, Scope};
-pub use farmgate_store::{Finished, NotStored, ReadError, Stamp, Tier};
+pub use farmgate_store::{Finished, NotStored, Opened, ReadError, Stamp, Tier};
 pub use flights::{Flights, Joined, Landed, Lead, Waiting};
+use folders::Folders;
+pub use folders::Released;
 pub use lookup::{Found, Lookup};
+pub use others::{Confirmed, HandingOver, Ordered, Others};
 pub use place::Place;
 pub use settings::{CacheSettings, DiskSettings, Durability};
 use unstored::UnstoredTable;
 
-/// Bytes of a segment on disk.
-const SEGMENT_BYTES: u64 = 64 << 20;
-
 /// The shared cache.
 #[derive(Debug)]
 pub struct SharedCache {
-    store: Store<StoredHead>,
+    /// Another one when the folders change hands. Who asks it twice, and needs the same one, keeps what
+    /// [`SharedCache::store`] gave: keys of two stores differ.
+    store: ArcSwap<Store<StoredHead>>,
+    folders: Folders,
+    others: OnceLock<Arc<dyn Others>>,
     timeline: Timeline,
     started: Instant,
     flights: Arc<Flights>,
@@ -47,7 +53,7 @@ pub struct SharedCache {
     /// Which hour it is, and how many invalidations by URL there were in it.
     invalidated: Mutex<(u64, u32)>,
     /// What the stream of its own purges is called.
-    stream: u64,
+    stream: AtomicU64,
     memory_limit: AtomicU64,
     disk_limit: u64,
 }
@@ -72,46 +78,37 @@ impl SharedCache {
         random: u64,
         elder: bool,
     ) -> Result<(Arc<Self>, Opened), OpenError> {
-        let limits = Limits {
-            memory_bytes: usize::try_from(settings.memory_bytes).unwrap_or(usize::MAX),
-            ..Limits::default()
-        };
-        let (store, opened) = if settings.disks.is_empty() {
-            (Store::in_memory(limits, random), Opened::default())
-        } else {
-            let mut disks = Vec::with_capacity(settings.disks.len());
-            for (number, disk) in settings.disks.iter().enumerate() {
-                let folder =
-                    FileDisk::open(&disk.path).map_err(|error| OpenError::Disk(number, error))?;
-                disks.push(DiskOptions {
-                    disk: Arc::new(folder),
-                    size_bytes: disk.size_bytes,
-                });
-            }
-            Store::open(&OpenOptions {
-                limits,
-                disks,
-                durability: settings.durability,
-                segment_bytes: SEGMENT_BYTES,
-                random,
-                elder,
-            })?
-        };
-        let mut name = Hasher::new(b'n');
-        name.part(&store.name().unwrap_or(random).to_le_bytes());
-        let cache = Arc::new_cyclic(|cache| Self {
-            stream: name.finish_short(),
+        let (store, opened) = folders::open(settings, random, elder)?;
+        let cache = Self::over(store, settings, random, true);
+        Ok((cache, opened))
+    }
+
+    /// A cache whose folders another process still has: in memory alone until [`SharedCache::take_folders`].
+    pub fn waiting(settings: &CacheSettings, random: u64) -> Arc<Self> {
+        let store = folders::in_memory(settings, random);
+        Self::over(store, settings, random, false)
+    }
+
+    fn over(
+        store: Store<StoredHead>,
+        settings: &CacheSettings,
+        random: u64,
+        ours: bool,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|cache| Self {
+            stream: AtomicU64::new(stream_of(&store, random)),
             memory_limit: AtomicU64::new(settings.memory_bytes),
             disk_limit: settings.disks.iter().map(|disk| disk.size_bytes).sum(),
-            store,
+            store: ArcSwap::from_pointee(store),
+            folders: Folders::new(settings, ours),
+            others: OnceLock::new(),
             timeline: Timeline::new(),
             started: Instant::now(),
             flights: Arc::default(),
             unstored: UnstoredTable::default(),
             worker: Worker::start(Weak::clone(cache)),
             invalidated: Mutex::default(),
-        });
-        Ok((cache, opened))
+        })
     }
 
     /// The time of the cache.
@@ -130,15 +127,15 @@ impl SharedCache {
         &self.unstored
     }
 
-    /// Another bound of memory: what is above it is let go now.
-    pub fn set_memory_bytes(&self, bytes: u64) {
-        self.memory_limit.store(bytes, Ordering::Relaxed);
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        self.store.set_memory_bytes(bytes);
+    /// The store behind it, as it is now.
+    pub fn store(&self) -> Guard<Arc<Store<StoredHead>>> {
+        self.store.load()
     }
+}
 
-    /// The store behind it.
-    pub fn store(&self) -> &Store<StoredHead> {
-        &self.store
-    }
+/// What the stream of a store's own purges is called.
+fn stream_of(store: &Store<StoredHead>, random: u64) -> u64 {
+    let mut name = Hasher::new(b'n');
+    name.part(&store.name().unwrap_or(random).to_le_bytes());
+    name.finish_short()
 }

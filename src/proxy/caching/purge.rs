@@ -78,11 +78,20 @@ pub async fn answer(cx: &Ctx, fields: &HeaderMap) -> Box<Reply> {
     run(shared, &scopes, kind).await
 }
 
-/// Purges scopes and waits for the journal.
+/// Purges scopes and waits for the journal, and for the other processes of the node.
 async fn run(shared: &SharedCache, scopes: &[Scope], kind: Kind) -> Box<Reply> {
-    let ordered = shared.purge_all(scopes, kind).await;
+    let Ok(ordered) = shared.purge_all(scopes, kind).await else {
+        let mut reply = problem(StatusCode::SERVICE_UNAVAILABLE, "purge_handing_over");
+        let soon = HeaderValue::from_static("1");
+        reply.headers.push((http::header::RETRY_AFTER, soon));
+        return reply;
+    };
     if ordered.journal.is_err() {
         return problem(StatusCode::INTERNAL_SERVER_ERROR, "purge_not_journalled");
+    }
+    if let Err(why) = ordered.others {
+        log::warn!("a purge is in force in this process, and perhaps not in another one: {why}");
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, "purge_not_confirmed");
     }
     let word = match kind {
         Kind::Hard => "hard",

@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use super::letters::MovedPurge;
 use super::moved::records::Chunk;
 
 /// The longest message: the sockets of a node with very many listeners. State comes in chunks that are much shorter.
@@ -76,6 +77,32 @@ pub enum Message {
     Hurry,
     /// Serving to draining: log files were moved away, open them again.
     ReopenLogs,
+    /// Either way: these are purged.
+    Purge {
+        /// Names the answer; 0 where none is expected.
+        #[serde(default)]
+        id: u64,
+        /// What.
+        #[serde(default)]
+        purges: Vec<MovedPurge>,
+    },
+    /// Either way: they are in force, and on disk where this process writes the journal.
+    Purged {
+        /// That of the order.
+        id: u64,
+        /// The number of the last one in the journal.
+        #[serde(default)]
+        number: Option<u64>,
+        /// Or why not.
+        #[serde(default)]
+        error: Option<String>,
+    },
+    /// Either way: what is stored at a key is gone; no answer.
+    Gone {
+        /// The halves of its hash.
+        #[serde(default)]
+        key: [u64; 2],
+    },
     /// Something of a later version.
     #[serde(other)]
     Unknown,

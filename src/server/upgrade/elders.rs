@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::channel::{Channel, ElderEntry, Message};
+use super::letters::{Change, Expected, Letters, Outbox, Replies, Reply, letters};
 use super::moved;
 use crate::telemetry::metrics::Metrics;
 
@@ -27,6 +28,22 @@ pub struct Elders {
     known: Mutex<BTreeMap<u32, Elder>>,
     /// How many there are.
     count: watch::Sender<usize>,
+    /// Told when the last one has ended.
+    ended: Notify,
+    replies: Arc<Replies>,
+    /// Hears what they say of their caches.
+    ear: OnceLock<Ear>,
+}
+
+/// Hears a message, and has its answer sent.
+type Ear = Box<dyn Fn(Message, Letters) + Send + Sync>;
+
+impl std::fmt::Debug for Elders {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Elders")
+            .field("count", &self.count())
+            .finish_non_exhaustive()
+    }
 }
 
 struct Elder {
@@ -37,6 +54,7 @@ struct Elder {
     ends: Instant,
     socket: Arc<OwnedFd>,
     commands: mpsc::Sender<Command>,
+    letters: Letters,
 }
 
 enum Command {
@@ -75,6 +93,9 @@ impl Elders {
             metrics: Arc::clone(metrics),
             known: Mutex::default(),
             count: watch::Sender::new(0),
+            ended: Notify::new(),
+            replies: Arc::default(),
+            ear: OnceLock::new(),
         }
     }
 
@@ -113,6 +134,7 @@ impl Elders {
             Err(error) => return log::warn!("process {pid} drains unseen: {error}"),
         };
         let (commands, asked) = mpsc::channel(COMMANDS);
+        let (letters, outbox) = letters();
         let elder = Elder {
             since,
             open: 0,
@@ -121,19 +143,31 @@ impl Elders {
             ends: Instant::now(),
             socket,
             commands,
+            letters: letters.clone(),
         };
         self.known.lock().insert(pid, elder);
         self.counted();
         let this = Arc::clone(self);
-        tokio::spawn(async move { this.follow(pid, channel, asked).await });
+        tokio::spawn(async move { this.follow(pid, channel, asked, (letters, outbox)).await });
     }
 
-    async fn follow(&self, pid: u32, mut channel: Channel, mut asked: mpsc::Receiver<Command>) {
+    async fn follow(
+        &self,
+        pid: u32,
+        mut channel: Channel,
+        mut asked: mpsc::Receiver<Command>,
+        (letters, mut outbox): (Letters, Outbox),
+    ) {
         let why = loop {
             let message = tokio::select! {
                 command = asked.recv() => match command {
                     Some(Command::Pause(taker)) => {
                         self.forget(pid);
+                        self.replies.silent(pid);
+                        // What it was to be told it is told; nobody tells it more.
+                        while let Some(letter) = outbox.at_once() {
+                            let _ = channel.send(&letter).await;
+                        }
                         // Whoever asked may have given up: then the channel ends, and the elder drains unseen.
                         let _ = taker.send(channel);
                         return;
@@ -149,9 +183,22 @@ impl Elders {
                     }
                     None => return,
                 },
+                letter = outbox.next() => {
+                    // One that is gone is seen below.
+                    let _ = channel.send(&letter).await;
+                    continue;
+                }
                 message = channel.next() => message,
             };
             match message {
+                Ok(Some(Message::Purged { id, number, error })) => {
+                    self.replies.came(id, Reply { number, error });
+                }
+                Ok(Some(message @ (Message::Purge { .. } | Message::Gone { .. }))) => {
+                    if let Some(ear) = self.ear.get() {
+                        ear(message, letters.clone());
+                    }
+                }
                 Ok(Some(Message::Progress {
                     open,
                     requests,
@@ -176,14 +223,28 @@ impl Elders {
                 Ok(Some(_)) => {}
                 Ok(None) => {
                     log::warn!("old process {pid} ended without a word: it was killed, or crashed");
-                    self.forget(pid);
+                    self.has_ended(pid);
                     return;
                 }
                 Err(error) => break format!("drains unseen: {error}"),
             }
         };
         log::info!("old process {pid} {why}");
+        self.has_ended(pid);
+    }
+
+    fn has_ended(&self, pid: u32) {
         self.forget(pid);
+        self.replies.ended(pid);
+        if self.count() == 0 {
+            self.ended.notify_one();
+        }
+    }
+
+    /// Waits until the last one has ended, since it was last asked. Others that were given to the next process do not
+    /// count as ended.
+    pub async fn last_ended(&self) {
+        self.ended.notified().await;
     }
 
     fn forget(&self, pid: u32) {
@@ -233,6 +294,36 @@ impl Elders {
     pub fn resume(self: &Arc<Self>, paused: Vec<Paused>) {
         for one in paused {
             self.add(one.pid, one.since, one.channel);
+        }
+    }
+
+    /// Answers that are waited for.
+    pub fn replies(&self) -> &Arc<Replies> {
+        &self.replies
+    }
+
+    /// What hears what they say of their caches. Only the first one counts.
+    pub fn listen(&self, ear: Ear) {
+        let _ = self.ear.set(ear);
+    }
+
+    /// Has all of them purge; gives whose answers are to be waited for.
+    pub fn purge(&self, order: &dyn Fn(u64) -> Message) -> Vec<Expected> {
+        let known = self.known.lock();
+        let told = known.iter().map(|(pid, elder)| {
+            let expected = self.replies.expect(*pid);
+            if !elder.letters.put(order(expected.id)) {
+                self.replies.silent(*pid);
+            }
+            expected
+        });
+        told.collect()
+    }
+
+    /// Tells all of them of a change.
+    pub fn change(&self, change: Change) {
+        for elder in self.known.lock().values() {
+            elder.letters.change(change);
         }
     }
 

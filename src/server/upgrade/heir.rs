@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::channel::{Channel, Go, Hello, Message, Ready, Role};
 use super::moved::records::Incoming;
 use super::moved::{self, World};
-use super::{selfcheck, spawn};
+use super::{folders, relay, selfcheck, spawn};
 use crate::server::{Server, inherit, systemd};
 use crate::telemetry::clock;
 
@@ -102,13 +102,28 @@ impl Heir {
         let mut elders = None;
         if let Word::Go(go, state) = word {
             log::info!("{}", moved::give(&World::of(server), state));
+            folders::take(server, true).await;
             elders = Some(go.elders);
         } else {
             log::warn!("the old process is gone: taking over without its state");
+            folders::take(server, false).await;
         }
         if let Err(error) = server.serve() {
             return Err((self, format!("the operators' sockets: {error}")));
         }
+        let node = Arc::clone(server);
+        server
+            .upgrades
+            .elders
+            .listen(Box::new(move |message, letters| {
+                let node = Arc::clone(&node);
+                tokio::spawn(async move {
+                    if let Some(answer) = relay::hear_elder(&node, message).await {
+                        // Without room it is taken for silent.
+                        let _ = letters.put(answer);
+                    }
+                });
+            }));
         if let Some(elders) = elders {
             self.committed(server).await;
             // Not before: what is read of their channels would be lost to the old process, should this one fail.
@@ -119,6 +134,9 @@ impl Heir {
         server.operators.release();
         server.history.lock().settle();
         self.store(server);
+        folders::follow_elders(server);
+        // All others are known: from now on they hear of what changes, and now of what has.
+        server.upgrades.relay.serve();
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::channel::Message;
-use super::{Leaving, Phase, Upgrades};
+use super::{Leaving, Phase, Upgrades, relay};
 use crate::server::Server;
 use crate::server::drain::{self, Progress};
 use crate::server::signals;
@@ -97,10 +97,22 @@ async fn talk(
                         log::error!("{why}");
                     }
                 }
-                Ok(Some(_)) => {}
+                Ok(Some(message)) => {
+                    if let Some(answer) = relay::hear_successor(server, message) {
+                        // One that is gone is seen in the next turn.
+                        let _ = leaving.channel.send(&answer).await;
+                    }
+                }
                 // The new process is gone; what is under way here goes on all the same.
-                Ok(None) | Err(_) => return drained.await,
+                Ok(None) | Err(_) => {
+                    leaving.outbox.close();
+                    server.upgrades.relay.alone();
+                    return drained.await;
+                }
             },
+            letter = leaving.outbox.next() => {
+                let _ = leaving.channel.send(&letter).await;
+            }
         }
     }
 }

@@ -12,8 +12,11 @@
 
 pub mod channel;
 pub mod elders;
+mod folders;
 pub mod heir;
+pub mod letters;
 pub mod moved;
+pub mod relay;
 pub mod spawn;
 
 pub mod leaving;
@@ -53,6 +56,8 @@ pub struct Upgrades {
     pub program: Program,
     /// Old processes that still drain.
     pub elders: Arc<Elders>,
+    /// What their caches are told, and this one's.
+    pub relay: Arc<relay::Relay>,
     /// Told when another process has taken over.
     pub handed_over: Notify,
     phase: watch::Sender<Option<(Phase, Instant)>>,
@@ -106,6 +111,7 @@ struct Leaving {
     successor: Option<Other>,
     taken: Vec<(Role, String)>,
     tally: moved::Tally,
+    outbox: letters::Outbox,
 }
 
 /// The one upgrade under way; dropping it ends it.
@@ -136,10 +142,13 @@ impl Drop for Candidate {
 
 impl Upgrades {
     /// None yet.
-    pub fn new(program: Program, metrics: &Arc<Metrics>) -> Self {
+    /// `heir`: another process serves still.
+    pub fn new(program: Program, metrics: &Arc<Metrics>, heir: bool) -> Self {
+        let elders = Arc::new(Elders::new(metrics));
         Self {
             program,
-            elders: Arc::new(Elders::new(metrics)),
+            relay: Arc::new(relay::Relay::new(&elders, heir)),
+            elders,
             handed_over: Notify::new(),
             phase: watch::Sender::new(None),
             stopping: watch::Sender::new(false),
@@ -276,6 +285,8 @@ async fn attempt(server: &Arc<Server>) -> Result<Upgraded, String> {
     let ready = upgrades.unless_stopping(ready).await?;
 
     upgrades.enter(Phase::HandingOver);
+    // Before the elders are let go: what they are to be told they are told.
+    upgrades.relay.change();
     let paused = upgrades.elders.pause().await;
     let go = Go {
         elders: paused.iter().map(elders::Paused::entry).collect(),
@@ -284,7 +295,7 @@ async fn attempt(server: &Arc<Server>) -> Result<Upgraded, String> {
     let mut tally = match handed.await {
         Ok(tally) => tally,
         Err(why) => {
-            upgrades.elders.resume(paused);
+            take_back(server, candidate, paused).await;
             return Err(why);
         }
     };
@@ -296,7 +307,7 @@ async fn attempt(server: &Arc<Server>) -> Result<Upgraded, String> {
     );
     systemd::heard().await;
     if !channel.is_open() {
-        upgrades.elders.resume(paused);
+        take_back(server, candidate, paused).await;
         return Err(format!(
             "the new process (pid {pid}) ended as soon as it served; its last messages stand in the event log"
         ));
@@ -323,9 +334,21 @@ async fn attempt(server: &Arc<Server>) -> Result<Upgraded, String> {
             successor,
             taken: ready.taken,
             tally,
+            outbox: upgrades.relay.drain(),
         },
     );
     Ok(done)
+}
+
+/// Nothing comes of the new process: all that was given to it is this one's again.
+async fn take_back(server: &Arc<Server>, candidate: Candidate, paused: Vec<elders::Paused>) {
+    // Its end lets the cache's folders go.
+    drop(candidate);
+    server.upgrades.elders.resume(paused);
+    if !*server.upgrades.stopping.borrow() {
+        folders::take_back(server).await;
+    }
+    relay::make_up_for(server, &server.upgrades.relay.serve());
 }
 
 /// Starts the new process and tells it what it inherits.
@@ -410,13 +433,13 @@ async fn hand_over(
         let taken = tokio::task::spawn_blocking(move || moved::take(&World::of(&node))).await;
         let (state, tally) =
             taken.map_err(|error| format!("the state could not be taken: {error}"))?;
-        let messages = state.into_iter().map(Message::State);
-        for message in messages.chain([Message::Go(go)]) {
-            channel
-                .send(&message)
-                .await
-                .map_err(|error| format!("the new process did not take the state: {error}"))?;
+        let untaken = |error| format!("the new process did not take the state: {error}");
+        for chunk in state {
+            let sent = channel.send(&Message::State(chunk)).await;
+            sent.map_err(untaken)?;
         }
+        folders::release(server).await;
+        channel.send(&Message::Go(go)).await.map_err(untaken)?;
         loop {
             match channel.next().await {
                 Ok(Some(Message::Serving)) => return Ok(tally),

@@ -152,6 +152,15 @@ impl<H: Head> Queue<H> {
         true
     }
 
+    /// Drops what waits; the writer ends with what it has in its hands.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.state.lock();
+        state.jobs.clear();
+        state.bytes = 0;
+        drop(state);
+        self.changed.notify_all();
+    }
+
     pub(crate) fn close(&self) {
         self.state.lock().closing = true;
         self.changed.notify_all();

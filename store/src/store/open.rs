@@ -21,6 +21,8 @@ use crate::purge::journal::Journal;
 const READERS: usize = 4;
 /// The share of the memory that may wait for a disk: one in eight.
 const QUEUE_SHARE: usize = 8;
+/// How long a writer may take for what it has in its hands, when there is no more time for what waits.
+const LAST_WRITE: Duration = Duration::from_secs(1);
 /// Smallest disk.
 const LEAST_BYTES: u64 = 1 << 20;
 
@@ -270,7 +272,8 @@ impl<H: Head> Store<H> {
     }
 
     /// Writes what waits, seals, writes the index down and lets the disks go, within about `longest`; false when
-    /// that was too short or a disk failed, so that the next start reads the segments. From then on the store serves
+    /// that was too short or a disk failed, so that the next start reads the segments. What waited longer is not
+    /// written, and a disk on which a write hangs a second more is not let go. From then on the store serves
     /// as before, from memory and from what is on disk, and writes nothing: this is a clean stop, and the first half
     /// of handing the disks to another process. Purges are in force as before, but no more journalled: the process
     /// that holds the disks must be told them.
@@ -289,6 +292,9 @@ impl<H: Head> Store<H> {
         for part in &core.disks {
             let log = &part.log;
             let written = part.queue.wait_ended(deadline);
+            if !written {
+                part.queue.abandon();
+            }
             let newest = log.newest.load(Ordering::Acquire);
             clean &= written && !log.is_failed();
             clean = clean
@@ -299,11 +305,13 @@ impl<H: Head> Store<H> {
         if let Some(journal) = &core.journal {
             journal.close();
         }
-        let unlocked = core
-            .disks
-            .iter()
-            .map(|part| part.log.note(part.log.disk.unlock()))
-            .all(|done| done.is_ok());
+        let last = Instant::now() + LAST_WRITE;
+        let mut unlocked = true;
+        for part in &core.disks {
+            // A disk with a writer that hangs in it stays locked for the life of the process: no two write one.
+            let ended = part.queue.wait_ended(last);
+            unlocked &= ended && part.log.note(part.log.disk.unlock()).is_ok();
+        }
         clean && unlocked
     }
 }

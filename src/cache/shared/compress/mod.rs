@@ -8,7 +8,7 @@ mod worker;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use bytes::Bytes;
-use farmgate_store::{FillOptions, Finished};
+use farmgate_store::{FillOptions, Finished, Store};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Found, Hit, SharedCache};
@@ -103,12 +103,12 @@ pub static OF_PLAIN: [HeaderName; 5] = [
 ];
 
 /// Where the variants of a stored response stand: behind its own place, a coding and its generation.
-fn key(cache: &SharedCache, of: &Found, coding: Coding) -> farmgate_store::Key {
+fn key(store: &Store<StoredHead>, of: &Found, coding: Coding) -> farmgate_store::Key {
     let mut variance = Vec::with_capacity(of.key.variance().len() + 9);
     variance.extend_from_slice(of.key.variance());
     variance.push(coding.number());
     variance.extend_from_slice(&of.hit.id().bits().to_le_bytes());
-    cache.store.key(of.key.primary(), &variance)
+    store.key(of.key.primary(), &variance)
 }
 
 impl SharedCache {
@@ -130,8 +130,9 @@ impl SharedCache {
             .filter(|coding| coding.is_in(takes) && coding.is_in(rules.codings))
             .peekable();
         let best = *wanted.peek()?;
+        let store = self.store();
         for coding in wanted {
-            if let Some(hit) = self.store.lookup(&key(self, of, coding)).hit() {
+            if let Some(hit) = store.lookup(&key(&store, of, coding)).hit() {
                 return Some((coding, hit));
             }
         }
@@ -156,8 +157,9 @@ impl SharedCache {
             wanted: Wanted::default(),
         };
         let length = body.len() as u64;
-        let mut fill = self.store.begin(
-            key(self, of, coding),
+        let store = self.store();
+        let mut fill = store.begin(
+            key(&store, of, coding),
             head,
             FillOptions {
                 // What was purged since the plain one came is purged here as well.

@@ -55,7 +55,9 @@ pub(super) async fn order(server: &Server, body: &[u8]) -> Answer {
     };
     let kind = if order.soft { Kind::Soft } else { Kind::Hard };
     let begun = Instant::now();
-    let ordered = shared.purge_all(&scopes, kind).await;
+    let Ok(ordered) = shared.purge_all(&scopes, kind).await else {
+        return refused(503, "another process takes over just now: ask again");
+    };
     let mut answer = json!({
         "purged": scopes.len(),
         "kind": if order.soft { "soft" } else { "hard" },
@@ -65,10 +67,16 @@ pub(super) async fn order(server: &Server, body: &[u8]) -> Answer {
         "objects": shared.store().objects(),
     });
     log::info!("an operator purged {}", told.join(", "));
-    match ordered.journal {
-        Ok(()) => reply(200, &answer),
-        Err(error) => {
+    match (ordered.journal, ordered.others) {
+        (Ok(()), Ok(())) => reply(200, &answer),
+        (Err(error), _) => {
             answer["error"] = not_journalled(error);
+            reply(500, &answer)
+        }
+        (_, Err(why)) => {
+            answer["error"] = json!(format!(
+                "in force in this process, and perhaps not in another one: {why}; purge again"
+            ));
             reply(500, &answer)
         }
     }

@@ -15,9 +15,9 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::proxy::connection::Node;
-use crate::server::Server;
 use crate::server::history::History;
 use crate::server::services::Host;
+use crate::server::{Server, allocator};
 use crate::state::State;
 use crate::telemetry::metrics::{self, Counts, Metrics};
 use crate::upstream::discovery::Resolver;
@@ -141,11 +141,8 @@ pub fn let_go(world: &World<'_>) {
     for part in PARTS {
         part.let_go(world);
     }
-    // Freed memory goes back to the system while something else is asked for, and here hardly anything is any more: the
-    // allocator does it in a thread of its own (jemalloc(3), `background_thread`).
-    if let Err(error) = tikv_jemalloc_ctl::background_thread::write(true) {
-        log::debug!("freed memory goes back to the system only as it comes: {error}");
-    }
+    allocator::give_back();
+    allocator::give_back_by_itself();
 }
 
 /// Adds what an old process has counted.

@@ -41,7 +41,7 @@ pub trait Part: Sync {
 
 /// All of them. Given in this order: names bring the endpoints, endpoints have the metrics that are counted in. Taken
 /// in this order too, so that the longest comes last and is what has no room, if anything.
-pub(super) const PARTS: [&dyn Part; 10] = [
+pub(super) const PARTS: [&dyn Part; 11] = [
     &Switches,
     &Tickets,
     &Names,
@@ -52,6 +52,7 @@ pub(super) const PARTS: [&dyn Part; 10] = [
     &Configurations,
     &Explain,
     &Connections,
+    &Cache,
 ];
 
 /// Plugins that an operator has switched off.
@@ -346,5 +347,21 @@ impl Part for Connections {
             endpoint.lines.retire();
         }
         world.host.close_idle();
+    }
+}
+
+/// The memory of the cache: the new process fills its own. The folders go by a step of their own, before it serves
+/// (`server::cache`): nothing in the state depends on them, and they may take a while.
+struct Cache;
+
+impl Part for Cache {
+    fn name(&self) -> &'static str {
+        "cache"
+    }
+
+    fn let_go(&self, world: &World<'_>) {
+        if let Some(held) = world.state.cache.get() {
+            held.shared.make_way();
+        }
     }
 }

@@ -16,6 +16,7 @@ pub(super) struct Gate {
 #[derive(Debug, Default)]
 struct Watch {
     shut: Mutex<bool>,
+    writes_shut: Mutex<bool>,
     changed: Condvar,
     reads: Mutex<Vec<(u64, usize)>>,
 }
@@ -54,6 +55,12 @@ impl Gate {
         self.watch.changed.notify_all();
     }
 
+    /// Writes to segments wait from now on, or not any more.
+    pub(super) fn shut_writes(&self, shut: bool) {
+        *self.watch.writes_shut.lock() = shut;
+        self.watch.changed.notify_all();
+    }
+
     /// Where was read and how much was asked for, since the last time.
     pub(super) fn reads(&self) -> Vec<(u64, usize)> {
         std::mem::take(&mut self.watch.reads.lock())
@@ -69,6 +76,12 @@ impl Disk for Gate {
     }
 
     fn write_at(&self, file: FileName, at: u64, bytes: &[u8]) -> io::Result<usize> {
+        if matches!(file, FileName::Segment(_)) {
+            let mut shut = self.watch.writes_shut.lock();
+            while *shut {
+                self.watch.changed.wait(&mut shut);
+            }
+        }
         self.disk.write_at(file, at, bytes)
     }
 

@@ -4,6 +4,7 @@ mod file;
 mod gate;
 mod hold;
 mod log;
+mod release;
 mod restart;
 
 use std::sync::Arc;
