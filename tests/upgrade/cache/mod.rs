@@ -27,7 +27,7 @@ address = "@web"
 name = "any"
 upstream = "app"
 cache = "all"
-purge = { from = ["127.0.0.0/8"] }
+purge = { from = ["127.0.0.0/8"], scopes = ["url", "tag"] }
 
 [[upstream]]
 name = "app"
