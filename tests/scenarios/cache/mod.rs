@@ -175,6 +175,24 @@ pub(crate) async fn waiting(node: &Node, requests: usize) {
         (under_way >= requests as f64).then_some(())
     })
     .await;
+    idle(node).await;
+}
+
+/// Waits until no thread of the node runs or wants to: whatever has come to it has got as far as it can by itself. A
+/// request that was counted has joined what it waits for.
+async fn idle(node: &Node) {
+    let threads = format!("/proc/{}/task", node.process());
+    eventually("a node at rest", || async {
+        let sleeps = |thread: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
+            // The state stands behind the name, which may hold anything.
+            let (_, rest) = stat.rsplit_once(") ")?;
+            Some(rest.starts_with('S'))
+        };
+        let mut all = std::fs::read_dir(&threads).ok()?;
+        all.all(|thread| sleeps(thread) == Some(true)).then_some(())
+    })
+    .await;
 }
 
 /// What Cache-Status says.

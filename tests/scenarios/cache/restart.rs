@@ -163,6 +163,7 @@ async fn a_kill_loses_about_a_second() {
     }
     let old = times.iter().filter(|(_, at)| killed - *at > LOST);
     let lost: Vec<_> = old.filter(|(object, _)| !there[*object]).collect();
+    println!("{} of {OBJECTS} outlived the kill", kept.len());
     assert!(
         lost.is_empty(),
         "{} of those older than {LOST:?} are lost; {} of {OBJECTS} are there",
