@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::config;
@@ -37,6 +38,8 @@ struct World {
     at_origin: [AtomicU64; PAGES.len()],
     /// The oldest version that a request begun now may be answered with.
     floor: [AtomicU64; PAGES.len()],
+    /// What raised it last, for who reads a failure.
+    cause: [Mutex<String>; PAGES.len()],
     /// Rounds that were played.
     rounds: watch::Sender<u64>,
 }
@@ -111,7 +114,8 @@ impl World {
     }
 
     /// From now on nothing older may be sent.
-    fn raise(&self, page: usize, version: u64) {
+    fn raise(&self, page: usize, version: u64, cause: &str) {
+        *self.cause[page].lock() = format!("{version} by {cause}");
         self.floor[page].fetch_max(version, Ordering::SeqCst);
     }
 }
@@ -130,8 +134,9 @@ async fn get(world: &World, client: &mut Client, page: usize, shade: &str) {
         .expect("a version");
     assert!(
         version >= floor,
-        "{} has version {version} after {floor} was purged: {:?}",
+        "{} has version {version} after {floor} was purged ({}): {:?}",
         PAGES[page],
+        world.cause[page].lock(),
         response.headers
     );
     assert!(text.ends_with(" end"), "a body that was cut");
@@ -162,7 +167,7 @@ async fn purge(world: &World, client: &mut Client, page: usize, how: u64) {
     let response = client.ask(&request).await;
     assert_eq!(response.status, 200, "{response:?}");
     for (page, version) in now {
-        world.raise(page, version);
+        world.raise(page, version, &request);
     }
 }
 
@@ -172,7 +177,7 @@ async fn change(world: &World, client: &mut Client, page: usize) {
     let request = format!("POST {target} HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n");
     let response = client.ask(&request).await;
     assert_eq!(response.status, 200, "{response:?}");
-    world.raise(page, before + 1);
+    world.raise(page, before + 1, "POST");
 }
 
 async fn play(node: Arc<Node>, world: Arc<World>, rounds: u64, seed: u64) {
@@ -216,6 +221,7 @@ async fn nobody_gets_what_was_purged() {
     let world = Arc::new(World {
         at_origin: Default::default(),
         floor: Default::default(),
+        cause: Default::default(),
         rounds: watch::Sender::new(0),
     });
     let serving = Arc::clone(&world);
