@@ -33,7 +33,10 @@ impl CacheSource for SharedCache {
             objects: whole(store.objects()),
             disk_objects: now(&counters.disk_objects_now),
             disk_bytes: now(&counters.disk_bytes_now),
-            disk_limit_bytes: self.disk_limit,
+            disk_limit_bytes: match self.is_on_disk() {
+                true => self.disk_limit,
+                false => 0,
+            },
             hits: [
                 now(&counters.hits_memory),
                 now(&counters.hits_fill),

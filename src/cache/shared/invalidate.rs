@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use farmgate_store::purge::{Applied, Gone, Numbered, Scope, TicketError};
 
 use super::others::journalled;
-use super::{Found, SharedCache};
+use super::{Found, Place, SharedCache};
 use crate::cache::key::KeyHash;
 
 /// Invalidations by URL in an hour: a sixty-fourth of the purges in force.
@@ -33,8 +33,15 @@ impl SharedCache {
         self.forget_key(primary);
     }
 
+    /// What stands at a place of a key, or comes there just now, is not to be found again, nor what stands at the key.
+    pub fn take_back(&self, place: &Place) {
+        let store = self.store();
+        store.remove(&store.key(&place.primary.0, place.variance()));
+        self.forget_key(place.primary);
+    }
+
     /// Forgets what is stored under a key. Without the list of its variants none of them is found again.
-    pub fn forget_key(&self, primary: KeyHash) {
+    fn forget_key(&self, primary: KeyHash) {
         let store = self.store();
         store.remove(&store.key(&primary.0, &[]));
     }

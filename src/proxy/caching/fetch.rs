@@ -276,7 +276,7 @@ impl Fetch {
             most_bytes: policy.max_object_bytes,
             disk_uses: plan.min_uses_disk,
         };
-        let said = Said {
+        let mut said = Said {
             forward: Some(self.why),
             forward_status: self.stale.is_some().then_some(status.as_u16()),
             stored: true,
@@ -284,11 +284,11 @@ impl Fetch {
         }
         .with_ttl(&head.meta, now);
         let (fill, place) = self.shared.keep(head, &keep).await?;
-        // Once more: an invalidation that came between the question above and now found nothing to remove yet, and the list
-        // of variants that it removed may have been written again.
+        // An unsafe request that was accepted since the look above found nothing here to take back. Others may read it
+        // already, so it is sent to its end, and not stored. The list of variants may have been written again by us.
         if self.lead.as_ref().is_some_and(Lead::is_doomed) {
-            self.shared.forget_key(self.key.hash);
-            return Err(Refusal::Invalidated);
+            said.stored = false;
+            self.shared.take_back(&place);
         }
         let Some(hit) = fill.hit().filter(|_| fill.is_kept()) else {
             return Err(Refusal::TooLarge);
