@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use crate::server::Server;
 
+/// How long the folders may take to be let go: the bound of writing what waits, and a little.
+const RELEASE: Duration = Duration::from_secs(5);
 /// How long the old process's lock may last beyond its word, or its end.
 const TAKE: Duration = Duration::from_secs(2);
 /// How long a new process that was killed may take to be gone.
@@ -16,7 +18,11 @@ const TAKE_BACK: Duration = Duration::from_secs(5);
 /// Old process, before the other one is to serve. The cache never fails an upgrade: with folders that do not answer the
 /// new process is one without them.
 pub(super) async fn release(server: &Arc<Server>) {
-    blocking(server, Server::hand_over_folders).await;
+    let released = blocking(server, Server::hand_over_folders);
+    if tokio::time::timeout(RELEASE, released).await.is_err() {
+        // A device may hang in the middle of a write. The thread that waits for it is left to itself.
+        log::error!("the cache's folders do not answer: the new process begins without them");
+    }
 }
 
 /// New process, before its first client. `elder`: the old one lives, and reads on.
