@@ -6,16 +6,23 @@ use std::time::Duration;
 use super::gate::Gate;
 use super::*;
 use crate::OpenError;
+use crate::disk::Faults;
 
 #[test]
 fn what_there_is_no_time_for_is_not_written_any_more() {
     let disk = Arc::new(FaultyDisk::new(1, 1 << 30));
     let (store, _) = open(options_of(&disk));
+    // However fast the machine is: each write takes a while.
+    disk.set_faults(Faults {
+        delay: 10_000,
+        ..Faults::default()
+    });
     for n in 0..2_000 {
         put(&store, &format!("/{n}"), body(n, 10_000));
     }
     store.release(Duration::ZERO);
     let written = disk.bytes();
+    disk.set_faults(Faults::default());
     let (next, _) = open(options_of(&disk));
     let found = (0..2_000)
         .filter(|n| fetch(&next, &format!("/{n}")) == Some(body(*n, 10_000)))
