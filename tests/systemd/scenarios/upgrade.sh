@@ -6,12 +6,13 @@ source "$(dirname "$0")/lib.sh"
 begin
 load plain "${MIX[@]}"
 load tls "${TLS_MIX[@]}"
+few() { [ "$(processes | wc -l)" -le 3 ]; }
 times=$([ -n "$LONG" ] && echo 30 || echo 10)
 for ((turn = 1; turn <= times; turn++)); do
   old="$(main_pid)"
   put "$HERE/farmgate"
   # More than this many may not drain at once.
-  within 15 "an old process ends" test "$(processes | wc -l)" -le 3
+  within 15 "an old process ends" few
   systemctl reload farmgate.service || fail "upgrade $turn was refused: $(prop StatusText)"
   upgraded "$old"
   say "upgrade $turn: $old -> $(main_pid), status: $(prop StatusText)"
