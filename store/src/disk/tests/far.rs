@@ -24,6 +24,7 @@ pub(super) fn put_far(store: &Store<TestHead>, names: &[(&str, u64, usize)]) {
     for (name, seed, len) in names {
         put(store, name, body(*seed, *len));
     }
+    until("the writer", || store.is_written());
     forget_memory(store);
 }
 
