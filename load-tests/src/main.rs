@@ -19,6 +19,7 @@ mod client;
 mod contestant;
 mod fixed_origin;
 mod generator;
+mod heads;
 mod interrupt;
 mod machine;
 mod measure;

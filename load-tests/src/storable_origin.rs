@@ -10,19 +10,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use memchr::{memchr, memmem};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use memchr::memchr;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use crate::body::{Bodies, object};
+use crate::heads::Heads;
 
 /// Answered with the number of requests for anything else. Asked directly, never through a contestant.
 pub(crate) const COUNT_TARGET: &str = "/requests-so-far";
 
-const END_OF_HEAD: &[u8] = b"\r\n\r\n";
-/// A request head that does not fit closes the connection.
-const HEAD_BYTES: usize = 16 * 1024;
 /// Parts of a body that is sent slowly.
 const SLOW_PARTS: usize = 5;
 
@@ -139,27 +137,9 @@ pub(crate) async fn serve(listener: TcpListener, options: StorableOptions) -> io
 
 async fn serve_connection(mut stream: TcpStream, origin: &Origin) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let end_of_head = memmem::Finder::new(END_OF_HEAD);
-    let mut buffer = vec![0; HEAD_BYTES];
-    let mut kept = 0;
-    // A full buffer without an end is a head that does not fit; reading into nothing could wait for ever.
-    while kept < buffer.len() {
-        let read = stream.read(&mut buffer[kept..]).await?;
-        if read == 0 {
-            return Ok(());
-        }
-        let filled = kept + read;
-        let mut done = 0;
-        while let Some(at) = end_of_head.find(&buffer[done..filled]) {
-            let head = &buffer[done..done + at];
-            done += at + END_OF_HEAD.len();
-            let Some(target) = target(head) else {
-                return Ok(());
-            };
-            origin.answer(&mut stream, target).await?;
-        }
-        buffer.copy_within(done..filled, 0);
-        kept = filled - done;
+    let mut heads = Heads::new();
+    while let Some(target) = heads.next(&mut stream).await?.and_then(target) {
+        origin.answer(&mut stream, target).await?;
     }
     Ok(())
 }
@@ -172,6 +152,8 @@ fn target(head: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt;
+
     use super::*;
 
     async fn start(size: usize, head_ms: u64, body_ms: u64) -> TcpStream {
@@ -192,7 +174,7 @@ mod tests {
         let request = format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut head = Vec::new();
-        while !head.ends_with(END_OF_HEAD) {
+        while !head.ends_with(b"\r\n\r\n") {
             head.push(stream.read_u8().await.unwrap());
         }
         let mut body = vec![0; body_bytes];

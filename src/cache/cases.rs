@@ -1,4 +1,6 @@
-//! Reads the tables of cases beside the tests: `cases/*.txt`.
+//! What tests of the rules share: the tables of cases beside them (`cases/*.txt`), fields and keys.
+
+use super::key::{Key, KeyParts, KeyRules};
 
 /// One row of a table.
 pub(crate) struct Row {
@@ -57,4 +59,19 @@ pub(crate) fn fields(text: &str) -> http::HeaderMap {
         );
     }
     map
+}
+
+/// The key of a plain request for a path of `https://a.test`.
+pub(crate) fn key(path: &str, query: Option<&str>, route: &str) -> Key {
+    let parts = KeyParts {
+        scheme: "https",
+        host: "a.test",
+        path,
+        query,
+        route,
+        side: "u",
+        fields: &http::HeaderMap::new(),
+        consumer: None,
+    };
+    Key::build(&parts, &KeyRules::default())
 }

@@ -1,20 +1,7 @@
 //! The cache's folders: opened at the start, kept over reloads, let go at the end.
 
 use crate::harness::{Node, Origin, Setup};
-
-const SITE: &str = r#"
-[[listener]]
-name = "web"
-address = "@web"
-
-[[route]]
-name = "any"
-upstream = "app"
-
-[[upstream]]
-name = "app"
-endpoints = ["@origin"]
-"#;
+use crate::scenarios::PLAIN;
 
 const IN_MEMORY: &str = "[cache]\nmemory = \"64MiB\"\n";
 const ON_DISK: &str =
@@ -23,7 +10,7 @@ const ON_DISK: &str =
 const ALONE: &str = "the cache is in memory alone";
 
 async fn node(origin: &Origin, cache: &str) -> Node {
-    Node::serving(origin.address(), &format!("{cache}{SITE}")).await
+    Node::serving(origin.address(), &format!("{cache}{PLAIN}")).await
 }
 
 /// A reload that is refused with these words.
@@ -39,7 +26,7 @@ async fn folders_are_kept_over_reloads_and_let_go_at_the_end() {
     let mut node = node(&origin, ON_DISK).await;
     let folder = node.folder().join("run/cache");
     assert!(folder.join("superblock").exists());
-    node.reload(&format!("{}{SITE}", ON_DISK.replace("64MiB", "32MiB")))
+    node.reload(&format!("{}{PLAIN}", ON_DISK.replace("64MiB", "32MiB")))
         .await;
     assert_eq!(node.get("/").await.status, 200);
     assert!(!folder.join("index").exists(), "it is in use");
@@ -66,7 +53,7 @@ async fn what_of_the_cache_cannot_change_here_needs_an_upgrade() {
         (IN_MEMORY.to_owned(), "cache.disk"),
         (String::new(), "cache.disk"),
     ] {
-        with.write(&format!("{cache}{SITE}"));
+        with.write(&format!("{cache}{PLAIN}"));
         let text = with.run(&["reload"]).await.expect(1).text();
         refused(&text, word);
     }
@@ -75,10 +62,10 @@ async fn what_of_the_cache_cannot_change_here_needs_an_upgrade() {
     let mut without = node(&origin, "").await;
     let none = format!("{IN_MEMORY}durability = \"none\"\n");
     for cache in [IN_MEMORY, &none, "", IN_MEMORY] {
-        without.reload(&format!("{cache}{SITE}")).await;
+        without.reload(&format!("{cache}{PLAIN}")).await;
         assert_eq!(without.get("/").await.status, 200);
     }
-    without.write(&format!("{ON_DISK}{SITE}"));
+    without.write(&format!("{ON_DISK}{PLAIN}"));
     let text = without.run(&["reload"]).await.expect(1).text();
     refused(&text, "cache.disk");
     without.stop().await;
@@ -106,7 +93,7 @@ async fn a_folder_of_another_process_costs_the_folder_alone() {
     );
     assert_eq!(second.get("/").await.status, 200);
     // What is written did not change, so reloads go on.
-    second.reload(&format!("{shared}{SITE}# again\n")).await;
+    second.reload(&format!("{shared}{PLAIN}# again\n")).await;
     second.stop().await;
     assert!(!second.errors().contains("written to its end"));
     assert!(!folder.join("index").exists(), "it is the first one's");
@@ -119,7 +106,7 @@ async fn a_folder_that_does_not_work_costs_the_folder_alone() {
     let folder = setup.folder().join("run/cache");
     // Where the lock is to be stands something else.
     std::fs::create_dir_all(folder.join("lock")).expect("a folder");
-    let mut node = setup.start(&format!("{ON_DISK}{SITE}")).await;
+    let mut node = setup.start(&format!("{ON_DISK}{PLAIN}")).await;
     let told = node.errors();
     let broken = format!("{ALONE}: {}: ", folder.display());
     assert!(told.contains(&broken), "{told}");

@@ -2,7 +2,6 @@ use super::encoding::DecodeError;
 use super::head::{StoredHead, Variants};
 use super::*;
 use crate::cache::cases;
-use crate::cache::key::{Key, KeyParts, KeyRules};
 use crate::cache::shared::compress::Wanted;
 use http::{HeaderMap, HeaderName, StatusCode};
 use proptest::prelude::*;
@@ -97,25 +96,11 @@ fn any_meta() -> impl Strategy<Value = Meta> {
 }
 
 fn head(meta: Meta, fields: HeaderMap) -> StoredHead {
-    let none = HeaderMap::new();
-    let key = Key::build(
-        &KeyParts {
-            scheme: "http",
-            host: "a.test",
-            path: "/",
-            query: None,
-            route: "r",
-            side: "u",
-            fields: &none,
-            consumer: None,
-        },
-        &KeyRules::default(),
-    );
     StoredHead {
         meta,
         status: StatusCode::OK,
         fields,
-        key,
+        key: cases::key("/", None, "r"),
         variants: None,
         wanted: Wanted::default(),
     }

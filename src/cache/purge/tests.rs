@@ -1,23 +1,11 @@
 use super::*;
 use crate::cache::cases;
-use crate::cache::key::{Key, KeyParts, KeyRules};
 
 fn marks(path: &str, query: Option<&str>, route: &str) -> Marks {
-    let fields = HeaderMap::new();
-    let key = Key::build(
-        &KeyParts {
-            scheme: "https",
-            host: "a.test",
-            path,
-            query,
-            route,
-            side: "u",
-            fields: &fields,
-            consumer: None,
-        },
-        &KeyRules::default(),
-    );
-    Marks::of(&key.read().expect("a key"), vec![])
+    Marks::of(
+        &cases::key(path, query, route).read().expect("a key"),
+        vec![],
+    )
 }
 
 fn covers(scope: Scope, marks: &Marks) -> bool {

@@ -1,6 +1,5 @@
 use super::*;
 use crate::cache::cases;
-use crate::cache::key::{Key, KeyParts, KeyRules};
 use crate::cache::meta::Meta;
 use http::StatusCode;
 
@@ -48,20 +47,6 @@ fn fields_of_the_connection_and_named_ones_stay_away() {
 }
 
 fn stored(text: &str, flags: Flags) -> StoredHead {
-    let none = HeaderMap::new();
-    let key = Key::build(
-        &KeyParts {
-            scheme: "https",
-            host: "a.test",
-            path: "/p",
-            query: None,
-            route: "r",
-            side: "u",
-            fields: &none,
-            consumer: None,
-        },
-        &KeyRules::default(),
-    );
     StoredHead {
         meta: Meta {
             flags,
@@ -69,7 +54,7 @@ fn stored(text: &str, flags: Flags) -> StoredHead {
         },
         status: StatusCode::OK,
         fields: cases::fields(text),
-        key,
+        key: cases::key("/", None, "r"),
         variants: None,
         wanted: Wanted::default(),
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use farmgate_store::Stamp;
 
 use super::*;
-use crate::cache::key::{Key, KeyParts, KeyRules};
+use crate::cache::cases;
 use crate::cache::shared::keep::Keep;
 use crate::cache::shared::{CacheSettings, Durability, Lookup};
 use crate::cache::vary::VaryRules;
@@ -24,22 +24,6 @@ fn cache() -> std::sync::Arc<SharedCache> {
     SharedCache::open(&settings, 1, false).expect("memory").0
 }
 
-fn build(path: &str) -> Key {
-    Key::build(
-        &KeyParts {
-            scheme: "http",
-            host: "a.test",
-            path,
-            query: None,
-            route: "r",
-            side: "u",
-            fields: &HeaderMap::new(),
-            consumer: None,
-        },
-        &KeyRules::default(),
-    )
-}
-
 async fn put(cache: &SharedCache, path: &str, body: &[u8], start: Stamp) {
     let head = StoredHead {
         meta: Meta {
@@ -48,7 +32,7 @@ async fn put(cache: &SharedCache, path: &str, body: &[u8], start: Stamp) {
         },
         status: http::StatusCode::OK,
         fields: HeaderMap::new(),
-        key: build(path),
+        key: cases::key(path, None, "r"),
         variants: None,
         wanted: Wanted::default(),
     };
@@ -67,7 +51,9 @@ async fn put(cache: &SharedCache, path: &str, body: &[u8], start: Stamp) {
 
 async fn find(cache: &SharedCache, path: &str) -> Found {
     let (fields, rules) = (HeaderMap::new(), VaryRules::default());
-    let Lookup { found, .. } = cache.lookup(&build(path), &fields, &rules).await;
+    let Lookup { found, .. } = cache
+        .lookup(&cases::key(path, None, "r"), &fields, &rules)
+        .await;
     found.expect("stored")
 }
 
