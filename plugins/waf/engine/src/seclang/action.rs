@@ -1,5 +1,7 @@
 //! What rules do when they match.
 
+pub use crate::body::kind::Kind as BodyProcessor;
+
 use super::target::{Selector, Target};
 use super::text::Text;
 use super::variable::Variable;
@@ -115,7 +117,6 @@ pub enum Ctl {
     ForceRequestBodyVariable(bool),
     /// `requestBodyProcessor`.
     RequestBodyProcessor(BodyProcessor),
-    /// `responseBodyProcessor` is read, and only XML and JSON exist: neither has rules that see it.
     /// `requestBodyLimit`, in bytes.
     RequestBodyLimit(u64),
     /// `responseBodyLimit`, in bytes.
@@ -132,17 +133,4 @@ pub enum Ctl {
     RuleRemoveTargetByTag(Box<str>, TargetRemoval),
     /// `ruleRemoveTargetByMsg`.
     RuleRemoveTargetByMsg(Box<str>, TargetRemoval),
-}
-
-/// What reads a request's body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyProcessor {
-    /// `application/x-www-form-urlencoded`.
-    UrlEncoded,
-    /// `multipart/form-data`.
-    Multipart,
-    /// JSON.
-    Json,
-    /// XML.
-    Xml,
 }
