@@ -59,6 +59,26 @@ pub enum SetVarOp {
     Unset,
 }
 
+/// `sanitise...`: what the audit log must not show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sanitise {
+    /// `sanitiseArg`: the argument of this name, in lower case.
+    Argument(Box<[u8]>),
+    /// `sanitiseMatched`: every value that matched.
+    Matched,
+    /// `sanitiseMatchedBytes`: what matched, but for so many bytes at its start and end.
+    MatchedBytes {
+        /// Bytes shown at the start.
+        first: u32,
+        /// Bytes shown at the end.
+        last: u32,
+    },
+    /// `sanitiseRequestHeader`: the header of this name, in lower case.
+    RequestHeader(Box<[u8]>),
+    /// `sanitiseResponseHeader`: the header of this name, in lower case.
+    ResponseHeader(Box<[u8]>),
+}
+
 /// `SecRuleEngine`, `ctl:ruleEngine`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineMode {

@@ -5,16 +5,29 @@
 
 pub mod action;
 pub mod files;
+pub mod load;
+pub mod problem;
+mod read;
+mod resolve;
 pub mod rule;
+mod setting;
 pub mod target;
 pub mod text;
+mod update;
 pub mod variable;
+mod words;
 
 pub use action::{
-    Allow, AuditEngine, Ctl, Disruptive, EngineMode, SetVar, SetVarOp, Severity, TargetRemoval,
+    Allow, AuditEngine, BodyProcessor, Ctl, Disruptive, EngineMode, Sanitise, SetVar, SetVarOp,
+    Severity, TargetRemoval,
 };
 pub use files::{DiskFiles, Files, MapFiles};
+pub use load::{Loaded, Source, load};
+pub use problem::Problem;
 pub use rule::{Condition, Item, Operator, OperatorName, Phase, Place, Program, Rule, Settings};
 pub use target::{Selector, Target};
 pub use text::{Piece, Text};
 pub use variable::Variable;
+
+#[cfg(test)]
+mod tests;

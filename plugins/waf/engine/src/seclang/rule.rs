@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::action::{Ctl, Disruptive, EngineMode, SetVar, Severity};
+use super::action::{Ctl, Disruptive, EngineMode, Sanitise, SetVar, Severity};
 use super::target::Target;
 use super::text::Text;
 use crate::transform::Transformation;
@@ -104,6 +104,8 @@ pub struct Rule {
     pub skip_after: Option<Box<str>>,
     /// `skip`: how many rules of this phase are skipped.
     pub skip: u32,
+    /// `sanitise...`: what the audit log must not show after a match.
+    pub sanitise: Vec<Sanitise>,
 }
 
 /// A link of a chain: targets, an operator, and what its match does.
