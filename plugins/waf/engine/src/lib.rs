@@ -8,5 +8,7 @@
 pub mod body;
 pub mod injection;
 pub mod operators;
+pub mod plan;
 pub mod seclang;
+pub mod transaction;
 pub mod transform;
