@@ -75,7 +75,7 @@ pub(super) fn contains_word(value: &[u8], word: &[u8]) -> bool {
 
 /// The number a text begins with, as C's atoll reads it: blanks, a sign, digits; what follows does
 /// not count, and what is too large becomes the largest.
-pub(super) fn number(text: &[u8]) -> i64 {
+pub fn number(text: &[u8]) -> i64 {
     let (negative, magnitude) = parse(text);
     if negative {
         0i64.saturating_sub_unsigned(magnitude)

@@ -20,6 +20,7 @@ use memchr::memmem;
 
 pub use addresses::Networks;
 pub use captures::{CAPTURES, Captures};
+pub use compare::number;
 pub use phrases::Phrases;
 pub use regex::Regex;
 pub use verify::{Number, Verify};

@@ -44,16 +44,7 @@ pub struct Regex {
 
 /// Compiles a pattern.
 pub fn compile(pattern: &[u8]) -> Result<Regex, RegexError> {
-    compile_with(pattern, false)
-}
-
-/// Compiles a pattern that ignores the case of ASCII letters: the names in `ARGS:/^id/`.
-pub fn compile_ignoring_case(pattern: &[u8]) -> Result<Regex, RegexError> {
-    compile_with(pattern, true)
-}
-
-fn compile_with(pattern: &[u8], ignore_case: bool) -> Result<Regex, RegexError> {
-    let hir = parse(pattern, ignore_case)?;
+    let hir = hir(pattern)?;
     let config = meta::Regex::config()
         .utf8_empty(false)
         .nfa_size_limit(Some(NFA_BYTES))
@@ -68,19 +59,14 @@ fn compile_with(pattern: &[u8], ignore_case: bool) -> Result<Regex, RegexError> 
 
 /// What a pattern means, for analyses such as the literals that a match must hold.
 pub fn hir(pattern: &[u8]) -> Result<Hir, RegexError> {
-    parse(pattern, false)
-}
-
-fn parse(pattern: &[u8], ignore_case: bool) -> Result<Hir, RegexError> {
     if pattern.len() > PATTERN_BYTES {
         return Err(RegexError::TooLong(PATTERN_BYTES));
     }
-    let rewritten = rewrite::rewrite(pattern, ignore_case)?;
+    let rewritten = rewrite::rewrite(pattern)?;
     regex_syntax::ParserBuilder::new()
         .unicode(false)
         .utf8(false)
         .dot_matches_new_line(true)
-        .case_insensitive(ignore_case)
         .nest_limit(DEPTH)
         .build()
         .parse(&rewritten)

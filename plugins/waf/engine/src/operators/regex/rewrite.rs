@@ -79,14 +79,11 @@ struct Rewriter<'p> {
 }
 
 /// Rewrites a pattern; the result is ASCII.
-pub(super) fn rewrite(pattern: &[u8], ignore_case: bool) -> Result<String, RegexError> {
+pub(super) fn rewrite(pattern: &[u8]) -> Result<String, RegexError> {
     let mut rewriter = Rewriter {
         cursor: Cursor::new(pattern),
         out: String::with_capacity(pattern.len()),
-        flags: Flags {
-            ignore_case,
-            extended: false,
-        },
+        flags: Flags::default(),
         open: Vec::new(),
         groups: count_groups(pattern),
     };
