@@ -207,6 +207,7 @@ impl Transaction {
             SetOp::Unset => None,
         };
         match name {
+            Ok(slot) if plan.is_forced(slot) => {}
             Ok(slot) => self.tx.set(slot, value),
             Err(name) => {
                 self.names_refused |= !self.tx.set_named(plan.rule_set().slots(), &name, value);
