@@ -1,0 +1,125 @@
+//! One pass over a value for the literals of all rules.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use aho_corasick::automaton::Automaton;
+use aho_corasick::{Anchored, MatchKind, StartKind, dfa};
+
+use super::literals::Clause;
+use crate::transform::ByteSet;
+
+/// Finds which clauses a value meets.
+pub(crate) struct Prefilter {
+    /// Literals of two bytes and more.
+    automaton: Option<dfa::DFA>,
+    /// The clauses of each pattern of the automaton.
+    clauses: Vec<Box<[u32]>>,
+    /// Literals of one byte, with their clauses.
+    single: Vec<(u8, Box<[u32]>)>,
+    words: usize,
+}
+
+impl fmt::Debug for Prefilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prefilter").field("literals", &self.clauses.len()).finish_non_exhaustive()
+    }
+}
+
+impl Prefilter {
+    /// Builds the automaton. Clauses are numbered in the order given.
+    pub(crate) fn new(clauses: &[Clause]) -> Result<Self, String> {
+        let mut by_literal: HashMap<&[u8], Vec<u32>> = HashMap::new();
+        for (clause, number) in clauses.iter().zip(0u32..) {
+            for literal in clause {
+                by_literal.entry(literal).or_default().push(number);
+            }
+        }
+        let mut literals: Vec<(&[u8], Vec<u32>)> = by_literal.into_iter().collect();
+        literals.sort_unstable();
+        let (single, longer): (Vec<_>, Vec<_>) = literals.into_iter().partition(|(literal, _)| literal.len() == 1);
+        let automaton = match longer.is_empty() {
+            true => None,
+            false => Some(
+                dfa::DFA::builder()
+                    .ascii_case_insensitive(true)
+                    .match_kind(MatchKind::Standard)
+                    .start_kind(StartKind::Unanchored)
+                    .prefilter(false)
+                    .build(longer.iter().map(|(literal, _)| *literal))
+                    .map_err(|error| format!("the literals of the rules: {error}"))?,
+            ),
+        };
+        Ok(Self {
+            automaton,
+            clauses: longer.into_iter().map(|(_, clauses)| clauses.into()).collect(),
+            single: single
+                .into_iter()
+                .filter_map(|(literal, clauses)| Some((*literal.first()?, clauses.into())))
+                .collect(),
+            words: clauses.len().div_ceil(64),
+        })
+    }
+
+    /// How many words [`Self::scan`] writes.
+    pub(crate) fn words(&self) -> usize {
+        self.words
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn memory(&self) -> usize {
+        self.automaton.as_ref().map_or(0, Automaton::memory_usage)
+    }
+
+    /// Sets the bit of every clause that the value meets. Letter case does not matter.
+    pub(crate) fn scan(&self, value: &[u8], present: &ByteSet, met: &mut [u64]) {
+        let mut meet = |clauses: &[u32]| {
+            for clause in clauses {
+                if let Some(word) = met.get_mut((clause >> 6) as usize) {
+                    *word |= 1 << (clause & 63);
+                }
+            }
+        };
+        for (byte, clauses) in &self.single {
+            if present.contains(*byte) || present.contains(byte.to_ascii_uppercase()) {
+                meet(clauses);
+            }
+        }
+        let Some(automaton) = &self.automaton else { return };
+        let Ok(mut state) = automaton.start_state(Anchored::No) else { return };
+        for &byte in value {
+            state = automaton.next_state(Anchored::No, state, byte);
+            if automaton.is_special(state) && automaton.is_match(state) {
+                for at in 0..automaton.match_len(state) {
+                    let pattern = automaton.match_pattern(state, at).as_usize();
+                    meet(self.clauses.get(pattern).map_or(&[][..], |clauses| clauses));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Prefilter;
+    use crate::transform::ByteSet;
+
+    #[test]
+    fn clauses_are_met_by_any_of_their_literals_whatever_the_case() {
+        let clause = |literals: &[&str]| literals.iter().map(|l| l.as_bytes().into()).collect::<Vec<Box<[u8]>>>();
+        let clauses = [clause(&["select", "union"]), clause(&["<"]), clause(&["lec", "x"]), clause(&["on"])];
+        let prefilter = Prefilter::new(&clauses).unwrap();
+        for (value, expected) in [
+            ("", 0b0000u64),
+            ("SeLeCt", 0b0101),
+            ("uniON", 0b1001),
+            ("a < b", 0b0010),
+            ("X", 0b0100),
+            ("nothing", 0),
+        ] {
+            let mut met = vec![0u64; prefilter.words()];
+            prefilter.scan(value.as_bytes(), &ByteSet::of(value.as_bytes()), &mut met);
+            assert_eq!(met, [expected], "{value}");
+        }
+    }
+}
