@@ -57,7 +57,7 @@ pub(super) fn find<'a>(
             quoted
         }
         [b'"', ..] | [_, .., b'"'] => return Err("the boundary in Content-Type has one quote"),
-        plain => plain,
+        plain => plain.split(|byte| *byte == b';').next().unwrap_or_default(),
     };
     if boundary.is_empty() {
         return Err("the boundary in Content-Type is empty");

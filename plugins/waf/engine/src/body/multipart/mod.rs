@@ -200,7 +200,9 @@ impl Multipart {
     /// The body is over.
     pub fn finish(mut self, sink: &mut dyn Sink) -> MultipartFlags {
         if self.is_done() || self.complete || !self.seen_data {
-            self.end_part(sink);
+            if self.part.as_ref().is_some_and(|part| part.in_body) {
+                self.end_part(sink);
+            }
             return self.flags;
         }
         let line = std::mem::take(&mut self.line);
@@ -213,8 +215,9 @@ impl Multipart {
             self.flags.error = Some("no boundary in the body");
         } else if !is_final {
             self.flags.error = Some("the final boundary is missing");
-            if let Some(part) = &mut self.part {
-                part.data(&line, &self.limits, &mut self.flags);
+            match &mut self.part {
+                Some(part) if part.in_body => part.data(&line, &self.limits, &mut self.flags),
+                _ => self.part = None,
             }
         }
         self.end_part(sink);
@@ -254,9 +257,6 @@ impl Multipart {
             self.suspicious_line(behind_dashes);
             return false;
         };
-        if self.boundaries > 0 {
-            self.flags.unmatched_boundary = 2;
-        }
         let (is_final, end) = match behind.strip_prefix(b"--") {
             Some(end) => (true, end),
             None => (false, behind),
@@ -264,12 +264,19 @@ impl Multipart {
         match end {
             b"\r\n" => self.flags.crlf_line = true,
             b"\n" => self.flags.lf_line = true,
+            // Content, but a receiver might see a boundary here.
             _ => {
-                self.flags.fail("a boundary line ends badly");
+                self.flags.invalid_part = true;
                 return false;
             }
         }
         self.end_part(sink);
+        if self.is_done() {
+            return true;
+        }
+        if self.boundaries > 0 {
+            self.flags.unmatched_boundary = 2;
+        }
         self.boundaries = self.boundaries.saturating_add(1);
         self.complete = is_final;
         if !is_final {
@@ -311,6 +318,11 @@ impl Multipart {
         let Some(part) = self.part.take() else { return };
         if part.name.is_empty() {
             self.flags.invalid_part = true;
+            if self.flags.error.is_none() {
+                self.flags.fail("a part has no name");
+            }
+        } else if !part.in_body {
+            // Its Content-Disposition could not be read: an error that has been noted.
         } else if self.flags.stopped {
             // Nothing more is wanted.
         } else if part.is_file() {

@@ -127,14 +127,14 @@ impl Part {
         if name.is_empty() {
             return Err("a header line of a part has no name");
         }
-        if self
+        let twice = self
             .headers()
-            .any(|(known, _)| known.eq_ignore_ascii_case(name))
-        {
-            return Err("a header stands twice in a part");
-        }
+            .any(|(known, _)| known.eq_ignore_ascii_case(name));
         self.lines.extend_from_slice(text);
         self.ends.push((self.lines.len(), colon));
+        if twice {
+            return Err("a header stands twice in a part");
+        }
         Ok(())
     }
 
@@ -170,44 +170,51 @@ impl Part {
 
     /// The empty line behind the headers.
     fn end_headers(&mut self, flags: &mut MultipartFlags, sink: &mut dyn Sink) -> bool {
-        let value = self
-            .headers()
-            .find(|(name, _)| name.eq_ignore_ascii_case(b"content-disposition"));
-        let Some((name, line)) = value else {
-            flags.error = Some("a part has no Content-Disposition");
-            return true;
+        let wanted = match self.disposition(flags, sink) {
+            Ok(wanted) => wanted,
+            Err(reason) => {
+                flags.invalid_part = true;
+                flags.fail(reason);
+                return true;
+            }
         };
-        let mut value = line.get(name.len() + 1..).unwrap_or_default();
-        while let [b' ' | b'\t', rest @ ..] = value {
-            value = rest;
-        }
-        let has_filename = memchr::memmem::find(value, b"filename").is_some();
-        let mut wanted = true;
-        let (disposition, result) = disposition::parse(value, &mut |parameter, value| {
-            wanted &= match parameter {
-                Parameter::Name => sink.part_name(value),
-                Parameter::Filename => sink.part_filename(value),
-            };
-        });
-        flags.invalid_quoting |= disposition.invalid_quoting;
-        self.name = disposition.name.unwrap_or_default();
-        self.filename = disposition.filename.unwrap_or_default();
-        if result.is_err() {
-            flags.error = Some("the Content-Disposition of a part cannot be read");
-            return wanted;
-        }
-        if self.name.is_empty() {
-            flags.error = Some("the Content-Disposition of a part has no name");
-            return wanted;
-        }
-        if self.is_file() && !has_filename {
-            flags.error = Some("the file name of a part is hidden");
-            return wanted;
-        }
         self.in_body = true;
         wanted
             && self
                 .headers()
                 .all(|(_, line)| sink.part_header(&self.name, line))
+    }
+
+    /// Reads name and file name; false when the sink wants no more.
+    fn disposition(
+        &mut self,
+        flags: &mut MultipartFlags,
+        sink: &mut dyn Sink,
+    ) -> Result<bool, &'static str> {
+        let (name, line) = self
+            .headers()
+            .find(|(name, _)| name.eq_ignore_ascii_case(b"content-disposition"))
+            .ok_or("a part has no Content-Disposition")?;
+        let value = disposition::skip_blanks(line.get(name.len() + 1..).unwrap_or_default());
+        let has_filename = memchr::memmem::find(value, b"filename=").is_some();
+        let mut wanted = true;
+        let (found, result) = disposition::parse(value, &mut |parameter, value| {
+            wanted &= match parameter {
+                Parameter::Name => sink.part_name(value),
+                Parameter::Filename => sink.part_filename(value),
+            };
+        });
+        flags.invalid_quoting |= found.invalid_quoting;
+        self.name = found.name;
+        self.filename = found.filename;
+        result?;
+        if self.name.is_empty() {
+            return Err("the Content-Disposition of a part has no name");
+        }
+        // Servers with crude parsers look for the word: a file that they would not see is suspicious.
+        if self.filename.is_empty() && found.has_extended || self.is_file() && !has_filename {
+            return Err("the file name of a part is hidden");
+        }
+        Ok(wanted)
     }
 }
