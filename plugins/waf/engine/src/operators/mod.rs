@@ -25,6 +25,7 @@ pub use phrases::Phrases;
 pub use regex::Regex;
 pub use verify::{Number, Verify};
 
+use crate::injection;
 use crate::seclang::{Files, OperatorName};
 use crate::transform::ByteSet;
 
@@ -82,6 +83,10 @@ pub enum Op {
     Utf8Encoding,
     /// `verifyCC`, `verifyCPF`, `verifySSN`, `verifySVNR`.
     Verify(Box<Verify>),
+    /// `detectSQLi`.
+    Sqli,
+    /// `detectXSS`.
+    Xss,
 }
 
 impl fmt::Debug for Op {
@@ -101,6 +106,8 @@ impl fmt::Debug for Op {
             Self::UrlEncoding => "UrlEncoding",
             Self::Utf8Encoding => "Utf8Encoding",
             Self::Verify(_) => "Verify",
+            Self::Sqli => "Sqli",
+            Self::Xss => "Xss",
         };
         f.write_str(name)
     }
@@ -160,9 +167,8 @@ impl Op {
                         .to_owned(),
                 );
             }
-            N::DetectSqli | N::DetectXss => {
-                return Err(format!("@{}: not in this build", word(name)));
-            }
+            N::DetectSqli => Self::Sqli,
+            N::DetectXss => Self::Xss,
         })
     }
 
@@ -196,6 +202,14 @@ impl Op {
             Self::UrlEncoding => validate::bad_url_encoding(value),
             Self::Utf8Encoding => validate::bad_utf8(value),
             Self::Verify(verify) => verify.matches(value, captures),
+            Self::Sqli => match (injection::sqli(value), captures) {
+                (Some(fingerprint), Some(captures)) => {
+                    captures.set(0, fingerprint.as_bytes());
+                    true
+                }
+                (fingerprint, _) => fingerprint.is_some(),
+            },
+            Self::Xss => injection::xss(value),
         }
     }
 
@@ -229,6 +243,8 @@ impl Op {
             // Several searches over the same bytes.
             Self::RxGlobal(_) => 4,
             Self::Verify(_) => 8,
+            // Tokens, folding and a second reading for each kind of quote.
+            Self::Sqli | Self::Xss => 8,
         }
     }
 
