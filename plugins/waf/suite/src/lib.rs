@@ -12,12 +12,14 @@
 //! - [`front`]: what a server in front refuses before any rule sees it.
 //! - [`origin`]: the answers of the suite's origin.
 //! - [`engine`]: the engine in this process. [`peer`]: nginx with libmodsecurity.
+//! - [`differential`]: a plan beside the naive evaluation of the same rules.
 //! - [`judge`], [`overrides`], [`report`]: pass or fail, and the count.
 //! - [`corpus`]: requests in a short text format, for the benign and the attack corpus.
 //!
 //! Of tests only: nothing of it ships.
 
 pub mod corpus;
+pub mod differential;
 pub mod engine;
 pub mod front;
 pub mod judge;

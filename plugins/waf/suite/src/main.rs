@@ -13,8 +13,9 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["peer"] => peer(),
+        ["peer", "own"] => peer_own(),
         ["corpus", folder] => corpus(Path::new(folder)),
-        _ => Err("usage: farmgate-waf-suite peer | corpus FOLDER".into()),
+        _ => Err("usage: farmgate-waf-suite peer [own] | corpus FOLDER".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -25,19 +26,32 @@ fn main() -> ExitCode {
     }
 }
 
-fn rules() -> Result<(PathBuf, Vec<PathBuf>), String> {
+/// The Core Rule Set for the other engine: its setup, settings, its rules.
+fn crs_rules(settings: &str) -> Result<(PathBuf, String), String> {
     let folder = places::crs()?.ok_or_else(|| format!("set {}", places::CRS_VARIABLE))?;
-    let files = vec![
-        folder.join("crs-setup.conf.example"),
-        folder.join("rules/*.conf"),
-    ];
-    Ok((folder, files))
+    let at = folder.display();
+    let text =
+        format!("Include {at}/crs-setup.conf.example\n{settings}\nInclude {at}/rules/*.conf\n");
+    Ok((folder, text))
 }
 
+/// The regression tests of the Core Rule Set.
 fn peer() -> Result<(), String> {
-    let (folder, rules) = rules()?;
-    let stages = load::stages(&folder.join("tests"))?;
-    let mut peer = Peer::start(&rules, &places::crs_test_settings())?;
+    let (folder, rules) = crs_rules(&places::crs_test_settings())?;
+    stages(&folder.join("tests"), &rules)
+}
+
+/// The project's own.
+fn peer_own() -> Result<(), String> {
+    let folder = places::ours();
+    let settings = places::own_test_settings();
+    let rules = format!("{settings}\nInclude {}/rules/*.conf\n", folder.display());
+    stages(&folder.join("cases"), &rules)
+}
+
+fn stages(folder: &Path, rules: &str) -> Result<(), String> {
+    let stages = load::stages(folder)?;
+    let mut peer = Peer::start(rules)?;
     let mut seen = Vec::new();
     for stage in &stages {
         seen.push((
@@ -57,8 +71,8 @@ fn peer() -> Result<(), String> {
 
 /// What the other engine does with a corpus, rules at their defaults, refusing.
 fn corpus(folder: &Path) -> Result<(), String> {
-    let (_, rules) = rules()?;
-    let mut peer = Peer::start(&rules, "SecRuleEngine On\n")?;
+    let (_, rules) = crs_rules("SecRuleEngine On\n")?;
+    let mut peer = Peer::start(&rules)?;
     let samples = corpus::read(folder)?;
     let mut refused = 0;
     for sample in &samples {

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -66,21 +66,16 @@ impl Peer {
             .then(|| String::from_utf8_lossy(&out.stdout).into_owned())
     }
 
-    /// Starts it with the rule files, in order; `settings` stands behind the first of them.
+    /// Starts it with rules, which may `Include` files by absolute paths or patterns.
     ///
     /// # Errors
     /// What nginx says when it does not start.
-    pub fn start(rules: &[PathBuf], settings: &str) -> Result<Self, String> {
+    pub fn start(rules: &str) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let behind = start_origin().map_err(|error| error.to_string())?;
         let (address, marker) = (free()?, free()?);
         let at = folder.path().display();
-        let mut text = HOST_RULES.to_owned();
-        let (first, rest) = rules.split_first().ok_or("no rules")?;
-        text.push_str(&format!("Include {}\n{settings}\n", first.display()));
-        for file in rest {
-            text.push_str(&format!("Include {}\n", file.display()));
-        }
+        let text = format!("{HOST_RULES}\n{rules}\n");
         let config = format!(
             "load_module {MODULE};\ndaemon off;\nmaster_process off;\npid {at}/pid;\n\
              error_log {at}/log info;\nevents {{ worker_connections 256; }}\nhttp {{\n\

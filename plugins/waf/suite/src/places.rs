@@ -47,6 +47,15 @@ pub fn crs_test_settings() -> String {
         "max_file_size=64100",
         "combined_file_sizes=65535",
     ];
+    text_of(&settings)
+}
+
+/// What the project's own tests expect: everything is looked at, nothing is refused.
+pub fn own_test_settings() -> String {
+    text_of(&["blocking_paranoia_level=4", "detection_paranoia_level=4"])
+}
+
+fn text_of(settings: &[&str]) -> String {
     let settings: Vec<String> = settings
         .iter()
         .map(|each| format!("setvar:'tx.{each}'"))

@@ -1,0 +1,5 @@
+//! The engine in process: regression tests, corpora, and the plan against the naive evaluation.
+
+mod corpora;
+mod differential;
+mod regression;
