@@ -88,15 +88,12 @@ impl Regex {
     /// Looks for the first match; groups 0 to 9 are set, those that took no part are not. What the
     /// captures held before stays where no group is set.
     pub fn captures(&self, value: &[u8], captures: &mut Captures) -> bool {
-        let mut slots = [None; 2 * CAPTURES];
-        if self
-            .inner
-            .search_slots(&Input::new(value), &mut slots)
-            .is_none()
-        {
+        let mut room = [None; 2 * CAPTURES];
+        let slots = self.own_slots(&mut room);
+        if self.inner.search_slots(&Input::new(value), slots).is_none() {
             return false;
         }
-        for (index, group) in groups(&slots, value) {
+        for (index, group) in groups(slots, value) {
             captures.set(index, group);
         }
         true
@@ -105,16 +102,17 @@ impl Regex {
     /// Looks for all matches one after another; the groups of each are set behind those of the one
     /// before, as far as there is room.
     pub fn captures_all(&self, value: &[u8], captures: &mut Captures) -> bool {
-        let mut slots = [None; 2 * CAPTURES];
+        let mut room = [None; 2 * CAPTURES];
+        let slots = self.own_slots(&mut room);
         let mut input = Input::new(value);
         let mut base = 0;
         let mut after_empty = false;
         while base < CAPTURES && input.start() <= value.len() {
             slots.fill(None);
-            let Some(_) = self.inner.search_slots(&input, &mut slots) else {
+            let Some(_) = self.inner.search_slots(&input, slots) else {
                 break;
             };
-            let [Some(start), Some(end), ..] = slots else {
+            let [Some(start), Some(end), ..] = *slots else {
                 break;
             };
             let (start, end) = (start.get(), end.get());
@@ -125,7 +123,7 @@ impl Regex {
                 continue;
             }
             let mut count: usize = 0;
-            for (index, group) in groups(&slots, value) {
+            for (index, group) in groups(slots, value) {
                 captures.set(base.saturating_add(index), group);
                 count = count.saturating_add(1);
             }
@@ -138,6 +136,16 @@ impl Regex {
             });
         }
         base > 0
+    }
+
+    /// As many slots as the pattern has groups for, at most. With more, the slowest of the automata, which
+    /// long values of large patterns come to, reads beyond its table (regex-automata 0.4.18) and panics.
+    fn own_slots<'s>(
+        &self,
+        room: &'s mut [Option<NonMaxUsize>; 2 * CAPTURES],
+    ) -> &'s mut [Option<NonMaxUsize>] {
+        let count = self.inner.captures_len().saturating_mul(2).min(room.len());
+        room.split_at_mut(count).0
     }
 
     /// The first match in a part of the value, from and to. `\b`, `^` and `$` see the whole value.
