@@ -55,8 +55,11 @@ impl<'f> Compiler<'f> {
             seclang::Disruptive::Redirect(to) => Some(self.macros(to)),
             _ => None,
         };
+        let conditions: Vec<Condition> =
+            rule.conditions.iter().map(|condition| self.condition(condition, all)).collect();
         CompiledRule {
-            conditions: rule.conditions.iter().map(|condition| self.condition(condition, all)).collect(),
+            told: conditions.iter().position(Condition::sees_transaction).unwrap_or(0),
+            conditions,
             message: rule.message.as_ref().map(|text| self.macros(text)),
             tags: rule.tags.iter().map(|text| self.macros(text)).collect(),
             redirect,

@@ -14,6 +14,9 @@ use crate::transform::Transformation;
 pub(crate) struct CompiledRule {
     pub(crate) rule: Arc<Rule>,
     pub(crate) conditions: Vec<Condition>,
+    /// The condition whose matches the record shows: the first that looks at the transaction, and not
+    /// at what other rules noted.
+    pub(crate) told: usize,
     pub(crate) message: Option<Macros>,
     pub(crate) tags: Vec<Macros>,
     pub(crate) redirect: Option<Macros>,
@@ -38,6 +41,18 @@ pub(crate) struct Condition {
     pub(crate) log_data: Option<Macros>,
     /// The check that stands for this condition in the batch, if it has one.
     pub(crate) check: Option<u16>,
+}
+
+impl Condition {
+    /// True if it looks at the transaction itself.
+    pub(crate) fn sees_transaction(&self) -> bool {
+        self.targets.iter().any(|target| matches!(target.view, View::Stored { .. } | View::Computed))
+    }
+
+    /// True if it looks at what this chain matched before.
+    pub(crate) fn sees_matches(&self) -> bool {
+        self.targets.iter().any(|target| !matches!(target.view, View::Stored { .. } | View::Computed | View::Tx))
+    }
 }
 
 /// The operator of a condition.

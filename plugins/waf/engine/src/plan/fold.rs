@@ -15,6 +15,7 @@ use super::{Gate, Place, PlanOptions, PlanRule, RuleSet, TOO_MANY_ARGUMENTS};
 use crate::seclang::{Allow, Disruptive, Phase, Problem};
 use crate::transaction::evaluate::{Buffers, Work, evaluate};
 use crate::transaction::matched::Matched;
+use crate::transaction::run::is_told;
 use crate::transaction::sight::Sight;
 use crate::transaction::tx::{Tx, TxValue};
 use crate::transaction::values::Values;
@@ -156,8 +157,11 @@ impl Fold<'_> {
                 },
                 _ => {}
             }
+            // A condition that is not asked matches no value: nobody may want to see one.
+            let unseen = (compiled.told > 0 || !is_told(compiled))
+                && !compiled.conditions.iter().any(Condition::sees_matches);
             let gate = match known {
-                Known::Always | Known::First => Gate::True,
+                Known::Always | Known::First if unseen => Gate::True,
                 _ => Gate::Ask,
             };
             if let Some(marker) = &compiled.rule.skip_after {
@@ -353,7 +357,7 @@ impl Fold<'_> {
             if let Operator::Dynamic(_, text) = &condition.operator {
                 self.read_text(text);
             }
-            for text in &condition.log_data {
+            if let Some(text) = &condition.log_data {
                 self.read_text(text);
             }
             for set in &condition.set_vars {

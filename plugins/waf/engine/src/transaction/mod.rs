@@ -13,7 +13,7 @@ pub(crate) mod matched;
 mod report;
 mod request;
 mod response;
-mod run;
+pub(crate) mod run;
 pub(crate) mod sight;
 pub(crate) mod tx;
 pub(crate) mod values;

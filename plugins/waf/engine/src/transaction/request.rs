@@ -58,10 +58,17 @@ impl Transaction {
         let uri = target.get(origin..).unwrap_or_default();
         values.set_span(Variable::RequestUri, inside(raw + origin, uri.len()));
         let path = path_of(uri);
-        values.set_span(Variable::RequestFilename, inside(raw + origin, path.len()));
-        values.set_span(Variable::PathInfo, inside(raw + origin, path.len()));
-        let base = path.iter().rposition(|byte| matches!(byte, b'/' | b'\\')).map_or(0, |at| at + 1);
-        values.set_span(Variable::RequestBasename, inside(raw + origin + base, path.len().saturating_sub(base)));
+        // ModSecurity v3 shows the path decoded once; the rules rely on it.
+        let decoded = match memchr::memchr(b'%', path) {
+            None => inside(raw + origin, path.len()),
+            Some(_) => values.keep_with(|arena| decode_path(path, arena)),
+        };
+        values.set_span(Variable::RequestFilename, decoded);
+        values.set_span(Variable::PathInfo, decoded);
+        let base = values.bytes(decoded).iter().rposition(|byte| matches!(byte, b'/' | b'\\')).map_or(0, |at| at + 1);
+        let base = u32::try_from(base).unwrap_or(0);
+        let basename = Span { start: decoded.start.saturating_add(base), len: decoded.len.saturating_sub(base) };
+        values.set_span(Variable::RequestBasename, basename);
         let query = uri.get(path.len() + 1..).unwrap_or_default();
         values.set_span(Variable::QueryString, inside(raw + origin + path.len() + 1, query.len()));
     }
@@ -149,6 +156,24 @@ fn authority_len(target: &[u8]) -> usize {
 fn path_of(uri: &[u8]) -> &[u8] {
     let end = memchr::memchr(b'?', uri).unwrap_or(uri.len());
     uri.get(..end).unwrap_or_default()
+}
+
+/// Appends a path with its escapes decoded. `+` is no blank in a path; bad escapes stay as they are.
+fn decode_path(path: &[u8], out: &mut Vec<u8>) {
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+    let mut rest = path;
+    while let Some((byte, after)) = rest.split_first() {
+        match (byte, digit(after.first()), digit(after.get(1))) {
+            (b'%', Some(high), Some(low)) => {
+                out.push(high << 4 | low);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            _ => {
+                out.push(*byte);
+                rest = after;
+            }
+        }
+    }
 }
 
 /// Takes arguments into the values, up to a number.

@@ -94,12 +94,14 @@ impl Transaction {
             .collect();
         let removed: Vec<&Exclude> = removed.iter().map(|exclude| &**exclude).collect();
         let mut pending: Vec<Pending> = Vec::new();
+        let told = is_told(compiled);
         for (place, condition) in compiled.conditions.iter().enumerate() {
             let gate = if place == 0 { rule.gate } else { Gate::Ask };
+            let told = told && place == compiled.told;
             if gate == Gate::True || condition.targets.is_empty() {
                 self.act(plan, compiled, condition);
-                if place == 0 && is_told(compiled) {
-                    pending.push(self.pending(compiled, condition, None));
+                if told {
+                    pending.push(self.pending(compiled, None));
                 }
                 continue;
             }
@@ -113,17 +115,19 @@ impl Transaction {
                 self.set_captures(condition, &one);
                 self.matched.push(one);
                 self.act(plan, compiled, condition);
-                if place == 0 && is_told(compiled) && pending.len() < MATCHES {
-                    pending.push(self.pending(compiled, condition, self.matched.last()));
-                } else if let (Some(_), true) = (&condition.log_data, is_told(compiled)) {
-                    let data = self.log_data(compiled, condition);
-                    pending.iter_mut().for_each(|pending| pending.data.clone_from(&data));
+                if told && pending.len() < MATCHES {
+                    pending.push(self.pending(compiled, self.matched.last()));
                 }
             }
             self.found = found;
             if !any {
                 return false;
             }
+        }
+        // What a chain has to say, it says at its end.
+        if compiled.conditions.len() > 1 {
+            let data = self.log_data(compiled);
+            pending.iter_mut().for_each(|pending| pending.data.clone_from(&data));
         }
         self.record(compiled, pending);
         true
@@ -247,19 +251,24 @@ impl Transaction {
         }
     }
 
-    fn log_data(&self, compiled: &CompiledRule, condition: &Condition) -> Vec<u8> {
+    /// `logdata` of the rule; that of a later link wins.
+    fn log_data(&self, compiled: &CompiledRule) -> Vec<u8> {
         let mut data = Vec::new();
-        if let Some(text) = &condition.log_data {
+        if let Some(text) = compiled.conditions.iter().rev().find_map(|condition| condition.log_data.as_ref()) {
             self.sight(Some(compiled)).expand(text, &mut data);
         }
         cut(data)
     }
 
-    fn pending(&self, compiled: &CompiledRule, condition: &Condition, found: Option<&Found>) -> Pending {
+    fn pending(&self, compiled: &CompiledRule, found: Option<&Found>) -> Pending {
+        let data = match compiled.conditions.len() {
+            1 => self.log_data(compiled),
+            _ => Vec::new(),
+        };
         Pending {
             variable: found.map(Found::display).unwrap_or_default(),
             value: cut(found.map(|found| found.value.clone()).unwrap_or_default()),
-            data: self.log_data(compiled, condition),
+            data,
         }
     }
 
@@ -340,6 +349,6 @@ impl Transaction {
 }
 
 /// True if a match of the rule leaves a record.
-fn is_told(compiled: &CompiledRule) -> bool {
+pub(crate) fn is_told(compiled: &CompiledRule) -> bool {
     compiled.rule.log || compiled.rule.audit_log
 }
