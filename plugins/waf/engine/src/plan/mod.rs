@@ -2,19 +2,24 @@
 //! paranoia and thresholds of one place of use ([`Plan`]).
 
 pub(crate) mod chains;
+pub(crate) mod checks;
 pub(crate) mod compile;
 pub(crate) mod compiled;
 mod fold;
+mod literals;
+mod prefilter;
 pub(crate) mod slots;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use compile::{Exclusion, PreparedExclusion, RuleChoice};
 
 use crate::seclang::{self, EngineMode, Files, Item, Phase, Problem, Rule, Settings, Source};
 use crate::transaction::tx::TxValue;
 use chains::Chains;
+use checks::{Checks, PhaseChecks};
 use compile::Compiler;
 use compiled::{CompiledRule, Ops};
 use slots::{Slot, Slots};
@@ -34,6 +39,7 @@ pub struct RuleSet {
     order: Vec<Place>,
     ops: Ops,
     chains: Chains,
+    checks: Checks,
     slots: Slots,
     settings: Settings,
     files: Vec<PathBuf>,
@@ -83,12 +89,14 @@ impl RuleSet {
         for (name, _) in fold::FORCED {
             compiler.slots.intern(name);
         }
-        let compiled = compiler.rules(&rules);
+        let mut compiled = compiler.rules(&rules);
         let Compiler { slots, chains, ops, problems, .. } = compiler;
         if !problems.is_empty() {
             return Err(problems);
         }
-        let set = Self { rules, compiled, order, ops, chains, slots, settings: own.program.settings, files: own.files };
+        let checks = Checks::new(&mut compiled, &ops)
+            .map_err(|message| vec![Problem { place: None, message, help: None }])?;
+        let set = Self { rules, compiled, order, ops, chains, checks, slots, settings: own.program.settings, files: own.files };
         Ok((Arc::new(set), own.warnings))
     }
 
@@ -131,6 +139,10 @@ impl RuleSet {
     pub(crate) fn slots(&self) -> &Slots {
         &self.slots
     }
+
+    pub(crate) fn chains(&self) -> &Chains {
+        &self.chains
+    }
 }
 
 /// What a place of use decides.
@@ -169,12 +181,18 @@ pub(crate) struct PlanRule {
 /// The rules of a set, folded for one use.
 #[derive(Debug)]
 pub struct Plan {
+    /// Distinguishes plans in what threads keep of them.
+    number: u64,
     rule_set: Arc<RuleSet>,
     phases: [Vec<PlanRule>; 5],
+    /// What the batch asks in each phase; none in a naive plan.
+    checks: Option<[PhaseChecks; 5]>,
     initial: Arc<[Option<TxValue>]>,
     forced: Vec<Slot>,
-    naive: bool,
 }
+
+/// Numbers of plans.
+static PLANS: AtomicU64 = AtomicU64::new(0);
 
 impl Plan {
     /// Folds a rule set. The warnings say where the files wanted something else.
@@ -189,13 +207,25 @@ impl Plan {
     }
 
     fn build(rules: &Arc<RuleSet>, options: &PlanOptions, naive: bool) -> (Arc<Self>, Vec<Problem>) {
-        let folded = fold::fold(rules, options, naive);
+        let mut folded = fold::fold(rules, options, naive);
+        let checks = (!naive).then(|| {
+            std::array::from_fn(|phase| {
+                let kept = folded.phases.get_mut(phase).map(Vec::as_mut_slice).unwrap_or_default();
+                let asked = kept.iter_mut().filter(|rule| rule.gate == Gate::Ask).filter_map(|rule| {
+                    let check = rules.compiled(rule.number)?.conditions.first()?.check?;
+                    rule.gate = Gate::Check(check);
+                    Some(check)
+                });
+                PhaseChecks::new(&rules.checks, &rules.chains, asked)
+            })
+        });
         let plan = Self {
+            number: PLANS.fetch_add(1, Ordering::Relaxed),
             rule_set: Arc::clone(rules),
             phases: folded.phases,
+            checks,
             initial: folded.initial,
             forced: folded.forced,
-            naive,
         };
         (Arc::new(plan), folded.warnings)
     }
@@ -223,8 +253,13 @@ impl Plan {
         self.forced.contains(&slot)
     }
 
-    pub(crate) fn is_naive(&self) -> bool {
-        self.naive
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// What the batch asks in a phase; none in a naive plan.
+    pub(crate) fn checks(&self, phase: Phase) -> Option<(&Checks, &PhaseChecks)> {
+        Some((&self.rule_set.checks, self.checks.as_ref()?.get(phase as usize)?))
     }
 
     /// Where `skip:n` leads from the rule at this place: past the next `n` rules of the files that are of

@@ -1,18 +1,328 @@
-//! Stand-in until the prefilter is there.
-use super::Transaction;
-use super::matched::Found;
-use crate::plan::compiled::{Condition, Exclude};
-use crate::plan::{Plan, PlanRule};
-use crate::seclang::Phase;
+//! The batch: every distinct string is scanned once, and only what its literals allow is asked of it.
+//!
+//! What comes out are the matches of the checks ([`crate::plan::checks`]), the same that
+//! [`super::evaluate`] would find; the rules then run in order and take theirs from here.
 
-#[derive(Debug, Default)]
-pub(crate) struct Strings;
-#[derive(Debug, Default)]
-pub(crate) struct Batch;
-pub(crate) fn take() -> Batch { Batch }
-pub(crate) fn give_back(_: Batch) {}
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::Transaction;
+use super::evaluate::is_excluded;
+use super::matched::Found;
+pub(super) use super::strings::Strings;
+use super::strings::{Id, NONE};
+use crate::operators::{Captures, Op};
+use crate::plan::checks::{Check, Checks, Classes, Step};
+use crate::plan::compiled::{Condition, Exclude, View};
+use crate::plan::{Gate, Plan, PlanRule};
+use crate::injection;
+use crate::seclang::Phase;
+use crate::transform::ByteSet;
+
+/// A check matched a string: the one it came from, and what the transformations made of it.
+#[derive(Clone, Copy, Debug)]
+struct Hit {
+    check: u16,
+    source: Id,
+    result: Id,
+}
+
+/// Key of a profile: plan, phase, classes.
+type ProfileKey = (u64, Phase, Classes);
+
+/// Most profiles that a thread keeps.
+const PROFILES: usize = 512;
+
+/// Buffers of a thread, and what the running phase has found.
+#[derive(Default)]
+pub(crate) struct Batch {
+    hits: Vec<Hit>,
+    /// The checks that matched anything.
+    matched: Vec<u64>,
+    /// By string: its classes in this phase.
+    classes: Vec<Classes>,
+    active: Vec<Id>,
+    /// By step: the string it left.
+    steps: Vec<Id>,
+    made: Vec<u8>,
+    profiles: HashMap<ProfileKey, Rc<[Step]>, foldhash::fast::RandomState>,
+}
+
+thread_local! {
+    static SPARE: Cell<Option<Box<Batch>>> = const { Cell::new(None) };
+}
+
+/// The buffers of this thread.
+pub(super) fn take() -> Box<Batch> {
+    SPARE.take().unwrap_or_default()
+}
+
+/// Keeps the buffers for the next phase on this thread.
+pub(super) fn give_back(batch: Box<Batch>) {
+    SPARE.set(Some(batch));
+}
+
 impl Batch {
-    pub(crate) fn run(&mut self, _: &Plan, _: Phase, _: &mut Transaction) {}
-    pub(crate) fn next<'r>(&self, rules: &'r [PlanRule], at: usize) -> Option<(usize, &'r PlanRule)> { rules.get(at).map(|r| (at, r)) }
-    pub(crate) fn found(&self, _: u16, _: &Condition, _: &[&Exclude], _: &Transaction, _: &mut Vec<Found>) {}
+    /// Finds all matches of the phase's checks.
+    pub(super) fn run(&mut self, plan: &Plan, phase: Phase, transaction: &mut Transaction) {
+        self.hits.clear();
+        self.matched.clear();
+        let Some((checks, asked)) = plan.checks(phase) else { return };
+        self.matched.resize(checks.words, 0);
+        self.classes.clear();
+        self.active.clear();
+        for list in &asked.lists {
+            self.gather(checks, asked.classes, *list, transaction);
+        }
+        let active = std::mem::take(&mut self.active);
+        for id in &active {
+            let Some(classes) = self.classes.get(*id as usize).copied() else { continue };
+            let profile = match self.profiles.get(&(plan.number(), phase, classes)) {
+                Some(profile) => Rc::clone(profile),
+                None => {
+                    if self.profiles.len() >= PROFILES {
+                        self.profiles.clear();
+                    }
+                    let profile: Rc<[Step]> = asked.profile(plan.rule_set().chains(), classes).into();
+                    self.profiles.insert((plan.number(), phase, classes), Rc::clone(&profile));
+                    profile
+                }
+            };
+            self.judge(plan, checks, &profile, *id, transaction);
+            if transaction.work.is_over() {
+                break;
+            }
+        }
+        self.active = active;
+        self.hits.sort_by_key(|hit| hit.check);
+    }
+
+    /// Notes the classes of every string of a list.
+    fn gather(
+        &mut self,
+        checks: &Checks,
+        wanted: Classes,
+        list: crate::seclang::Variable,
+        transaction: &mut Transaction,
+    ) {
+        let Some(member) = checks.membership(list) else { return };
+        let Transaction { values, strings, ids, .. } = transaction;
+        let (first, entries) = values.of(list);
+        let end = first as usize + entries.len();
+        if ids.len() < end {
+            ids.resize(end, (NONE, NONE));
+        }
+        let mut lower = [0u8; 64];
+        for (entry, ids) in entries.iter().zip(ids.get_mut(first as usize..end).unwrap_or_default()) {
+            let (mut of_value, mut of_name) = (member.values, member.names);
+            if !member.named.is_empty() {
+                let name = values.bytes(entry.name);
+                let lower = match lower.get_mut(..name.len()) {
+                    Some(lower) => {
+                        lower.copy_from_slice(name);
+                        lower.make_ascii_lowercase();
+                        &*lower
+                    }
+                    // Longer than any name in rules that is worth a class: look it up as it is.
+                    None => name,
+                };
+                if let Some((values, names)) = member.named.get(lower) {
+                    of_value |= values;
+                    of_name |= names;
+                }
+            }
+            if of_value & wanted != 0 {
+                if ids.1 == NONE {
+                    ids.1 = strings.of_value(values, entry.value);
+                }
+                self.note(ids.1, of_value & wanted);
+            }
+            if of_name & wanted != 0 {
+                if ids.0 == NONE {
+                    ids.0 = strings.of_value(values, entry.name);
+                }
+                self.note(ids.0, of_name & wanted);
+            }
+        }
+    }
+
+    fn note(&mut self, id: Id, classes: Classes) {
+        let at = id as usize;
+        if self.classes.len() <= at {
+            self.classes.resize(at + 1, 0);
+        }
+        if let Some(known) = self.classes.get_mut(at) {
+            if *known == 0 {
+                self.active.push(id);
+            }
+            *known |= classes;
+        }
+    }
+
+    /// Asks everything of one string that may match it.
+    fn judge(&mut self, plan: &Plan, checks: &Checks, profile: &[Step], source: Id, transaction: &mut Transaction) {
+        self.steps.clear();
+        for step in profile {
+            let (id, changed) = match step.transformation {
+                None => (source, true),
+                Some(transformation) => {
+                    let parent = self.steps.get(usize::from(step.parent)).copied().unwrap_or(source);
+                    let Transaction { values, strings, work, .. } = transaction;
+                    if !transformation.may_change(&strings.present(values, parent)) {
+                        (parent, false)
+                    } else {
+                        let bytes = strings.bytes(values, parent);
+                        work.spend(bytes.len(), 1);
+                        if transformation.apply(bytes, &mut self.made) {
+                            let id = strings.of_made(values, &self.made);
+                            if transformation.only_changes_case() && strings.met(id, 0).is_none() {
+                                strings.share_met(parent, id);
+                            }
+                            (id, true)
+                        } else {
+                            (parent, false)
+                        }
+                    }
+                }
+            };
+            self.steps.push(id);
+            let Some(asked) = &step.asked else { continue };
+            self.candidates(plan, checks, &asked.last, source, id, transaction);
+            if changed {
+                self.candidates(plan, checks, &asked.every, source, id, transaction);
+            }
+            if transaction.work.is_over() {
+                return;
+            }
+        }
+    }
+
+    fn candidates(
+        &mut self,
+        plan: &Plan,
+        checks: &Checks,
+        asked: &[u64],
+        source: Id,
+        id: Id,
+        transaction: &mut Transaction,
+    ) {
+        if asked.iter().all(|word| *word == 0) {
+            return;
+        }
+        let Transaction { values, strings, work, .. } = transaction;
+        let present = strings.present(values, id);
+        let words = checks.prefilter.words();
+        if strings.met(id, words).is_none() {
+            strings.set_met(values, id, words, |bytes, met| {
+                work.spend(bytes.len(), 1);
+                checks.prefilter.scan(bytes, &present, met);
+            });
+        }
+        let Some(met) = strings.met(id, words) else { return };
+        let bytes = strings.bytes(values, id);
+        for ((asked, met_word), (always, at)) in asked.iter().zip(met).zip(checks.always.iter().zip(0u16..)) {
+            let mut left = asked & (met_word | always);
+            while left != 0 {
+                let bit = left.trailing_zeros();
+                left &= left - 1;
+                let Ok(number) = u16::try_from(u32::from(at) * 64 + bit) else { continue };
+                let Some(check) = checks.list.get(usize::from(number)) else { continue };
+                if !meets(check, met) {
+                    continue;
+                }
+                if check.decided || ask(plan, check, bytes, &present, work) {
+                    self.hits.push(Hit { check: number, source, result: id });
+                    if let Some(word) = self.matched.get_mut(usize::from(at)) {
+                        *word |= 1 << bit;
+                    }
+                }
+                if work.is_over() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The next rule at or after a place that may match.
+    pub(super) fn next<'r>(&self, rules: &'r [PlanRule], at: usize) -> Option<(usize, &'r PlanRule)> {
+        let left = rules.get(at..)?;
+        let found = left.iter().position(|rule| match rule.gate {
+            Gate::Check(check) => {
+                self.matched.get(usize::from(check >> 6)).is_some_and(|word| word & (1 << (check & 63)) != 0)
+            }
+            Gate::Ask | Gate::True => true,
+        })?;
+        Some((at + found, left.get(found)?))
+    }
+
+    /// The values for which a check's condition holds, in the order of its targets.
+    pub(super) fn found(
+        &self,
+        check: u16,
+        condition: &Condition,
+        removed: &[&Exclude],
+        transaction: &Transaction,
+        found: &mut Vec<Found>,
+    ) {
+        let start = self.hits.partition_point(|hit| hit.check < check);
+        let end = self.hits.partition_point(|hit| hit.check <= check);
+        let hits = self.hits.get(start..end).unwrap_or_default();
+        let Transaction { values, strings, ids, plan, .. } = transaction;
+        for target in &condition.targets {
+            let View::Stored { lists, names } = target.view else { continue };
+            for variable in [Some(lists.0), lists.1].into_iter().flatten() {
+                let (first, entries) = values.of(variable);
+                for (entry, at) in entries.iter().zip(first as usize..) {
+                    let name = values.bytes(entry.name);
+                    let Some((of_name, of_value)) = ids.get(at).copied() else { continue };
+                    let id = if names { of_name } else { of_value };
+                    for hit in hits.iter().filter(|hit| hit.source == id) {
+                        if !target.selector.takes(name) || is_excluded(condition, removed, target, name) {
+                            continue;
+                        }
+                        let value = strings.bytes(values, hit.result);
+                        found.push(Found {
+                            variable: target.variable,
+                            count: false,
+                            name: name.to_vec(),
+                            value: value.to_vec(),
+                            captures: condition.capture.then(|| captures(plan, condition, value)),
+                        });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// True if every clause of the check is met.
+fn meets(check: &Check, met: &[u64]) -> bool {
+    check
+        .clauses
+        .iter()
+        .skip(1)
+        .all(|clause| met.get((clause >> 6) as usize).is_some_and(|word| word & (1 << (clause & 63)) != 0))
+}
+
+fn ask(plan: &Plan, check: &Check, bytes: &[u8], present: &ByteSet, work: &mut super::evaluate::Work) -> bool {
+    let Some(op) = plan.rule_set().ops().get(check.op) else { return false };
+    match op {
+        Op::Sqli if injection::cannot_be_sqli(present) => false,
+        Op::Xss if injection::cannot_be_xss(present) => false,
+        Op::ByteRange(allowed) => present.leaves(allowed),
+        Op::Utf8Encoding if !present.meets(&ByteSet::range(0x80, 0xff)) => false,
+        Op::UrlEncoding if !present.contains(b'%') => false,
+        op => work.spend(bytes.len(), op.cost()) && op.matches(bytes, None),
+    }
+}
+
+fn captures(plan: &Plan, condition: &Condition, value: &[u8]) -> Captures {
+    let mut captures = Captures::default();
+    if let crate::plan::compiled::Operator::Fixed(at) = condition.operator
+        && let Some(op) = plan.rule_set().ops().get(at)
+    {
+        op.matches(value, Some(&mut captures));
+    }
+    captures
 }

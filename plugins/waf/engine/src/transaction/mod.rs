@@ -15,6 +15,7 @@ mod request;
 mod response;
 pub(crate) mod run;
 pub(crate) mod sight;
+mod strings;
 pub(crate) mod tx;
 pub(crate) mod values;
 
@@ -99,6 +100,8 @@ pub struct Transaction {
     body: Body,
     response: ResponseState,
     strings: batch::Strings,
+    /// By entry of the values: the strings of its name and of its value.
+    ids: Vec<(strings::Id, strings::Id)>,
     removed_rules: Vec<Arc<[u32]>>,
     removed_targets: Vec<(Arc<[u32]>, Arc<Exclude>)>,
     ended: Ended,
@@ -135,6 +138,7 @@ impl Transaction {
             body: Body::new(plan.rule_set().settings(), limits.inspect),
             response: ResponseState::new(limits.response),
             strings: batch::Strings::default(),
+            ids: Vec::new(),
             removed_rules: Vec::new(),
             removed_targets: Vec::new(),
             ended: Ended::Not,

@@ -4,7 +4,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::matched::Matched;
 use super::tx::{Tx, write_number};
-use super::values::{Entry, Values};
+use super::values::Values;
 use crate::plan::compiled::{CompiledRule, Macros, Part, Selector, Target, View, view_of};
 use crate::plan::slots::Slots;
 use crate::seclang::{Piece, Variable};
@@ -24,7 +24,7 @@ pub(crate) struct Sight<'a> {
 /// Gets a value with the name it has in its collection.
 pub(crate) type Visit<'v> = &'v mut dyn FnMut(&[u8], &[u8]);
 
-impl<'a> Sight<'a> {
+impl Sight<'_> {
     /// Visits the values of a target, exclusions aside.
     pub(crate) fn each(&self, target: &Target, visit: Visit<'_>) {
         match target.view {
@@ -190,11 +190,6 @@ impl<'a> Sight<'a> {
                 }
             }
         }
-    }
-
-    /// The entries of one variable, for the batch.
-    pub(crate) fn entries(&self, variable: Variable) -> (u32, &'a [Entry]) {
-        self.values.of(variable)
     }
 }
 

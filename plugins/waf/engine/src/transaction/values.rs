@@ -59,11 +59,6 @@ impl Values {
         self.arena.get(start..start.saturating_add(span.len as usize)).unwrap_or_default()
     }
 
-    /// The whole arena, to split borrows.
-    pub(crate) fn arena(&self) -> &[u8] {
-        &self.arena
-    }
-
     /// Begins a variable; what it had is forgotten. Entries pushed until the next `begin` are its own.
     pub(crate) fn begin(&mut self, variable: Variable) {
         let at = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);

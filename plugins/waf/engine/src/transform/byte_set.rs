@@ -63,6 +63,12 @@ impl ByteSet {
             != 0
     }
 
+    /// True if it has a byte that the other set has not.
+    #[inline]
+    pub const fn leaves(&self, other: &Self) -> bool {
+        (self.0[0] & !other.0[0]) | (self.0[1] & !other.0[1]) | (self.0[2] & !other.0[2]) | (self.0[3] & !other.0[3]) != 0
+    }
+
     /// Both sets.
     #[must_use]
     pub const fn and(&self, other: &Self) -> Self {

@@ -1,0 +1,329 @@
+//! Which conditions the batch may judge, and where they look.
+//!
+//! A *check* is the first condition of a rule, when it asks a fixed operator of values that stand before
+//! the phase begins. A *class* is a choice of values that conditions make (all arguments, the header
+//! `User-Agent`). For every phase and class the plan knows which checks are asked after which
+//! transformations; with the classes of a string this gives, in one list of steps, everything that
+//! is ever asked of it.
+
+use std::collections::HashMap;
+
+use super::chains::{Chains, ROOT};
+use super::compiled::{CompiledRule, Condition, Operator, Ops, Selector, View};
+use super::literals::{self, Clause};
+use super::prefilter::Prefilter;
+use crate::operators::{Op, regex};
+use crate::seclang::{OperatorName, Rule, Variable};
+use crate::transform::Transformation;
+
+/// A set of classes, a bit each.
+pub(crate) type Classes = u128;
+
+/// Most classes; conditions that would need more are evaluated one by one.
+const MOST_CLASSES: usize = 128;
+
+/// A choice of values.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Class {
+    lists: (Variable, Option<Variable>),
+    names: bool,
+    /// In lower case; none for all.
+    name: Option<Box<[u8]>>,
+}
+
+/// A condition that the batch judges.
+#[derive(Debug)]
+pub(crate) struct Check {
+    pub(crate) op: u32,
+    /// Every one must be met before the operator is asked.
+    pub(crate) clauses: Vec<u32>,
+    /// A clause that is met is a match: lists of phrases.
+    pub(crate) decided: bool,
+    /// The classes it looks at.
+    classes: Classes,
+    /// Its transformations, as a node of the tree.
+    node: u16,
+    multi_match: bool,
+}
+
+/// Everything that the batch knows of a rule set.
+#[derive(Debug)]
+pub(crate) struct Checks {
+    pub(crate) list: Vec<Check>,
+    pub(crate) prefilter: Prefilter,
+    classes: Vec<Class>,
+    /// What a list's values, and names, belong to: by variable.
+    of_list: Vec<Membership>,
+    /// The checks that are asked of every string of their classes: no literal is known of them.
+    pub(crate) always: Box<[u64]>,
+    /// Words of a set of checks.
+    pub(crate) words: usize,
+}
+
+/// The classes of one list.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Membership {
+    /// Of every value, and of every name.
+    pub(crate) values: Classes,
+    pub(crate) names: Classes,
+    /// Of the value, and of the name, that has this name (lower case).
+    pub(crate) named: HashMap<Box<[u8]>, (Classes, Classes)>,
+}
+
+impl Checks {
+    /// Finds the conditions that the batch may judge, and numbers them in `compiled`.
+    pub(crate) fn new(compiled: &mut [CompiledRule], ops: &Ops) -> Result<Self, String> {
+        let mut classes = Vec::new();
+        let mut list: Vec<Check> = Vec::new();
+        let mut needs = Vec::new();
+        for rule in compiled.iter_mut() {
+            let Some(condition) = rule.conditions.first_mut() else { continue };
+            let Some((op, clauses)) = judge(condition, &rule.rule, ops) else { continue };
+            let Some(looks) = classes_of(condition, &mut classes) else { continue };
+            condition.check = u16::try_from(list.len()).ok();
+            if condition.check.is_none() {
+                break;
+            }
+            list.push(Check {
+                op,
+                clauses: Vec::new(),
+                decided: ops.get(op).is_some_and(|op| op.phrases().is_some()),
+                classes: looks,
+                node: condition.node,
+                multi_match: condition.multi_match,
+            });
+            needs.push(clauses);
+        }
+        // The first clause of every check has the check's number, so that one AND gives the candidates.
+        // A check without clauses has an empty one, which `always` meets.
+        let mut clauses: Vec<Clause> = needs.iter().map(|needs| needs.first().cloned().unwrap_or_default()).collect();
+        for ((check, needs), number) in list.iter_mut().zip(&needs).zip(0u32..) {
+            if needs.is_empty() {
+                continue;
+            }
+            check.clauses.push(number);
+            for more in needs.iter().skip(1) {
+                check.clauses.push(u32::try_from(clauses.len()).map_err(|error| error.to_string())?);
+                clauses.push(more.clone());
+            }
+        }
+        let words = list.len().div_ceil(64);
+        let mut always = vec![0u64; words];
+        for (check, number) in list.iter().zip(0usize..) {
+            if let (true, Some(word)) = (check.clauses.is_empty(), always.get_mut(number >> 6)) {
+                *word |= 1 << (number & 63);
+            }
+        }
+        let mut of_list = vec![Membership::default(); Variable::ALL.len()];
+        for (class, bit) in classes.iter().zip(0u32..) {
+            for variable in [Some(class.lists.0), class.lists.1].into_iter().flatten() {
+                let Some(member) = of_list.get_mut(variable as usize) else { continue };
+                let bit = 1u128 << bit;
+                match (&class.name, class.names) {
+                    (None, false) => member.values |= bit,
+                    (None, true) => member.names |= bit,
+                    (Some(name), false) => member.named.entry(name.clone()).or_default().0 |= bit,
+                    (Some(name), true) => member.named.entry(name.clone()).or_default().1 |= bit,
+                }
+            }
+        }
+        Ok(Self { prefilter: Prefilter::new(&clauses)?, always: always.into(), words, list, classes, of_list })
+    }
+
+    /// The classes of a list.
+    pub(crate) fn membership(&self, variable: Variable) -> Option<&Membership> {
+        self.of_list.get(variable as usize)
+    }
+
+    /// The lists that checks look at.
+    pub(crate) fn lists(&self) -> Vec<Variable> {
+        let mut lists: Vec<Variable> =
+            self.classes.iter().flat_map(|class| [Some(class.lists.0), class.lists.1]).flatten().collect();
+        lists.sort_unstable();
+        lists.dedup();
+        lists
+    }
+}
+
+/// The operator and the clauses of a condition, if the batch may judge it.
+fn judge(condition: &Condition, rule: &Rule, ops: &Ops) -> Option<(u32, Vec<Clause>)> {
+    let Operator::Fixed(at) = condition.operator else { return None };
+    let op = ops.get(at)?;
+    // What is empty has no entry to be found by; and a condition that holds for nothing is rare.
+    let fixed = condition.targets.iter().all(|target| {
+        !target.count
+            && target.variable != Variable::ReqbodyProcessor
+            && matches!(target.view, View::Stored { .. })
+            && matches!(target.selector, Selector::All | Selector::Name(_))
+    });
+    if condition.negated || condition.targets.is_empty() || !fixed || op.matches(b"", None) {
+        return None;
+    }
+    let argument = rule.conditions.first().and_then(|written| written.operator.argument.literal())?;
+    let clauses = match op {
+        Op::Rx(_) => literals::needs(&regex::hir(argument).ok()?),
+        Op::Phrases(_) => {
+            let mut phrases: Vec<Box<[u8]>> =
+                op.phrases()?.iter().map(|phrase| phrase.to_ascii_lowercase().into()).collect();
+            phrases.sort_unstable();
+            phrases.dedup();
+            vec![phrases]
+        }
+        Op::Contains(_) | Op::Text(OperatorName::ContainsWord | OperatorName::BeginsWith | OperatorName::EndsWith, _) => {
+            vec![vec![argument.to_ascii_lowercase().into()]]
+        }
+        Op::Sqli | Op::Xss | Op::ByteRange(_) | Op::Utf8Encoding | Op::UrlEncoding | Op::RxGlobal(_) | Op::Verify(_) => {
+            Vec::new()
+        }
+        _ => return None,
+    };
+    // Without a literal the batch saves nothing on a single short value.
+    let single = condition.targets.iter().all(|target| {
+        !target.variable.is_collection() || matches!(target.selector, Selector::Name(_))
+    });
+    (!(clauses.is_empty() && single)).then_some((at, clauses))
+}
+
+fn classes_of(condition: &Condition, classes: &mut Vec<Class>) -> Option<Classes> {
+    let mut set = 0;
+    for target in &condition.targets {
+        let View::Stored { lists, names } = target.view else { return None };
+        let name = match &target.selector {
+            Selector::All => None,
+            Selector::Name(name) => Some(name.clone()),
+            Selector::Slot(_) | Selector::Pattern(_) => return None,
+        };
+        let class = Class { lists, names, name };
+        let at = match classes.iter().position(|known| *known == class) {
+            Some(at) => at,
+            None if classes.len() < MOST_CLASSES => {
+                classes.push(class);
+                classes.len() - 1
+            }
+            None => return None,
+        };
+        set |= 1u128 << at;
+    }
+    Some(set)
+}
+
+/// The checks of one phase of a plan: by class, then by node.
+#[derive(Debug, Default)]
+pub(crate) struct PhaseChecks {
+    by_class: Vec<Vec<(u16, Asked)>>,
+    /// The classes that any check of the phase looks at.
+    pub(crate) classes: Classes,
+    /// The lists that have such classes.
+    pub(crate) lists: Vec<Variable>,
+}
+
+/// Checks asked after the same transformations.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked {
+    /// At the end of their transformations.
+    pub(crate) last: Box<[u64]>,
+    /// With `multiMatch`, at every step that changes the value.
+    pub(crate) every: Box<[u64]>,
+}
+
+impl Asked {
+    fn new(words: usize) -> Self {
+        Self { last: vec![0; words].into(), every: vec![0; words].into() }
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.last.iter_mut().zip(&other.last) {
+            *mine |= theirs;
+        }
+        for (mine, theirs) in self.every.iter_mut().zip(&other.every) {
+            *mine |= theirs;
+        }
+    }
+}
+
+impl PhaseChecks {
+    /// Gathers the checks of these conditions.
+    pub(crate) fn new(checks: &Checks, chains: &Chains, asked: impl Iterator<Item = u16>) -> Self {
+        let mut phase = Self { by_class: vec![Vec::new(); checks.classes.len()], ..Self::default() };
+        for number in asked {
+            let Some(check) = checks.list.get(usize::from(number)) else { continue };
+            phase.classes |= check.classes;
+            let mut nodes = vec![check.node];
+            if check.multi_match {
+                nodes = chains.path(check.node);
+                nodes.push(ROOT);
+            }
+            for (by_node, bit) in phase.by_class.iter_mut().zip(0u32..) {
+                if check.classes & (1u128 << bit) == 0 {
+                    continue;
+                }
+                for node in &nodes {
+                    let at = match by_node.iter().position(|(known, _)| known == node) {
+                        Some(at) => at,
+                        None => {
+                            by_node.push((*node, Asked::new(checks.words)));
+                            by_node.len() - 1
+                        }
+                    };
+                    let Some((_, asked)) = by_node.get_mut(at) else { continue };
+                    let words = if check.multi_match { &mut asked.every } else { &mut asked.last };
+                    if let Some(word) = words.get_mut(usize::from(number >> 6)) {
+                        *word |= 1 << (number & 63);
+                    }
+                }
+            }
+        }
+        phase.lists = checks
+            .lists()
+            .into_iter()
+            .filter(|list| {
+                checks.membership(*list).is_some_and(|member| {
+                    let named = member.named.values().fold(0, |all, (values, names)| all | values | names);
+                    (member.values | member.names | named) & phase.classes != 0
+                })
+            })
+            .collect();
+        phase
+    }
+
+    /// What is asked of a string of these classes, step by step: a step's parent stands before it.
+    pub(crate) fn profile(&self, chains: &Chains, classes: Classes) -> Vec<Step> {
+        let mut by_node: Vec<(u16, Asked)> = Vec::new();
+        for (asked, bit) in self.by_class.iter().zip(0u32..) {
+            if classes & (1u128 << bit) == 0 {
+                continue;
+            }
+            for (node, more) in asked {
+                match by_node.iter_mut().find(|(known, _)| known == node) {
+                    Some((_, asked)) => asked.add(more),
+                    None => by_node.push((*node, more.clone())),
+                }
+            }
+        }
+        let mut nodes: Vec<u16> = by_node.iter().flat_map(|(node, _)| chains.path(*node)).collect();
+        nodes.push(ROOT);
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes
+            .iter()
+            .map(|node| {
+                let shape = chains.nodes().get(usize::from(*node));
+                let parent = shape.map_or(ROOT, |shape| shape.parent);
+                Step {
+                    parent: nodes.binary_search(&parent).ok().and_then(|at| u16::try_from(at).ok()).unwrap_or(0),
+                    transformation: shape.and_then(|shape| shape.transformation),
+                    asked: by_node.iter().find(|(known, _)| known == node).map(|(_, asked)| asked.clone()),
+                }
+            })
+            .collect()
+    }
+}
+
+/// A step on a string: a transformation of what another step left, and the checks asked then.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) parent: u16,
+    /// None for the first: the string as it is.
+    pub(crate) transformation: Option<Transformation>,
+    pub(crate) asked: Option<Asked>,
+}
