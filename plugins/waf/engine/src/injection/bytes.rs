@@ -52,8 +52,14 @@ pub(super) const SPLIT: u8 = 1 << 7;
 const RUNS: [u8; 256] = {
     let mut runs = [0; 256];
     let marks: [(&[u8], u8); 7] = [
-        (b" []{}<>:\\?=@!#~+-*/&|^%(),';\t\n\x0b\x0c\r\"\xa0\0", WORD_END),
-        (b" <>:\\?=@!#~+-*/&|^%(),';\t\n\x0b\x0c\r'`\"\0", VARIABLE_END),
+        (
+            b" []{}<>:\\?=@!#~+-*/&|^%(),';\t\n\x0b\x0c\r\"\xa0\0",
+            WORD_END,
+        ),
+        (
+            b" <>:\\?=@!#~+-*/&|^%(),';\t\n\x0b\x0c\r'`\"\0",
+            VARIABLE_END,
+        ),
         (b" \t\n\x0b\x0c\r\xa0\0", SPACE),
         (b"0123456789.,\0", AMOUNT),
         (b"0123456789ABCDEFabcdef\0", HEX),

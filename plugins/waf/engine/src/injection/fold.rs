@@ -75,10 +75,8 @@ impl<'a> Folded<'a> {
             let Some(token) = lexer.next() else {
                 return 0;
             };
-            let skipped = matches!(
-                token.kind,
-                Kind::Comment | Kind::LeftParens | Kind::SqlType
-            ) || token.is_unary();
+            let skipped = matches!(token.kind, Kind::Comment | Kind::LeftParens | Kind::SqlType)
+                || token.is_unary();
             if !skipped {
                 self.tokens[0] = token;
                 self.end = 1;
@@ -154,7 +152,13 @@ impl<'a> Folded<'a> {
         matches!(
             [0, 1, 2, 3, 4].map(|at| self.kind(at)),
             [Number, Operator | Comma, LeftParens, Number, RightParens]
-                | [Bareword, Operator, LeftParens, Bareword | Number, RightParens]
+                | [
+                    Bareword,
+                    Operator,
+                    LeftParens,
+                    Bareword | Number,
+                    RightParens
+                ]
                 | [Number, RightParens, Comma, LeftParens, Number]
                 | [Bareword, RightParens, Operator, LeftParens, Bareword]
         )
@@ -222,10 +226,7 @@ impl<'a> Folded<'a> {
                 }
                 Step::Go
             }
-            (
-                SqlType,
-                Bareword | Number | SqlType | LeftParens | Function | Variable | String,
-            ) => {
+            (SqlType, Bareword | Number | SqlType | LeftParens | Function | Variable | String) => {
                 *self.token_mut(self.left) = b;
                 self.drop_last(1)
             }

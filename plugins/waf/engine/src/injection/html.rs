@@ -139,12 +139,14 @@ impl<'a> Html<'a> {
         self.take(self.rest().len(), 0, State::End)
     }
 
+    /// The byte behind white space. For libinjection 0xff is the end there: it keeps bytes as signed
+    /// numbers and the end as -1. Browsers go on; a verdict that differs would not be its verdict.
     #[inline]
     fn skip_space(&mut self) -> Option<u8> {
         let rest = self.rest();
         let spaces = rest.iter().position(|byte| !is_space(*byte))?;
         self.at += spaces;
-        rest.get(spaces).copied()
+        rest.get(spaces).copied().filter(|byte| *byte != 0xff)
     }
 
     /// Behind a `<`. The inner `None` means that there is nothing to tell yet.

@@ -250,9 +250,8 @@ impl<'a> Lexer<'a> {
         let inside = self.rest(self.at + 2);
         let end = memmem::find(inside, b"*/");
         // PostgreSQL nests comments, the others do not; MySQL executes /*! */.
-        let nests = end.is_some_and(|end| {
-            memmem::find(inside.get(..=end).unwrap_or(&[]), b"/*").is_some()
-        });
+        let nests =
+            end.is_some_and(|end| memmem::find(inside.get(..=end).unwrap_or(&[]), b"/*").is_some());
         let kind = if nests || inside.first() == Some(&b'!') {
             Kind::Evil
         } else {
@@ -296,9 +295,7 @@ impl<'a> Lexer<'a> {
                 let inside = self.rest(from + mark);
                 // No dollar stands within the mark, so this search is linear with any method.
                 match memmem::find(inside, self.text_between(from, from + mark)) {
-                    Some(end) => {
-                        self.quoted(from + mark, end, (b'$', b'$'), from + 2 * mark + end)
-                    }
+                    Some(end) => self.quoted(from + mark, end, (b'$', b'$'), from + 2 * mark + end),
                     None => self.quoted(from + mark, inside.len(), (b'$', 0), len),
                 }
             }
@@ -355,7 +352,11 @@ impl<'a> Lexer<'a> {
 
     /// `Q'(text)'`, `NQ'!text!'`: any printable byte is a quote, brackets come in pairs.
     fn oracle(&mut self, letters: usize) -> Token<'a> {
-        let close = match (self.peek(letters), self.peek(letters + 1), self.peek(letters + 2)) {
+        let close = match (
+            self.peek(letters),
+            self.peek(letters + 1),
+            self.peek(letters + 2),
+        ) {
             (Some(b'q' | b'Q'), Some(b'\''), Some(open)) => match open {
                 b'(' => b')',
                 b'[' => b']',

@@ -24,6 +24,9 @@ mod tables;
 mod token;
 mod xss;
 
+#[cfg(test)]
+mod tests;
+
 pub use sqli::{Fingerprint, sqli};
 pub use xss::xss;
 

@@ -162,9 +162,7 @@ fn is_active_address(value: &[u8]) -> bool {
         .unwrap_or(value.len());
     let address = value.get(start..).unwrap_or_default();
     let schemes: [&[u8]; 4] = [b"DATA", b"VIEW-SOURCE", b"JAVA", b"VBSCRIPT"];
-    schemes
-        .iter()
-        .any(|scheme| starts_decoded(address, scheme))
+    schemes.iter().any(|scheme| starts_decoded(address, scheme))
 }
 
 /// True if the text starts with this word in any case once its numeric references are decoded, white

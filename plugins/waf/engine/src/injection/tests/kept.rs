@@ -105,13 +105,19 @@ fn the_kept_verdicts_are_ours() {
             .map(|value| Answer::ours(value))
             .collect();
         count += answers.len();
-        attacks += answers.iter().filter(|answer| !answer.sqli().is_empty()).count();
+        attacks += answers
+            .iter()
+            .filter(|answer| !answer.sqli().is_empty())
+            .count();
         scripts += answers.iter().filter(|answer| answer.xss()).count();
         assert_eq!(fields(&lines[at], &answers), lines[at].kept, "line {at}");
     }
     eprintln!("{count} strings as libinjection judges them: SQL {attacks}, scripts {scripts}");
     assert!(count >= 300_000, "the corpus has shrunk to {count} strings");
-    assert!(attacks > count / 20 && scripts > count / 20, "it proves little");
+    assert!(
+        attacks > count / 20 && scripts > count / 20,
+        "it proves little"
+    );
 }
 
 #[test]
@@ -130,14 +136,14 @@ fn the_library_says_the_same() {
     let lines = lines();
     let mut compared = 0;
     let mut differences = Vec::new();
-    let mut data: String = DATA.lines().filter(|line| line.starts_with("##")).fold(
-        String::new(),
-        |mut data, line| {
-            data.push_str(line);
-            data.push('\n');
-            data
-        },
-    );
+    let mut data: String =
+        DATA.lines()
+            .filter(|line| line.starts_with("##"))
+            .fold(String::new(), |mut data, line| {
+                data.push_str(line);
+                data.push('\n');
+                data
+            });
     for (at, line) in lines.iter().enumerate() {
         let values = strings(&lines, at);
         let answers = library.answers(&values);
@@ -154,7 +160,10 @@ fn the_library_says_the_same() {
         compare(values, &answers, &mut differences);
         compared += values.len();
     }
-    eprintln!("{compared} strings compared, {} differences", differences.len());
+    eprintln!(
+        "{compared} strings compared, {} differences",
+        differences.len()
+    );
     if std::env::var("FARMGATE_GOLDEN").is_ok_and(|word| word == "write") {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/injection.tsv");
         std::fs::write(path, data).expect("it can be written");
@@ -162,7 +171,11 @@ fn the_library_says_the_same() {
         assert!(data == DATA, "the data was not written by this library");
     }
     let first = differences.iter().take(20).cloned().collect::<String>();
-    assert!(differences.is_empty(), "{} differences\n{first}", differences.len());
+    assert!(
+        differences.is_empty(),
+        "{} differences\n{first}",
+        differences.len()
+    );
 }
 
 fn compare(values: &[Vec<u8>], answers: &[Answer], differences: &mut Vec<String>) {
