@@ -48,16 +48,17 @@ pub(super) const fn code_point(high: [u8; 2], low: u8) -> u8 {
     }
 }
 
+/// The small digit of a value under 16.
+#[inline]
+pub(super) const fn letter(value: u8) -> u8 {
+    match value {
+        0..=9 => b'0' + value,
+        _ => b'a' + (value & 0x0f) - 10,
+    }
+}
+
 /// Both digits of a byte, in small letters.
 #[inline]
 pub(super) fn write(byte: u8, out: &mut Vec<u8>) {
-    let letter = |value: u8| {
-        if value < 10 {
-            b'0' + value
-        } else {
-            b'a' + value - 10
-        }
-    };
-    out.push(letter(byte >> 4));
-    out.push(letter(byte & 0x0f));
+    out.extend_from_slice(&[letter(byte >> 4), letter(byte & 0x0f)]);
 }

@@ -1,16 +1,20 @@
 //! Transformations: what a value becomes before an operator looks at it. Bytes to bytes, exact as
 //! ModSecurity v3 does them, for its rules depend on every odd case.
 //!
-//! The yardstick is libmodsecurity 3.0.9, asked by `tests/transform.rs`. Where it errs and a later
+//! The yardstick is libmodsecurity 3.0.9, asked by `tests/transform/library.rs`. Where it errs and a later
 //! release has put it right, the later behaviour counts:
 //!
 //! | transformation | 3.0.9 | here, as 3.0.13 |
 //! |---|---|---|
-//! | `cssDecode` | the result ends at the first NUL, so `\\0` hides what follows | NUL is a byte like any other |
+//! | `cssDecode` | the result ends at the first NUL, so `\0` hides what follows | NUL is a byte like any other |
 //! | `sqlHexDecode` | the last byte is lost, NUL ends the input and the result | nothing is lost |
 //!
+//! Where a later release errs, 3.0.9 counts: `htmlEntityDecode` of 3.0.13 passes by
+//! numbers with leading zeros (CVE-2025-27110).
+//!
 //! No map of code points is read (`SecUnicodeMapFile`): `%uHHHH` becomes its low byte, full-width
-//! ASCII its plain letter.
+//! ASCII its plain letter. So U+2019, a curly quote, is byte 19 here, and an apostrophe to a
+//! ModSecurity with a map for US-ASCII.
 
 mod backslash;
 mod base64;

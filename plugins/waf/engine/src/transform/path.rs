@@ -2,7 +2,7 @@
 //! the segment before them along.
 
 pub(super) fn normalize_path(input: &[u8], out: &mut Vec<u8>) -> bool {
-    if memchr::memchr2(b'/', b'.', input).is_none() {
+    if is_normal(input) {
         return false;
     }
     Walk {
@@ -15,7 +15,7 @@ pub(super) fn normalize_path(input: &[u8], out: &mut Vec<u8>) -> bool {
 
 /// As [`normalize_path`], where a backslash is a slash too.
 pub(super) fn normalize_path_win(input: &[u8], out: &mut Vec<u8>) -> bool {
-    if memchr::memchr3(b'/', b'.', b'\\', input).is_none() {
+    if is_normal(input) && memchr::memchr(b'\\', input).is_none() {
         return false;
     }
     Walk {
@@ -24,6 +24,13 @@ pub(super) fn normalize_path_win(input: &[u8], out: &mut Vec<u8>) -> bool {
     }
     .run(out);
     true
+}
+
+/// True if no segment is empty and none ends in a dot: then there is nothing to do.
+fn is_normal(input: &[u8]) -> bool {
+    let before = |at: usize| at.checked_sub(1).and_then(|at| input.get(at));
+    input.last() != Some(&b'.')
+        && memchr::memchr_iter(b'/', input).all(|at| !matches!(before(at), Some(b'/' | b'.')))
 }
 
 struct Walk<'a> {

@@ -1,7 +1,6 @@
 //! `utf8toUnicode`.
 
-use super::copying::copy_until;
-use std::io::Write as _;
+use super::{copying::copy_until, hex};
 
 /// Every UTF-8 character of two to four bytes becomes `%uHHHH`, what `urlDecodeUni` reads. NUL
 /// goes. What is not UTF-8, as ModSecurity does it: a first byte without the bytes it needs goes
@@ -19,8 +18,7 @@ pub(super) fn utf8_to_unicode(input: &[u8], out: &mut Vec<u8>) -> bool {
         }
         rest = match character(*first, tail) {
             Some((point, least, tail)) => {
-                // Writing to memory does not fail.
-                let _ = write!(out, "%u{point:04x}");
+                write_escape(point, out);
                 if (0xd800..=0xdfff).contains(&point) {
                     out.push(*first);
                 }
@@ -34,6 +32,19 @@ pub(super) fn utf8_to_unicode(input: &[u8], out: &mut Vec<u8>) -> bool {
         rest = copy_until(rest, out, special);
     }
     true
+}
+
+/// Four digits, as many more as there are before them.
+fn write_escape(point: u32, out: &mut Vec<u8>) {
+    let [_, top, high, low] = point.to_be_bytes();
+    out.extend_from_slice(b"%u");
+    if top > 0x0f {
+        hex::write(top, out);
+    } else if top > 0 {
+        out.push(hex::letter(top));
+    }
+    hex::write(high, out);
+    hex::write(low, out);
 }
 
 /// The code point, the least that is written with so many bytes, and what follows.
