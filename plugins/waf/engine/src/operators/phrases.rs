@@ -88,7 +88,8 @@ fn parse(argument: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     let mut bytes = argument.iter();
     while let Some(byte) = bytes.next() {
         match byte {
-            b'|' => {
+            // A bar alone stands for itself.
+            b'|' if bytes.as_slice().contains(&b'|') => {
                 let digits: Vec<u8> = bytes
                     .by_ref()
                     .take_while(|byte| **byte != b'|')
@@ -173,6 +174,7 @@ mod tests {
         assert_eq!(list(r#" "a b" "#.trim_end()), [b"a", b"b"]);
         assert_eq!(list(r"a\;b \\ \|"), [&b"a;b"[..], b"\\", b"|"]);
         assert_eq!(list(r"c:\dir x\ y"), [&b"c:\\dir"[..], b"x\\", b"y"]);
+        assert_eq!(list("a|b c"), [&b"a|b"[..], b"c"]);
         assert!(Phrases::compile(b"a|0g|").unwrap_err().contains("0g"));
         assert!(Phrases::compile(b"a|0|").is_err());
         assert!(Phrases::compile(b" \t").is_err());

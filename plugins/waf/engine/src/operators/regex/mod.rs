@@ -105,35 +105,24 @@ impl Regex {
         let mut room = [None; 2 * CAPTURES];
         let slots = self.own_slots(&mut room);
         let mut input = Input::new(value);
-        let mut base = 0;
-        let mut after_empty = false;
+        let mut base: usize = 0;
         while base < CAPTURES && input.start() <= value.len() {
             slots.fill(None);
-            let Some(_) = self.inner.search_slots(&input, slots) else {
+            if self.inner.search_slots(&input, slots).is_none() {
                 break;
-            };
+            }
             let [Some(start), Some(end), ..] = *slots else {
                 break;
             };
-            let (start, end) = (start.get(), end.get());
-            // An empty match where the last one ended says nothing new.
-            if start == end && after_empty && start == input.start() {
-                after_empty = false;
-                input.set_start(start.saturating_add(1));
-                continue;
-            }
             let mut count: usize = 0;
             for (index, group) in groups(slots, value) {
                 captures.set(base.saturating_add(index), group);
                 count = count.saturating_add(1);
             }
             base = base.saturating_add(count.max(1));
-            after_empty = start == end;
-            input.set_start(if start == end {
-                end.saturating_add(1)
-            } else {
-                end
-            });
+            // Behind an empty match the search goes on one byte further.
+            let next = end.get().saturating_add(usize::from(start == end));
+            input.set_start(next);
         }
         base > 0
     }

@@ -1,0 +1,4 @@
+//! The operators against libmodsecurity.
+
+mod cases;
+mod library;
