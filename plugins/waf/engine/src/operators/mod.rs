@@ -8,6 +8,7 @@ mod addresses;
 mod captures;
 mod compare;
 mod files;
+mod geo;
 mod phrases;
 pub mod regex;
 mod validate;
@@ -15,12 +16,14 @@ mod verify;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use memchr::memmem;
 
 pub use addresses::Networks;
 pub use captures::{CAPTURES, Captures};
 pub use compare::number;
+pub use geo::Geo;
 pub use phrases::Phrases;
 pub use regex::Regex;
 pub use verify::{Number, Verify};
@@ -83,6 +86,8 @@ pub enum Op {
     Utf8Encoding,
     /// `verifyCC`, `verifyCPF`, `verifySSN`, `verifySVNR`.
     Verify(Box<Verify>),
+    /// `geoLookup`: true if the address is known. What is known goes to GEO by [`Op::geo`].
+    Geo(Arc<Geo>),
     /// `detectSQLi`.
     Sqli,
     /// `detectXSS`.
@@ -106,6 +111,7 @@ impl fmt::Debug for Op {
             Self::UrlEncoding => "UrlEncoding",
             Self::Utf8Encoding => "Utf8Encoding",
             Self::Verify(_) => "Verify",
+            Self::Geo(_) => "Geo",
             Self::Sqli => "Sqli",
             Self::Xss => "Xss",
         };
@@ -161,12 +167,7 @@ impl Op {
                         .to_owned(),
                 );
             }
-            N::GeoLookup => {
-                return Err(
-                    "@geoLookup needs a database: name a MaxMind file with SecGeoLookupDb"
-                        .to_owned(),
-                );
-            }
+            N::GeoLookup => Self::Geo(Arc::new(Geo::compile(argument, beside, files)?)),
             N::DetectSqli => Self::Sqli,
             N::DetectXss => Self::Xss,
         })
@@ -202,6 +203,7 @@ impl Op {
             Self::UrlEncoding => validate::bad_url_encoding(value),
             Self::Utf8Encoding => validate::bad_utf8(value),
             Self::Verify(verify) => verify.matches(value, captures),
+            Self::Geo(geo) => geo.knows(value),
             Self::Sqli => match (injection::sqli(value), captures) {
                 (Some(fingerprint), Some(captures)) => {
                     captures.set(0, fingerprint.as_bytes());
@@ -209,7 +211,14 @@ impl Op {
                 }
                 (fingerprint, _) => fingerprint.is_some(),
             },
-            Self::Xss => injection::xss(value),
+            Self::Xss => {
+                let found = injection::xss(value);
+                // There is no fingerprint: ModSecurity gives the whole value.
+                if let Some(captures) = captures.filter(|_| found) {
+                    captures.set(0, value);
+                }
+                found
+            }
         }
     }
 
@@ -235,6 +244,7 @@ impl Op {
             | Self::Equal(_)
             | Self::Order(..)
             | Self::Networks(_)
+            | Self::Geo(_)
             | Self::ByteRange(_)
             | Self::UrlEncoding
             | Self::Utf8Encoding
@@ -245,6 +255,14 @@ impl Op {
             Self::Verify(_) => 8,
             // Tokens, folding and a second reading for each kind of quote.
             Self::Sqli | Self::Xss => 8,
+        }
+    }
+
+    /// The database of `geoLookup`, which fills the collection GEO when the operator matches.
+    pub fn geo(&self) -> Option<&Geo> {
+        match self {
+            Self::Geo(geo) => Some(geo),
+            _ => None,
         }
     }
 

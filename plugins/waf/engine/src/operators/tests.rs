@@ -111,6 +111,8 @@ fn captures_are_those_of_the_match() {
         "0=4111111111111111 9=before"
     );
     assert_eq!(groups("containsWord", "a", "b a"), "9=before");
+    assert_eq!(groups("detectSQLi", "", "1' OR '1'='1"), "0=s&sos 9=before");
+    assert_eq!(groups("detectXSS", "", "<script>"), "0=<script> 9=before");
 }
 
 #[test]
@@ -134,7 +136,7 @@ fn bad_arguments_are_refused_with_the_operators_name() {
         ),
         (OperatorName::VerifyCc, "[", "@verifyCC"),
         (OperatorName::FuzzyHash, "a 5", "GPL"),
-        (OperatorName::GeoLookup, "", "SecGeoLookupDb"),
+        (OperatorName::GeoLookup, "", "@geoLookup"),
     ] {
         let error = refuse(name, argument);
         assert!(error.contains(says), "{name:?} {argument}: {error}");
