@@ -65,7 +65,11 @@ fn parameters(
             (b"filename*", _) => extended(start, &mut value)?,
             (_, Some((quote @ (b'"' | b'\''), behind))) => {
                 disposition.invalid_quoting |= *quote == b'\'';
-                quoted(behind, *quote, &mut value)?
+                let end = quoted(behind, *quote, &mut value);
+                if end.is_err() && word == b"name" && !behind.is_empty() {
+                    found(Parameter::Name, &value);
+                }
+                end?
             }
             _ => {
                 let count = start.iter().take_while(|byte| is_token(**byte)).count();

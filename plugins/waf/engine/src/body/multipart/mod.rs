@@ -199,29 +199,28 @@ impl Multipart {
 
     /// The body is over.
     pub fn finish(mut self, sink: &mut dyn Sink) -> MultipartFlags {
-        if self.is_done() || self.complete || !self.seen_data {
-            if self.part.as_ref().is_some_and(|part| part.in_body) {
-                self.end_part(sink);
-            }
-            return self.flags;
-        }
-        let line = std::mem::take(&mut self.line);
-        let is_final = self.at_line_start
-            && line
-                .strip_prefix(b"--")
-                .and_then(|rest| rest.strip_prefix(self.boundary.as_slice()))
-                == Some(b"--");
-        if self.boundaries == 0 {
-            self.flags.error = Some("no boundary in the body");
-        } else if !is_final {
-            self.flags.error = Some("the final boundary is missing");
-            match &mut self.part {
-                Some(part) if part.in_body => part.data(&line, &self.limits, &mut self.flags),
-                _ => self.part = None,
+        if self.seen_data && !self.complete && !self.is_done() {
+            let line = std::mem::take(&mut self.line);
+            if self.boundaries == 0 {
+                self.flags.error = Some("no boundary in the body");
+            } else if self.at_line_start && self.is_final(&line) {
+                let nameless = |part: &Part| !part.in_body && part.name.is_empty();
+                self.flags.invalid_part |= self.part.as_ref().is_some_and(nameless);
+            } else {
+                self.flags.error = Some("the final boundary is missing");
+                if let Some(part) = self.part.as_mut().filter(|part| part.in_body) {
+                    part.data(&line, &self.limits, &mut self.flags);
+                }
             }
         }
         self.end_part(sink);
         self.flags
+    }
+
+    /// True for the final boundary without a line end.
+    fn is_final(&self, line: &[u8]) -> bool {
+        let behind_dashes = line.strip_prefix(b"--");
+        behind_dashes.and_then(|rest| rest.strip_prefix(self.boundary.as_slice())) == Some(b"--")
     }
 
     fn take_line(&mut self, line: &[u8], sink: &mut dyn Sink) {
@@ -257,6 +256,18 @@ impl Multipart {
             self.suspicious_line(behind_dashes);
             return false;
         };
+        // The line end before a boundary belongs to it: without one this is content, or a header.
+        match self.part.as_ref().map(Part::line_end) {
+            Some(None) => {
+                self.flags.invalid_part = true;
+                return false;
+            }
+            Some(Some(b"\n")) => self.flags.lf_line = true,
+            Some(Some(_)) | None => {}
+        }
+        if self.boundaries > 0 {
+            self.flags.unmatched_boundary = 2;
+        }
         let (is_final, end) = match behind.strip_prefix(b"--") {
             Some(end) => (true, end),
             None => (false, behind),
@@ -264,19 +275,12 @@ impl Multipart {
         match end {
             b"\r\n" => self.flags.crlf_line = true,
             b"\n" => self.flags.lf_line = true,
-            // Content, but a receiver might see a boundary here.
             _ => {
-                self.flags.invalid_part = true;
-                return false;
+                self.flags.fail("a boundary line ends badly");
+                return true;
             }
         }
         self.end_part(sink);
-        if self.is_done() {
-            return true;
-        }
-        if self.boundaries > 0 {
-            self.flags.unmatched_boundary = 2;
-        }
         self.boundaries = self.boundaries.saturating_add(1);
         self.complete = is_final;
         if !is_final {
@@ -313,18 +317,11 @@ impl Multipart {
         self.flags.unmatched_boundary = 1;
     }
 
-    /// Hands over the part at hand.
+    /// Hands over the part at hand, whose headers are over.
     fn end_part(&mut self, sink: &mut dyn Sink) {
         let Some(part) = self.part.take() else { return };
-        if part.name.is_empty() {
-            self.flags.invalid_part = true;
-            if self.flags.error.is_none() {
-                self.flags.fail("a part has no name");
-            }
-        } else if !part.in_body {
-            // Its Content-Disposition could not be read: an error that has been noted.
-        } else if self.flags.stopped {
-            // Nothing more is wanted.
+        if !part.in_body || self.flags.stopped {
+            // Nothing can be said about it, or nothing more is wanted.
         } else if part.is_file() {
             self.flags.files_bytes = self.flags.files_bytes.saturating_add(part.bytes);
             let file = File {

@@ -14,6 +14,8 @@ pub(super) struct Part {
     pub(super) filename: Vec<u8>,
     /// The headers are over.
     pub(super) in_body: bool,
+    /// Its Content-Disposition was read in vain: not again at every empty line that follows.
+    unreadable: bool,
     /// Bytes of content.
     pub(super) bytes: u64,
     /// A field's value, or the first bytes of a file.
@@ -31,11 +33,17 @@ impl Part {
         self.name.clear();
         self.filename.clear();
         self.in_body = false;
+        self.unreadable = false;
         self.bytes = 0;
         self.value.clear();
         self.held = b"";
         self.lines.clear();
         self.ends.clear();
+    }
+
+    /// The end of the last line of the content; only behind one a boundary may follow.
+    pub(super) fn line_end(&self) -> Option<&'static [u8]> {
+        Some(self.held).filter(|held| self.in_body && !held.is_empty())
     }
 
     pub(super) fn is_file(&self) -> bool {
@@ -93,21 +101,19 @@ impl Part {
         flags.inspected_bytes = flags
             .inspected_bytes
             .saturating_add(u64::try_from(line.len()).unwrap_or(u64::MAX));
-        let text = match line {
-            [text @ .., b'\r', b'\n'] => {
-                flags.crlf_line = true;
-                text
-            }
-            [text @ .., b'\n'] => {
-                flags.lf_line = true;
-                text
-            }
-            text => text,
-        };
-        if text.is_empty() {
+        if line.ends_with(b"\r\n") {
+            flags.crlf_line = true;
+        } else {
+            flags.lf_line = true;
+        }
+        if matches!(line, b"\r\n" | b"\n") {
             return self.end_headers(flags, sink);
         }
-        let result = if is_space(*text.first().unwrap_or(&b' ')) {
+        let mut text = line;
+        while let [rest @ .., b'\r' | b'\n'] = text {
+            text = rest;
+        }
+        let result = if line.first().is_some_and(|byte| is_space(*byte)) {
             self.folded(text, flags)
         } else if self.ends.len() >= limits.header_lines {
             flags.fail("too many header lines in a part");
@@ -142,7 +148,8 @@ impl Part {
         flags.header_folding = true;
         let blanks = text.iter().take_while(|byte| is_space(**byte)).count();
         let (blanks, text) = text.split_at_checked(blanks).unwrap_or_default();
-        if blanks.iter().any(|byte| !matches!(byte, b' ' | b'\t')) {
+        // In a line of nothing but white space v3 takes its end for a wrong blank.
+        if text.is_empty() || blanks.iter().any(|byte| !matches!(byte, b' ' | b'\t')) {
             flags.invalid_header_folding = true;
         }
         let before = self.ends.iter().rev().nth(1).map_or(0, |(end, _)| *end);
@@ -173,8 +180,7 @@ impl Part {
         let wanted = match self.disposition(flags, sink) {
             Ok(wanted) => wanted,
             Err(reason) => {
-                flags.invalid_part = true;
-                flags.fail(reason);
+                flags.error = Some(reason);
                 return true;
             }
         };
@@ -195,6 +201,9 @@ impl Part {
             .headers()
             .find(|(name, _)| name.eq_ignore_ascii_case(b"content-disposition"))
             .ok_or("a part has no Content-Disposition")?;
+        if self.unreadable {
+            return Err("the Content-Disposition of a part cannot be read");
+        }
         let value = disposition::skip_blanks(line.get(name.len() + 1..).unwrap_or_default());
         let has_filename = memchr::memmem::find(value, b"filename=").is_some();
         let mut wanted = true;
@@ -205,6 +214,7 @@ impl Part {
             };
         });
         flags.invalid_quoting |= found.invalid_quoting;
+        self.unreadable = true;
         self.name = found.name;
         self.filename = found.filename;
         result?;
@@ -215,6 +225,7 @@ impl Part {
         if self.filename.is_empty() && found.has_extended || self.is_file() && !has_filename {
             return Err("the file name of a part is hidden");
         }
+        self.unreadable = false;
         Ok(wanted)
     }
 }
