@@ -146,20 +146,16 @@ impl Loader<'_> {
 
     /// Reads a file and those it includes.
     fn run(&mut self, first: Open) {
-        // The file that is read now is the last; what waits before it included it.
+        // Files to read, the last one of each level first; a level's files are included by the one before.
         let mut stack = vec![vec![first]];
         while let Some(level) = stack.last_mut() {
-            let Some(open) = level.first_mut() else {
+            let Some(open) = level.last_mut() else {
                 stack.pop();
                 continue;
             };
             let Some(next) = open.lexer.next() else {
-                let place = Place {
-                    file: open.name.clone(),
-                    line: open.lexer.line(),
-                };
-                level.remove(0);
-                self.builder.file_ends(&place, &mut self.report);
+                level.pop();
+                self.builder.file_ends(&mut self.report);
                 continue;
             };
             let place = |line| Place {
@@ -171,6 +167,7 @@ impl Loader<'_> {
                     let place = place(unreadable.line);
                     let mut notes = self.report.at(&place);
                     notes.error(unreadable.message, unreadable.help);
+                    self.builder.line_is_lost();
                 }
                 Ok(directive) => {
                     let place = place(directive.line);
@@ -178,6 +175,7 @@ impl Loader<'_> {
                         let known = words::WORDS.iter().map(|(_, word)| *word);
                         let mut notes = self.report.at(&place);
                         notes.unknown("directive", &directive.name, known);
+                        self.builder.line_is_lost();
                         continue;
                     };
                     if let Word::Include | Word::IncludeOptional = word {
@@ -185,9 +183,11 @@ impl Loader<'_> {
                         let beside = open.path.parent().map(Path::to_owned);
                         let around = stack
                             .iter()
-                            .filter_map(|level| level.first())
+                            .filter_map(|level| level.last())
                             .map(|open| open.path.clone())
                             .collect::<Vec<_>>();
+                        // An `Include` between two links is no link.
+                        self.builder.file_ends(&mut self.report);
                         let found =
                             self.include(&directive.arguments, optional, &place, beside, &around);
                         stack.push(found);
@@ -256,6 +256,8 @@ impl Loader<'_> {
                 opened.extend(self.open(&path, Some(place)));
             }
         }
+        // The last one is read first.
+        opened.reverse();
         opened
     }
 }

@@ -108,8 +108,13 @@ impl Builder {
     }
 
     /// A file ends: a chain may not go on in the next one.
-    pub(super) fn file_ends(&mut self, _place: &Place, report: &mut Report) {
+    pub(super) fn file_ends(&mut self, report: &mut Report) {
         self.chain_ends("the file's end", report);
+    }
+
+    /// A line could not be read: it may have belonged to the open chain.
+    pub(super) fn line_is_lost(&mut self) {
+        self.open.clear();
     }
 
     /// Checks what concerns all rules, and gives the program.
@@ -365,7 +370,12 @@ fn of_starter(action: &Action) -> Option<&'static str> {
     Some(match action {
         Action::Id(_) => "id",
         Action::Phase(_) => "phase",
-        Action::Disruptive(_) | Action::Block => "a disruptive action",
+        Action::Disruptive(Disruptive::Pass) => "pass",
+        Action::Disruptive(Disruptive::Deny) => "deny",
+        Action::Disruptive(Disruptive::Drop) => "drop",
+        Action::Disruptive(Disruptive::Allow(_)) => "allow",
+        Action::Disruptive(Disruptive::Redirect(_)) => "redirect",
+        Action::Block => "block",
         Action::Status(_) => "status",
         Action::Message(_) => "msg",
         Action::Severity(_) => "severity",

@@ -26,7 +26,10 @@ pub(super) fn setting(
         return;
     }
     let Some(first) = arguments.first() else {
-        notes.error(format!("`{name}` needs a value"), "");
+        notes.error(
+            format!("`{name}` needs a value"),
+            format!("write `{name} VALUE`"),
+        );
         return;
     };
     match word {

@@ -5,7 +5,7 @@ use regex_automata::util::syntax;
 
 use super::problem::{Notes, shown};
 use super::read::actions::{Action, actions};
-use super::read::{id_range, number, targets, utf8};
+use super::read::{id_range, number, regex, targets};
 use super::resolve::Builder;
 use super::rule::{Item, Rule};
 use super::target::Target;
@@ -35,7 +35,10 @@ impl Builder {
         notes: &mut Notes<'_>,
     ) {
         if arguments.is_empty() {
-            notes.error(format!("`{name}` says not which"), "");
+            notes.error(
+                format!("`{name}` says not which"),
+                "write ids and ranges (`941100 942000-942999`), or a regex for tags or messages",
+            );
         }
         for argument in arguments {
             let parts: Vec<&[u8]> = match word {
@@ -103,12 +106,8 @@ impl Builder {
             let Some(Some(Item::Rule(rule))) = self.items.get_mut(at) else {
                 continue;
             };
-            let links = rule.conditions.len();
             let Some(condition) = rule.conditions.get_mut(link) else {
-                notes.error(
-                    format!("rule {} has {links} links, not {}", rule.id, link + 1),
-                    "the first link of a chain is `id` or `id:0`",
-                );
+                no_link(rule.id, link, notes);
                 continue;
             };
             if condition.targets.is_empty() {
@@ -177,15 +176,7 @@ impl Builder {
                 continue;
             };
             if link >= rule.conditions.len() {
-                notes.error(
-                    format!(
-                        "rule {} has {} links, not {}",
-                        rule.id,
-                        rule.conditions.len(),
-                        link + 1
-                    ),
-                    "the first link of a chain is `id` or `id:0`",
-                );
+                no_link(rule.id, link, notes);
                 continue;
             }
             let defaults = self.defaults_of(rule.phase);
@@ -278,8 +269,8 @@ fn written(text: &Text) -> std::borrow::Cow<'_, [u8]> {
 /// Reads which rules are meant.
 fn choice(word: Word, name: &str, which: &[u8], notes: &mut Notes<'_>) -> Option<Choice> {
     match word {
-        Word::RemoveByTag | Word::UpdateTargetByTag => regex(which, notes).map(Choice::Tag),
-        Word::RemoveByMsg | Word::UpdateTargetByMsg => regex(which, notes).map(Choice::Message),
+        Word::RemoveByTag | Word::UpdateTargetByTag => compiled(which, notes).map(Choice::Tag),
+        Word::RemoveByMsg | Word::UpdateTargetByMsg => compiled(which, notes).map(Choice::Message),
         _ => {
             let (ids, link) = match memchr::memchr(b':', which) {
                 Some(at) if word != Word::RemoveById => (
@@ -303,8 +294,8 @@ fn choice(word: Word, name: &str, which: &[u8], notes: &mut Notes<'_>) -> Option
 }
 
 /// A regex over bytes that looks at tags or messages.
-fn regex(pattern: &[u8], notes: &mut Notes<'_>) -> Option<Regex> {
-    let pattern = utf8(pattern, notes)?;
+fn compiled(pattern: &[u8], notes: &mut Notes<'_>) -> Option<Regex> {
+    let pattern = regex(pattern, notes)?;
     let built = Regex::builder()
         .syntax(syntax::Config::new().utf8(false))
         .configure(
@@ -316,19 +307,20 @@ fn regex(pattern: &[u8], notes: &mut Notes<'_>) -> Option<Regex> {
     match built {
         Ok(regex) => Some(regex),
         Err(e) => {
-            let reason = e
-                .syntax_error()
-                .map_or_else(|| e.to_string(), ToString::to_string);
             notes.error(
-                format!(
-                    "`{}` is no regular expression: {reason}",
-                    shown(pattern.as_bytes())
-                ),
-                "",
+                format!("`{}` cannot be used: {e}", shown(pattern.as_bytes())),
+                "write a shorter one",
             );
             None
         }
     }
+}
+
+fn no_link(id: u64, link: usize, notes: &mut Notes<'_>) {
+    notes.error(
+        format!("rule {id} has no link {link}"),
+        "`id` or `id:0` is the chain's first rule, `id:1` the next one",
+    );
 }
 
 fn no_rule(name: &str, which: &[u8], notes: &mut Notes<'_>) {

@@ -2,10 +2,10 @@
 
 use super::super::action::{AuditEngine, BodyProcessor, Ctl, EngineMode, TargetRemoval};
 use super::super::problem::{Notes, shown};
-use super::{id_range, lookup, number, switch, targets, utf8};
+use super::{id_range, lookup, number, regex, switch, targets};
 
 #[derive(Clone, Copy)]
-enum Word {
+pub(super) enum Word {
     AuditEngine,
     /// Read, without effect; why.
     Idle(&'static str),
@@ -24,7 +24,7 @@ enum Word {
     RuleRemoveTargetByTag,
 }
 
-const WORDS: &[(Word, &str)] = &[
+pub(super) const WORDS: &[(Word, &str)] = &[
     (Word::AuditEngine, "auditEngine"),
     (
         Word::Idle("the audit log's lines have one form: `audit_log` in TOML"),
@@ -198,7 +198,7 @@ fn pattern(name: &str, value: &[u8], notes: &mut Notes<'_>) -> Option<Box<str>> 
         );
         return None;
     }
-    utf8(value, notes)
+    regex(value, notes)
 }
 
 /// `which;TARGET|TARGET`.

@@ -26,6 +26,16 @@ pub(in super::super) struct Unreadable {
     pub(in super::super) help: &'static str,
 }
 
+/// How a line ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Plain,
+    /// With a backslash.
+    Continued,
+    /// With a backslash and spaces, which looks the same.
+    Doubtful,
+}
+
 /// The directives of a file, one after another.
 pub(in super::super) struct Lexer {
     text: Vec<u8>,
@@ -51,23 +61,22 @@ impl Lexer {
         }
     }
 
-    /// The line that comes next.
-    pub(in super::super) fn line(&self) -> u32 {
-        self.line
-    }
-
-    /// The next line without its end, and whether it is continued; none at the file's end.
-    fn take_line(&mut self) -> Option<(&[u8], bool)> {
+    /// The next line without its end, and how it ends; none at the file's end.
+    fn take_line(&mut self) -> Option<(&[u8], End)> {
         let rest = self.text.get(self.at..).filter(|rest| !rest.is_empty())?;
         let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
         self.at += end + 1;
         self.line = self.line.saturating_add(1);
         let line = rest.get(..end).unwrap_or(rest);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        Some(match line.strip_suffix(b"\\") {
-            Some(line) => (line, true),
-            None => (line, false),
-        })
+        if let Some(line) = line.strip_suffix(b"\\") {
+            return Some((line, End::Continued));
+        }
+        let end = match line.trim_ascii_end().strip_suffix(b"\\") {
+            Some(_) => End::Doubtful,
+            None => End::Plain,
+        };
+        Some((line, end))
     }
 }
 
@@ -79,25 +88,39 @@ impl Iterator for Lexer {
             let begins = self.line;
             let mut joined = std::mem::take(&mut self.joined);
             joined.clear();
-            let (line, mut more) = self.take_line()?;
+            let (line, mut end) = self.take_line()?;
             let comment = line.trim_ascii_start().strip_prefix(b"#");
             if let Some(comment) = comment {
                 let directive = comment
                     .trim_ascii_start()
                     .get(..3)
                     .is_some_and(|start| start.eq_ignore_ascii_case(b"sec"));
-                more = more && directive;
+                if !directive || end == End::Doubtful {
+                    end = End::Plain;
+                }
             } else {
                 joined.extend_from_slice(line);
             }
             let comment = comment.is_some();
-            while more && let Some((line, continued)) = self.take_line() {
+            let mut doubtful = false;
+            while end != End::Plain {
+                doubtful |= end == End::Doubtful;
+                let Some((line, next)) = self.take_line() else {
+                    break;
+                };
                 if !comment {
                     joined.extend_from_slice(line);
                 }
-                more = continued;
+                end = next;
             }
-            let words = words(&joined);
+            let words = if doubtful && !comment {
+                Err((
+                    "spaces follow the backslash at a line's end",
+                    "remove them: only a backslash at the very end continues a line",
+                ))
+            } else {
+                words(&joined)
+            };
             self.joined = joined;
             match words {
                 Err((message, help)) => {
@@ -142,10 +165,14 @@ fn words(line: &[u8]) -> Result<Vec<Vec<u8>>, (&'static str, &'static str)> {
                         ));
                     }
                     Some(byte) if byte == first => break,
-                    Some(b'\\') => match bytes.next_if(|next| *next == first) {
-                        Some(quote) => word.push(quote),
-                        None => word.push(b'\\'),
-                    },
+                    Some(b'\\') => {
+                        // Two backslashes stay two, and the second escapes nothing.
+                        match bytes.next_if(|next| *next == first || *next == b'\\') {
+                            Some(b'\\') => word.extend_from_slice(b"\\\\"),
+                            Some(quote) => word.push(quote),
+                            None => word.push(b'\\'),
+                        }
+                    }
                     Some(byte) => word.push(byte),
                 }
             }

@@ -1,5 +1,7 @@
 //! From bytes to typed words: directives, targets, operators, actions, text with macros.
 
+mod action_list;
+mod action_words;
 pub(super) mod actions;
 pub(super) mod ctl;
 pub(super) mod lex;
@@ -60,4 +62,40 @@ pub(super) fn id_range(bytes: &[u8]) -> Option<(u64, u64)> {
     };
     let range = (number(first.trim_ascii())?, number(last.trim_ascii())?);
     (range.0 <= range.1).then_some(range)
+}
+
+/// A regular expression that is compiled later; its syntax is checked here, where its place is known.
+pub(super) fn regex(bytes: &[u8], notes: &mut Notes<'_>) -> Option<Box<str>> {
+    let pattern = utf8(bytes, notes)?;
+    let parsed = regex_syntax::ParserBuilder::new()
+        .utf8(false)
+        .build()
+        .parse(&pattern);
+    match parsed {
+        Ok(_) => Some(pattern),
+        Err(e) => {
+            let reason = match &e {
+                regex_syntax::Error::Parse(e) => e.kind().to_string(),
+                regex_syntax::Error::Translate(e) => e.kind().to_string(),
+                other => other.to_string(),
+            };
+            notes.error(
+                format!("`{}` is no regular expression: {reason}", shown(bytes)),
+                "write `\\` before a character that means itself",
+            );
+            None
+        }
+    }
+}
+
+/// Every action's word.
+#[cfg(test)]
+pub(super) fn action_names() -> impl Iterator<Item = &'static str> {
+    action_words::WORDS.iter().map(|(_, word)| *word)
+}
+
+/// Every word of `ctl`.
+#[cfg(test)]
+pub(super) fn ctl_names() -> impl Iterator<Item = &'static str> {
+    ctl::WORDS.iter().map(|(_, word)| *word)
 }

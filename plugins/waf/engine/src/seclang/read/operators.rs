@@ -37,6 +37,23 @@ fn takes_macros(name: OperatorName) -> bool {
     )
 }
 
+/// Whether spaces before the argument belong to it.
+fn keeps_spaces(name: OperatorName) -> bool {
+    use OperatorName as O;
+    matches!(
+        name,
+        O::BeginsWith
+            | O::Contains
+            | O::ContainsWord
+            | O::EndsWith
+            | O::Rx
+            | O::RxGlobal
+            | O::StrEq
+            | O::StrMatch
+            | O::Within
+    )
+}
+
 /// Reads an operator. Without `@` it is a regular expression.
 pub(in super::super) fn operator(written: &[u8], notes: &mut Notes<'_>) -> Option<Operator> {
     let start = written.trim_ascii_start();
@@ -71,7 +88,12 @@ pub(in super::super) fn operator(written: &[u8], notes: &mut Notes<'_>) -> Optio
         }
         return None;
     };
-    argument(name, negated, rest.trim_ascii_start(), notes)
+    // One space ends the name; what follows belongs to a text, as in ModSecurity v3.
+    let rest = match rest.split_first() {
+        Some((_, rest)) if keeps_spaces(name) => rest,
+        _ => rest.trim_ascii_start(),
+    };
+    argument(name, negated, rest, notes)
 }
 
 fn argument(

@@ -3,7 +3,7 @@
 use super::super::problem::{Notes, shown};
 use super::super::target::{Selector, Target};
 use super::super::variable::Variable;
-use super::{lookup, utf8};
+use super::{lookup, regex};
 
 /// What SecLang calls a persistent collection: it outlives the transaction. This engine has none.
 const PERSISTENT: &[Variable] = &[
@@ -220,7 +220,7 @@ fn selector(variable: Variable, key: Key<'_>, notes: &mut Notes<'_>) -> Option<S
         Key::Plain(name) | Key::Quoted(name) => {
             Some(Selector::Name(name.to_ascii_lowercase().into()))
         }
-        Key::Regex(regex) => utf8(regex, notes).map(Selector::Pattern),
+        Key::Regex(pattern) => regex(pattern, notes).map(Selector::Pattern),
         Key::Open(text) => {
             notes.error(
                 format!("the selector `{}` is not closed", shown(text)),
