@@ -123,6 +123,11 @@ impl Notes<'_> {
         found: &[u8],
         known: impl Iterator<Item = &'w str>,
     ) {
+        // The search for the nearest word is the dear part: not for problems that nobody sees.
+        if self.report.errors.listed.len() >= LISTED {
+            self.report.errors.more += 1;
+            return;
+        }
         let help = match nearest(found, known) {
             Some(word) => format!("did you mean `{word}`?"),
             None => format!("docs/operate/waf-rules.md lists every {what}"),

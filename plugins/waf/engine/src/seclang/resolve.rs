@@ -16,6 +16,9 @@ use crate::transform::Transformation;
 /// Links of one chain, at most.
 const LINKS: usize = 64;
 
+/// Actions of one `SecDefaultAction`, at most: every rule takes them over.
+const DEFAULTS: usize = 64;
+
 /// `SecDefaultAction` of one phase.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Defaults {
@@ -304,7 +307,15 @@ impl Builder {
         };
         let mut defaults = Defaults::default();
         let mut phase = None;
-        for action in actions(list, notes) {
+        let actions = actions(list, notes);
+        if actions.len() > DEFAULTS {
+            notes.error(
+                format!("`SecDefaultAction` has more than {DEFAULTS} actions"),
+                HELP,
+            );
+            return;
+        }
+        for action in actions {
             match action {
                 Action::Phase(found) => phase = Some(found),
                 Action::Disruptive(found) => defaults.disruptive = Some(found),
@@ -346,11 +357,11 @@ impl Builder {
             let Some(to) = &rule.skip_after else { continue };
             let id = to.parse().ok().and_then(|id: u64| self.ids.get(&id));
             let last = markers.get(&**to).max(id).copied();
-            if last.is_none_or(|last| last < at) {
+            if last.is_none_or(|last| last <= at) {
                 report.at(&rule.place).error(
                     match last {
                         Some(_) => format!(
-                            "the marker `{}` of `skipAfter` stands before the rule",
+                            "the marker `{}` of `skipAfter` does not stand behind the rule",
                             shown(to.as_bytes())
                         ),
                         None => format!(
@@ -366,7 +377,7 @@ impl Builder {
 }
 
 /// What only the first rule of a chain may say.
-fn of_starter(action: &Action) -> Option<&'static str> {
+pub(super) fn of_starter(action: &Action) -> Option<&'static str> {
     Some(match action {
         Action::Id(_) => "id",
         Action::Phase(_) => "phase",

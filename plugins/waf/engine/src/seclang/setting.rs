@@ -39,6 +39,11 @@ pub(super) fn setting(
             return;
         }
         Word::MimeType => {
+            let room = LIST.saturating_sub(settings.response_types.len());
+            if arguments.len() > room {
+                notes.error(format!("more than {LIST} media types"), "name fewer");
+                return;
+            }
             for kind in arguments {
                 let Some(kind) = utf8(kind, notes) else {
                     continue;
@@ -48,7 +53,6 @@ pub(super) fn setting(
                     settings.response_types.push(kind.into());
                 }
             }
-            settings.response_types.truncate(LIST);
             return;
         }
         _ => {}
@@ -92,7 +96,10 @@ pub(super) fn setting(
         Word::ComponentSignature => {
             let component = utf8(value, notes);
             settings.components.extend(component);
-            settings.components.truncate(LIST);
+            if settings.components.len() > LIST {
+                notes.error(format!("more than {LIST} components"), "name fewer");
+                settings.components.pop();
+            }
             return;
         }
         Word::CookieFormat => match value {

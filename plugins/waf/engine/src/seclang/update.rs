@@ -5,17 +5,16 @@ use regex_automata::util::syntax;
 
 use super::problem::{Notes, shown};
 use super::read::actions::{Action, actions};
-use super::read::{id_range, number, regex, targets};
-use super::resolve::Builder;
+use super::read::targets::{TARGETS, looked_at};
+use super::read::{id_range, number, regex};
+use super::resolve::{Builder, of_starter};
 use super::rule::{Item, Rule};
 use super::target::Target;
 use super::text::{Piece, Text};
 use super::words::Word;
 
 /// Rules times what is done to them, over all directives: what bounds the time of loading.
-const VISITS: u64 = 20_000_000;
-/// Targets of one link, at most.
-const TARGETS: usize = 1_000;
+const VISITS: u64 = 2_000_000;
 
 /// Which rules a directive means.
 enum Choice {
@@ -52,7 +51,7 @@ impl Builder {
                 let Some(choice) = choice(word, name, part, notes) else {
                     continue;
                 };
-                let found = self.chosen(&choice, 1, notes);
+                let found = self.chosen(&choice, 0, notes);
                 if found.is_empty() {
                     no_rule(name, part, notes);
                 }
@@ -86,15 +85,15 @@ impl Builder {
             }
         };
         let choice = choice(word, name, which, notes);
-        let added = targets::looked_at(list, notes);
+        let added = looked_at(list, notes);
         let replaced = match replaced {
-            Some(replaced) => targets::looked_at(replaced, notes).map(Some),
+            Some(replaced) => looked_at(replaced, notes).map(Some),
             None => Some(None),
         };
         let (Some(choice), Some(added), Some(replaced)) = (choice, added, replaced) else {
             return;
         };
-        let found = self.chosen(&choice, added.len(), notes);
+        let found = self.chosen(&choice, list.len(), notes);
         if found.is_empty() {
             no_rule(name, which, notes);
         }
@@ -124,12 +123,11 @@ impl Builder {
                     "",
                 );
             }
-            if condition.targets.len() > TARGETS {
+            if condition.targets.len() >= TARGETS {
                 notes.error(
                     format!("rule {} has more than {TARGETS} targets", rule.id),
                     "use a regex: `!ARGS:/^(?:a|b)$/`",
                 );
-                condition.targets.truncate(TARGETS);
             }
         }
     }
@@ -167,7 +165,7 @@ impl Builder {
             );
             return;
         }
-        let found = self.chosen(&choice, actions.len(), notes);
+        let found = self.chosen(&choice, list.len(), notes);
         if found.is_empty() {
             no_rule(name, which, notes);
         }
@@ -179,6 +177,14 @@ impl Builder {
                 no_link(rule.id, link, notes);
                 continue;
             }
+            let starter = actions.iter().find_map(of_starter);
+            if let Some(word) = starter.filter(|_| link > 0) {
+                notes.error(
+                    format!("`{word}` stands in a link of a chain"),
+                    format!("write `{name} {} \"{word}\"`", rule.id),
+                );
+                return;
+            }
             let defaults = self.defaults_of(rule.phase);
             if let Some(Some(Item::Rule(rule))) = self.items.get_mut(at) {
                 for action in &actions {
@@ -188,14 +194,15 @@ impl Builder {
         }
     }
 
-    /// The rules before the directive that it means: id and place.
+    /// The rules before the directive that it means: id and place. `bytes` is the length of what each
+    /// of them is given.
     fn chosen(
         &mut self,
         choice: &Choice,
-        effort: usize,
+        bytes: usize,
         notes: &mut Notes<'_>,
     ) -> Vec<(u64, usize)> {
-        let effort = effort.max(1) as u64;
+        let effort = 1 + bytes as u64 / 64;
         let mut found = Vec::new();
         let mut visited = 0;
         match choice {
@@ -220,7 +227,7 @@ impl Builder {
         if self.visits > VISITS {
             if before <= VISITS {
                 notes.error(
-                    "removals and updates touch more than 20 million rules",
+                    "removals and updates touch rules more than 2 million times",
                     "write fewer of them, with ranges of ids",
                 );
             }
@@ -340,7 +347,7 @@ fn replace(targets: &mut Vec<Target>, added: &[Target], replaced: Option<&[Targe
         }
     }
     for target in added {
-        if !targets.contains(target) {
+        if targets.len() < TARGETS && !targets.contains(target) {
             targets.push(target.clone());
         }
     }

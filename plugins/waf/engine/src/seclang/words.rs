@@ -144,7 +144,7 @@ pub(super) const WORDS: &[(Word, &str)] = &[
     (W::UpdateTargetByMsg, "SecRuleUpdateTargetByMsg"),
     (W::UpdateTargetByTag, "SecRuleUpdateTargetByTag"),
     (
-        W::Elsewhere("use the headers of the route in TOML"),
+        W::Elsewhere("use the plugin `headers`"),
         "SecServerSignature",
     ),
     (W::Moot, "SecStatusEngine"),

@@ -54,7 +54,7 @@ pub(super) const WORDS: &[(Word, &str)] = &[
     (Word::Accuracy, "accuracy"),
     (Word::Allow, "allow"),
     (
-        Word::Refused("bodies are not changed", "use the plugin `body_rewrite`"),
+        Word::Refused("rules do not change bodies", "remove the action"),
         "append",
     ),
     (Word::AuditLog, "auditlog"),
@@ -89,7 +89,7 @@ pub(super) const WORDS: &[(Word, &str)] = &[
     ),
     (Word::Phase, "phase"),
     (
-        Word::Refused("bodies are not changed", "use the plugin `body_rewrite`"),
+        Word::Refused("rules do not change bodies", "remove the action"),
         "prepend",
     ),
     (

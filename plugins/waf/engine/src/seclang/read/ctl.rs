@@ -49,6 +49,9 @@ pub(super) const WORDS: &[(Word, &str)] = &[
     (Word::RuleRemoveTargetByTag, "ruleRemoveTargetByTag"),
 ];
 
+/// Bytes of a list of ids, at most: each id is combined with each target.
+const LIST_BYTES: usize = 1_024;
+
 const AUDIT: &[(AuditEngine, &str)] = &[
     (AuditEngine::On, "On"),
     (AuditEngine::Off, "Off"),
@@ -176,6 +179,13 @@ pub(super) fn ctl(written: &[u8], notes: &mut Notes<'_>) -> Vec<Ctl> {
 /// Ids and ranges, separated by spaces.
 fn ids(name: &str, value: &[u8], notes: &mut Notes<'_>) -> Vec<(u64, u64)> {
     let mut ranges = Vec::new();
+    if value.len() > LIST_BYTES {
+        notes.error(
+            format!("`ctl:{name}`: the list is longer than {LIST_BYTES} bytes"),
+            "write ranges: `941100-941999`",
+        );
+        return ranges;
+    }
     for word in value.split(u8::is_ascii_whitespace) {
         match id_range(word) {
             Some(range) => ranges.push(range),

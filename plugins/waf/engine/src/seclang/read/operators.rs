@@ -5,37 +5,7 @@ use super::super::rule::{Operator, OperatorName};
 use super::super::text::{Piece, Text};
 use super::lookup;
 use super::text::{seems_macro, text};
-
-/// Operators of ModSecurity that are not here, with the reason.
-const REFUSED: &[(&str, &str)] = &[
-    ("gsbLookup", "it asks a service in the network"),
-    ("inspectFile", "it runs a program"),
-    ("rbl", "it asks a name server for every request"),
-    ("rsub", "it changes bodies"),
-    ("validateDTD", "it would read entities of XML"),
-    ("validateHash", "it needs keys of ModSecurity v2"),
-    ("validateSchema", "it would read schemas of XML"),
-];
-
-/// Whether the argument is expanded for every request.
-fn takes_macros(name: OperatorName) -> bool {
-    use OperatorName as O;
-    matches!(
-        name,
-        O::BeginsWith
-            | O::Contains
-            | O::ContainsWord
-            | O::EndsWith
-            | O::Eq
-            | O::Ge
-            | O::Gt
-            | O::Le
-            | O::Lt
-            | O::StrEq
-            | O::StrMatch
-            | O::Within
-    )
-}
+use crate::operators::{Op, REFUSED};
 
 /// Whether spaces before the argument belong to it.
 fn keeps_spaces(name: OperatorName) -> bool {
@@ -102,7 +72,7 @@ fn argument(
     written: &[u8],
     notes: &mut Notes<'_>,
 ) -> Option<Operator> {
-    let argument = if takes_macros(name) {
+    let argument = if Op::takes_macros(name) {
         text(written, notes)?
     } else if seems_macro(written) {
         notes.error(

@@ -14,6 +14,9 @@ const PERSISTENT: &[Variable] = &[
     Variable::User,
 ];
 
+/// Targets of one list, at most: lists are compared with each other.
+pub(in super::super) const TARGETS: usize = 256;
+
 /// True for a collection that would need a store beyond the transaction.
 pub(super) fn is_persistent(variable: Variable) -> bool {
     PERSISTENT.contains(&variable)
@@ -41,6 +44,13 @@ pub(super) fn targets(list: &[u8], notes: &mut Notes<'_>) -> Option<Vec<Target>>
     let mut sound = true;
     let mut rest = list;
     loop {
+        if targets.len() >= TARGETS {
+            notes.error(
+                format!("a list has more than {TARGETS} targets"),
+                "use a regex: `!ARGS:/^(?:a|b)$/`",
+            );
+            return None;
+        }
         let (found, after) = target(rest, notes);
         match found {
             Some(found) => targets.push(found),
