@@ -266,6 +266,15 @@ impl Op {
         }
     }
 
+    /// Bytes of memory that the compiled automata take, caches aside.
+    pub fn memory_usage(&self) -> usize {
+        match self {
+            Self::Rx(regex) | Self::RxGlobal(regex) => regex.memory_usage(),
+            Self::Phrases(phrases) => phrases.memory_usage(),
+            _ => 0,
+        }
+    }
+
     /// The phrases of `pm` and `pmFromFile`, for a filter shared by all rules.
     pub fn phrases(&self) -> Option<&[Vec<u8>]> {
         match self {

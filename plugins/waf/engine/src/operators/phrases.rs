@@ -58,6 +58,11 @@ impl Phrases {
         Ok(Self { list, automaton })
     }
 
+    /// Bytes of memory that the automaton takes.
+    pub(super) fn memory_usage(&self) -> usize {
+        self.automaton.memory_usage()
+    }
+
     /// The phrases as written.
     pub fn list(&self) -> &[Vec<u8>] {
         &self.list

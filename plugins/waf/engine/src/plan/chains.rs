@@ -20,7 +20,12 @@ pub(crate) struct Chains {
 
 impl Chains {
     pub(crate) fn new() -> Self {
-        Self { nodes: vec![Node { parent: ROOT, transformation: None }] }
+        Self {
+            nodes: vec![Node {
+                parent: ROOT,
+                transformation: None,
+            }],
+        }
     }
 
     /// The node of a list, made if there is none; `None` when the tree has 65,536 nodes.
@@ -35,7 +40,10 @@ impl Chains {
                 Some(found) => u16::try_from(found).ok()?,
                 None => {
                     let new = u16::try_from(self.nodes.len()).ok()?;
-                    self.nodes.push(Node { parent: at, transformation: Some(transformation) });
+                    self.nodes.push(Node {
+                        parent: at,
+                        transformation: Some(transformation),
+                    });
                     new
                 }
             };
@@ -52,7 +60,10 @@ impl Chains {
         let mut path = Vec::new();
         while node != ROOT {
             path.push(node);
-            node = self.nodes.get(usize::from(node)).map_or(ROOT, |node| node.parent);
+            node = self
+                .nodes
+                .get(usize::from(node))
+                .map_or(ROOT, |node| node.parent);
         }
         path.reverse();
         path

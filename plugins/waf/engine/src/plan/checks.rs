@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use super::chains::{Chains, ROOT};
 use super::compiled::{CompiledRule, Condition, Operator, Ops, Selector, View};
-use super::literals::{self, Clause};
+use super::literals::{self, Clause, LONGEST};
 use super::prefilter::Prefilter;
 use crate::operators::{Op, regex};
 use crate::seclang::{OperatorName, Rule, Variable};
@@ -77,9 +77,15 @@ impl Checks {
         let mut list: Vec<Check> = Vec::new();
         let mut needs = Vec::new();
         for rule in compiled.iter_mut() {
-            let Some(condition) = rule.conditions.first_mut() else { continue };
-            let Some((op, clauses)) = judge(condition, &rule.rule, ops) else { continue };
-            let Some(looks) = classes_of(condition, &mut classes) else { continue };
+            let Some(condition) = rule.conditions.first_mut() else {
+                continue;
+            };
+            let Some((op, clauses)) = judge(condition, &rule.rule, ops) else {
+                continue;
+            };
+            let Some(looks) = classes_of(condition, &mut classes) else {
+                continue;
+            };
             condition.check = u16::try_from(list.len()).ok();
             if condition.check.is_none() {
                 break;
@@ -87,7 +93,10 @@ impl Checks {
             list.push(Check {
                 op,
                 clauses: Vec::new(),
-                decided: ops.get(op).is_some_and(|op| op.phrases().is_some()),
+                decided: ops
+                    .get(op)
+                    .and_then(Op::phrases)
+                    .is_some_and(|phrases| phrases.iter().all(|phrase| phrase.len() <= LONGEST)),
                 classes: looks,
                 node: condition.node,
                 multi_match: condition.multi_match,
@@ -96,14 +105,19 @@ impl Checks {
         }
         // The first clause of every check has the check's number, so that one AND gives the candidates.
         // A check without clauses has an empty one, which `always` meets.
-        let mut clauses: Vec<Clause> = needs.iter().map(|needs| needs.first().cloned().unwrap_or_default()).collect();
+        let mut clauses: Vec<Clause> = needs
+            .iter()
+            .map(|needs| needs.first().cloned().unwrap_or_default())
+            .collect();
         for ((check, needs), number) in list.iter_mut().zip(&needs).zip(0u32..) {
             if needs.is_empty() {
                 continue;
             }
             check.clauses.push(number);
             for more in needs.iter().skip(1) {
-                check.clauses.push(u32::try_from(clauses.len()).map_err(|error| error.to_string())?);
+                check
+                    .clauses
+                    .push(u32::try_from(clauses.len()).map_err(|error| error.to_string())?);
                 clauses.push(more.clone());
             }
         }
@@ -117,7 +131,9 @@ impl Checks {
         let mut of_list = vec![Membership::default(); Variable::ALL.len()];
         for (class, bit) in classes.iter().zip(0u32..) {
             for variable in [Some(class.lists.0), class.lists.1].into_iter().flatten() {
-                let Some(member) = of_list.get_mut(variable as usize) else { continue };
+                let Some(member) = of_list.get_mut(variable as usize) else {
+                    continue;
+                };
                 let bit = 1u128 << bit;
                 match (&class.name, class.names) {
                     (None, false) => member.values |= bit,
@@ -127,7 +143,14 @@ impl Checks {
                 }
             }
         }
-        Ok(Self { prefilter: Prefilter::new(&clauses)?, always: always.into(), words, list, classes, of_list })
+        Ok(Self {
+            prefilter: Prefilter::new(&clauses)?,
+            always: always.into(),
+            words,
+            list,
+            classes,
+            of_list,
+        })
     }
 
     /// The classes of a list.
@@ -137,8 +160,12 @@ impl Checks {
 
     /// The lists that checks look at.
     pub(crate) fn lists(&self) -> Vec<Variable> {
-        let mut lists: Vec<Variable> =
-            self.classes.iter().flat_map(|class| [Some(class.lists.0), class.lists.1]).flatten().collect();
+        let mut lists: Vec<Variable> = self
+            .classes
+            .iter()
+            .flat_map(|class| [Some(class.lists.0), class.lists.1])
+            .flatten()
+            .collect();
         lists.sort_unstable();
         lists.dedup();
         lists
@@ -147,7 +174,9 @@ impl Checks {
 
 /// The operator and the clauses of a condition, if the batch may judge it.
 fn judge(condition: &Condition, rule: &Rule, ops: &Ops) -> Option<(u32, Vec<Clause>)> {
-    let Operator::Fixed(at) = condition.operator else { return None };
+    let Operator::Fixed(at) = condition.operator else {
+        return None;
+    };
     let op = ops.get(at)?;
     // What is empty has no entry to be found by; and a condition that holds for nothing is rare.
     let fixed = condition.targets.iter().all(|target| {
@@ -159,22 +188,33 @@ fn judge(condition: &Condition, rule: &Rule, ops: &Ops) -> Option<(u32, Vec<Clau
     if condition.negated || condition.targets.is_empty() || !fixed || op.matches(b"", None) {
         return None;
     }
-    let argument = rule.conditions.first().and_then(|written| written.operator.argument.literal())?;
+    let argument = rule
+        .conditions
+        .first()
+        .and_then(|written| written.operator.argument.literal())?;
     let clauses = match op {
         Op::Rx(_) => literals::needs(&regex::hir(argument).ok()?),
         Op::Phrases(_) => {
             let mut phrases: Vec<Box<[u8]>> =
-                op.phrases()?.iter().map(|phrase| phrase.to_ascii_lowercase().into()).collect();
+                op.phrases()?.iter().map(|phrase| cut(phrase)).collect();
             phrases.sort_unstable();
             phrases.dedup();
             vec![phrases]
         }
-        Op::Contains(_) | Op::Text(OperatorName::ContainsWord | OperatorName::BeginsWith | OperatorName::EndsWith, _) => {
-            vec![vec![argument.to_ascii_lowercase().into()]]
+        Op::Contains(_)
+        | Op::Text(
+            OperatorName::ContainsWord | OperatorName::BeginsWith | OperatorName::EndsWith,
+            _,
+        ) => {
+            vec![vec![cut(argument)]]
         }
-        Op::Sqli | Op::Xss | Op::ByteRange(_) | Op::Utf8Encoding | Op::UrlEncoding | Op::RxGlobal(_) | Op::Verify(_) => {
-            Vec::new()
-        }
+        Op::Sqli
+        | Op::Xss
+        | Op::ByteRange(_)
+        | Op::Utf8Encoding
+        | Op::UrlEncoding
+        | Op::RxGlobal(_)
+        | Op::Verify(_) => Vec::new(),
         _ => return None,
     };
     // Without a literal the batch saves nothing on a single short value.
@@ -184,10 +224,21 @@ fn judge(condition: &Condition, rule: &Rule, ops: &Ops) -> Option<(u32, Vec<Clau
     (!(clauses.is_empty() && single)).then_some((at, clauses))
 }
 
+/// A literal as the prefilter takes it.
+fn cut(literal: &[u8]) -> Box<[u8]> {
+    literal
+        .get(..literal.len().min(LONGEST))
+        .unwrap_or_default()
+        .to_ascii_lowercase()
+        .into()
+}
+
 fn classes_of(condition: &Condition, classes: &mut Vec<Class>) -> Option<Classes> {
     let mut set = 0;
     for target in &condition.targets {
-        let View::Stored { lists, names } = target.view else { return None };
+        let View::Stored { lists, names } = target.view else {
+            return None;
+        };
         let name = match &target.selector {
             Selector::All => None,
             Selector::Name(name) => Some(name.clone()),
@@ -228,7 +279,10 @@ pub(crate) struct Asked {
 
 impl Asked {
     fn new(words: usize) -> Self {
-        Self { last: vec![0; words].into(), every: vec![0; words].into() }
+        Self {
+            last: vec![0; words].into(),
+            every: vec![0; words].into(),
+        }
     }
 
     fn add(&mut self, other: &Self) {
@@ -244,9 +298,14 @@ impl Asked {
 impl PhaseChecks {
     /// Gathers the checks of these conditions.
     pub(crate) fn new(checks: &Checks, chains: &Chains, asked: impl Iterator<Item = u16>) -> Self {
-        let mut phase = Self { by_class: vec![Vec::new(); checks.classes.len()], ..Self::default() };
+        let mut phase = Self {
+            by_class: vec![Vec::new(); checks.classes.len()],
+            ..Self::default()
+        };
         for number in asked {
-            let Some(check) = checks.list.get(usize::from(number)) else { continue };
+            let Some(check) = checks.list.get(usize::from(number)) else {
+                continue;
+            };
             phase.classes |= check.classes;
             let mut nodes = vec![check.node];
             if check.multi_match {
@@ -265,8 +324,14 @@ impl PhaseChecks {
                             by_node.len() - 1
                         }
                     };
-                    let Some((_, asked)) = by_node.get_mut(at) else { continue };
-                    let words = if check.multi_match { &mut asked.every } else { &mut asked.last };
+                    let Some((_, asked)) = by_node.get_mut(at) else {
+                        continue;
+                    };
+                    let words = if check.multi_match {
+                        &mut asked.every
+                    } else {
+                        &mut asked.last
+                    };
                     if let Some(word) = words.get_mut(usize::from(number >> 6)) {
                         *word |= 1 << (number & 63);
                     }
@@ -278,7 +343,10 @@ impl PhaseChecks {
             .into_iter()
             .filter(|list| {
                 checks.membership(*list).is_some_and(|member| {
-                    let named = member.named.values().fold(0, |all, (values, names)| all | values | names);
+                    let named = member
+                        .named
+                        .values()
+                        .fold(0, |all, (values, names)| all | values | names);
                     (member.values | member.names | named) & phase.classes != 0
                 })
             })
@@ -300,7 +368,10 @@ impl PhaseChecks {
                 }
             }
         }
-        let mut nodes: Vec<u16> = by_node.iter().flat_map(|(node, _)| chains.path(*node)).collect();
+        let mut nodes: Vec<u16> = by_node
+            .iter()
+            .flat_map(|(node, _)| chains.path(*node))
+            .collect();
         nodes.push(ROOT);
         nodes.sort_unstable();
         nodes.dedup();
@@ -310,9 +381,16 @@ impl PhaseChecks {
                 let shape = chains.nodes().get(usize::from(*node));
                 let parent = shape.map_or(ROOT, |shape| shape.parent);
                 Step {
-                    parent: nodes.binary_search(&parent).ok().and_then(|at| u16::try_from(at).ok()).unwrap_or(0),
+                    parent: nodes
+                        .binary_search(&parent)
+                        .ok()
+                        .and_then(|at| u16::try_from(at).ok())
+                        .unwrap_or(0),
                     transformation: shape.and_then(|shape| shape.transformation),
-                    asked: by_node.iter().find(|(known, _)| known == node).map(|(_, asked)| asked.clone()),
+                    asked: by_node
+                        .iter()
+                        .find(|(known, _)| known == node)
+                        .map(|(_, asked)| asked.clone()),
                 }
             })
             .collect()

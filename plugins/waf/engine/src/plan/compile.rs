@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use super::chains::Chains;
 use super::compiled::{
-    CompiledCtl, CompiledRule, Condition, Exclude, Macros, Operator, Ops, Part, Selector, SetName, SetOp, SetVar,
-    Target, view_of,
+    CompiledCtl, CompiledRule, Condition, Exclude, Macros, Operator, Ops, Part, Selector, SetName,
+    SetOp, SetVar, Target, view_of,
 };
 use super::slots::Slots;
 use crate::operators::{Op, regex};
-use crate::seclang::{self, Ctl, Files, OperatorName, Piece, Place, Problem, Rule, TargetRemoval, Text, Variable};
+use crate::seclang::{
+    self, Ctl, Files, OperatorName, Piece, Place, Problem, Rule, TargetRemoval, Text, Variable,
+};
 
 /// What compiling needs and fills.
 pub(crate) struct Compiler<'f> {
@@ -42,7 +44,11 @@ impl<'f> Compiler<'f> {
     }
 
     fn problem(&mut self, place: &Place, message: String) {
-        self.problems.push(Problem { place: Some(place.clone()), message, help: None });
+        self.problems.push(Problem {
+            place: Some(place.clone()),
+            message,
+            help: None,
+        });
     }
 
     /// Compiles every rule. `rules` are all of them, for `ctl`s that choose by tag or message.
@@ -55,10 +61,16 @@ impl<'f> Compiler<'f> {
             seclang::Disruptive::Redirect(to) => Some(self.macros(to)),
             _ => None,
         };
-        let conditions: Vec<Condition> =
-            rule.conditions.iter().map(|condition| self.condition(condition, all)).collect();
+        let conditions: Vec<Condition> = rule
+            .conditions
+            .iter()
+            .map(|condition| self.condition(condition, all))
+            .collect();
         CompiledRule {
-            told: conditions.iter().position(Condition::sees_transaction).unwrap_or(0),
+            told: conditions
+                .iter()
+                .position(Condition::sees_transaction)
+                .unwrap_or(0),
             conditions,
             message: rule.message.as_ref().map(|text| self.macros(text)),
             tags: rule.tags.iter().map(|text| self.macros(text)).collect(),
@@ -69,13 +81,20 @@ impl<'f> Compiler<'f> {
 
     fn condition(&mut self, condition: &seclang::Condition, all: &[Arc<Rule>]) -> Condition {
         let place = &condition.place;
-        let (excluded, targets): (Vec<_>, Vec<_>) = condition.targets.iter().partition(|target| target.excluded);
+        let (excluded, targets): (Vec<_>, Vec<_>) =
+            condition.targets.iter().partition(|target| target.excluded);
         let node = self.chains.intern(&condition.transformations);
         if node.is_none() {
-            self.problem(place, "the rules have more than 65,535 different lists of transformations".into());
+            self.problem(
+                place,
+                "the rules have more than 65,535 different lists of transformations".into(),
+            );
         }
         Condition {
-            targets: targets.into_iter().filter_map(|target| self.target(target, place)).collect(),
+            targets: targets
+                .into_iter()
+                .filter_map(|target| self.target(target, place))
+                .collect(),
             excluded: excluded
                 .into_iter()
                 .filter_map(|target| self.exclude(target.variable, &target.selector, place))
@@ -86,8 +105,16 @@ impl<'f> Compiler<'f> {
             node: node.unwrap_or_default(),
             multi_match: condition.multi_match,
             capture: condition.capture,
-            set_vars: condition.set_vars.iter().map(|set| self.set_var(set)).collect(),
-            ctls: condition.ctls.iter().filter_map(|ctl| self.ctl(ctl, all, place)).collect(),
+            set_vars: condition
+                .set_vars
+                .iter()
+                .map(|set| self.set_var(set))
+                .collect(),
+            ctls: condition
+                .ctls
+                .iter()
+                .filter_map(|ctl| self.ctl(ctl, all, place))
+                .collect(),
             log_data: condition.log_data.as_ref().map(|text| self.macros(text)),
             check: None,
         }
@@ -95,14 +122,29 @@ impl<'f> Compiler<'f> {
 
     fn target(&mut self, target: &seclang::Target, place: &Place) -> Option<Target> {
         let selector = match (&target.selector, target.variable) {
-            (seclang::Selector::Name(name), Variable::Tx) => Selector::Slot(self.slots.intern(name)),
+            (seclang::Selector::Name(name), Variable::Tx) => {
+                Selector::Slot(self.slots.intern(name))
+            }
             (selector, _) => self.selector(selector, place)?,
         };
-        Some(Target { variable: target.variable, view: view_of(target.variable), selector, count: target.count })
+        Some(Target {
+            variable: target.variable,
+            view: view_of(target.variable),
+            selector,
+            count: target.count,
+        })
     }
 
-    fn exclude(&mut self, variable: Variable, selector: &seclang::Selector, place: &Place) -> Option<Exclude> {
-        Some(Exclude { variable, selector: self.selector(selector, place)? })
+    fn exclude(
+        &mut self,
+        variable: Variable,
+        selector: &seclang::Selector,
+        place: &Place,
+    ) -> Option<Exclude> {
+        Some(Exclude {
+            variable,
+            selector: self.selector(selector, place)?,
+        })
     }
 
     fn selector(&mut self, selector: &seclang::Selector, place: &Place) -> Option<Selector> {
@@ -125,11 +167,16 @@ impl<'f> Compiler<'f> {
         let written = &condition.operator;
         let Some(argument) = written.argument.literal() else {
             if !Op::takes_macros(written.name) {
-                self.problem(&condition.place, "this operator takes no macros in its argument".into());
+                self.problem(
+                    &condition.place,
+                    "this operator takes no macros in its argument".into(),
+                );
             }
             return Operator::Dynamic(written.name, self.macros(&written.argument));
         };
-        let beside = Path::new(&*condition.place.file).parent().unwrap_or(Path::new(""));
+        let beside = Path::new(&*condition.place.file)
+            .parent()
+            .unwrap_or(Path::new(""));
         let key = (written.name, Box::from(argument), Box::from(beside));
         if let Some(known) = self.known_ops.get(&key) {
             return Operator::Fixed(*known);
@@ -155,9 +202,10 @@ impl<'f> Compiler<'f> {
                 .map(|piece| match piece {
                     Piece::Literal(bytes) => Part::Literal(bytes.clone()),
                     Piece::Macro(Variable::Tx, Some(name)) => Part::Tx(self.slots.intern(name)),
-                    Piece::Macro(variable, key) => {
-                        Part::Value(*variable, key.as_ref().map(|key| key.to_ascii_lowercase().into()))
-                    }
+                    Piece::Macro(variable, key) => Part::Value(
+                        *variable,
+                        key.as_ref().map(|key| key.to_ascii_lowercase().into()),
+                    ),
                 })
                 .collect(),
         )
@@ -185,9 +233,15 @@ impl<'f> Compiler<'f> {
             Ctl::RuleRemoveById(first, last) => (RuleChoice::Id(*first, *last), None),
             Ctl::RuleRemoveByTag(tag) => (RuleChoice::Tag(tag.to_string()), None),
             Ctl::RuleRemoveByMsg(message) => (RuleChoice::Message(message.to_string()), None),
-            Ctl::RuleRemoveTargetById(first, last, removal) => (RuleChoice::Id(*first, *last), Some(removal)),
-            Ctl::RuleRemoveTargetByTag(tag, removal) => (RuleChoice::Tag(tag.to_string()), Some(removal)),
-            Ctl::RuleRemoveTargetByMsg(message, removal) => (RuleChoice::Message(message.to_string()), Some(removal)),
+            Ctl::RuleRemoveTargetById(first, last, removal) => {
+                (RuleChoice::Id(*first, *last), Some(removal))
+            }
+            Ctl::RuleRemoveTargetByTag(tag, removal) => {
+                (RuleChoice::Tag(tag.to_string()), Some(removal))
+            }
+            Ctl::RuleRemoveTargetByMsg(message, removal) => {
+                (RuleChoice::Message(message.to_string()), Some(removal))
+            }
             other => return Some(CompiledCtl::Plain(other.clone())),
         };
         let rules = match choose(&choice, all) {
@@ -199,9 +253,10 @@ impl<'f> Compiler<'f> {
         };
         Some(match removal {
             None => CompiledCtl::RemoveRules(rules),
-            Some(removal) => {
-                CompiledCtl::RemoveTarget(rules, Arc::new(self.exclude(removal.variable, &removal.selector, place)?))
-            }
+            Some(removal) => CompiledCtl::RemoveTarget(
+                rules,
+                Arc::new(self.exclude(removal.variable, &removal.selector, place)?),
+            ),
         })
     }
 }
@@ -245,16 +300,26 @@ impl PreparedExclusion {
             Some(removal) => {
                 // Nothing but the selector is compiled, so an empty compiler does.
                 let mut compiler = Compiler::new(&NoFiles);
-                let place = Place { file: "".into(), line: 0 };
+                let place = Place {
+                    file: "".into(),
+                    line: 0,
+                };
                 match compiler.exclude(removal.variable, &removal.selector, &place) {
                     Some(exclude) => Some(Arc::new(exclude)),
                     None => {
-                        return Err(compiler.problems.pop().map(|problem| problem.message).unwrap_or_default());
+                        return Err(compiler
+                            .problems
+                            .pop()
+                            .map(|problem| problem.message)
+                            .unwrap_or_default());
                     }
                 }
             }
         };
-        Ok(Self { rules: choose(&exclusion.rules, all)?, target })
+        Ok(Self {
+            rules: choose(&exclusion.rules, all)?,
+            target,
+        })
     }
 }
 
@@ -280,7 +345,8 @@ fn choose(choice: &RuleChoice, all: &[Arc<Rule>]) -> Result<Arc<[u32]>, String> 
     let pattern = match choice {
         RuleChoice::Id(..) => None,
         RuleChoice::Tag(pattern) | RuleChoice::Message(pattern) => Some(
-            regex::compile(pattern.as_bytes()).map_err(|error| format!("the pattern `{pattern}`: {error}"))?,
+            regex::compile(pattern.as_bytes())
+                .map_err(|error| format!("the pattern `{pattern}`: {error}"))?,
         ),
     };
     let found = |text: &Text| {
@@ -292,7 +358,9 @@ fn choose(choice: &RuleChoice, all: &[Arc<Rule>]) -> Result<Arc<[u32]>, String> 
                 Piece::Macro(..) => Vec::new(),
             })
             .collect();
-        pattern.as_ref().is_some_and(|pattern| pattern.is_match(&plain))
+        pattern
+            .as_ref()
+            .is_some_and(|pattern| pattern.is_match(&plain))
     };
     Ok(all
         .iter()

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::operators::regex::Regex;
 use crate::operators::Op;
+use crate::operators::regex::Regex;
 use crate::plan::slots::Slot;
 use crate::seclang::{Ctl, OperatorName, Rule, Variable};
 use crate::transform::Transformation;
@@ -46,12 +46,16 @@ pub(crate) struct Condition {
 impl Condition {
     /// True if it looks at the transaction itself.
     pub(crate) fn sees_transaction(&self) -> bool {
-        self.targets.iter().any(|target| matches!(target.view, View::Stored { .. } | View::Computed))
+        self.targets
+            .iter()
+            .any(|target| matches!(target.view, View::Stored { .. } | View::Computed))
     }
 
     /// True if it looks at what this chain matched before.
     pub(crate) fn sees_matches(&self) -> bool {
-        self.targets.iter().any(|target| !matches!(target.view, View::Stored { .. } | View::Computed | View::Tx))
+        self.targets
+            .iter()
+            .any(|target| !matches!(target.view, View::Stored { .. } | View::Computed | View::Tx))
     }
 }
 
@@ -77,7 +81,10 @@ pub(crate) struct Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum View {
     /// In the values, under one variable or two; the names or the values of the entries.
-    Stored { lists: (Variable, Option<Variable>), names: bool },
+    Stored {
+        lists: (Variable, Option<Variable>),
+        names: bool,
+    },
     /// In TX.
     Tx,
     /// Of the last match.

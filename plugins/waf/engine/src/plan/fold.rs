@@ -9,7 +9,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::compiled::{CompiledCtl, CompiledRule, Condition, Macros, Operator, Part, Selector, SetName, SetOp, View};
+use super::compiled::{
+    CompiledCtl, CompiledRule, Condition, Macros, Operator, Part, Selector, SetName, SetOp, View,
+};
 use super::slots::{CAPTURES, Slot, Slots};
 use super::{Gate, Place, PlanOptions, PlanRule, RuleSet, TOO_MANY_ARGUMENTS};
 use crate::seclang::{Allow, Disruptive, Phase, Problem};
@@ -22,10 +24,21 @@ use crate::transaction::values::Values;
 
 /// Names that the options decide, as the OWASP Core Rule Set calls them, and the option.
 pub(super) const FORCED: [(&[u8], fn(&PlanOptions) -> Option<u32>); 4] = [
-    (b"blocking_paranoia_level", |options| options.paranoia.map(u32::from)),
-    (b"detection_paranoia_level", |options| options.detection_paranoia.or(options.paranoia).map(u32::from)),
-    (b"inbound_anomaly_score_threshold", |options| options.inbound),
-    (b"outbound_anomaly_score_threshold", |options| options.outbound),
+    (b"blocking_paranoia_level", |options| {
+        options.paranoia.map(u32::from)
+    }),
+    (b"detection_paranoia_level", |options| {
+        options
+            .detection_paranoia
+            .or(options.paranoia)
+            .map(u32::from)
+    }),
+    (b"inbound_anomaly_score_threshold", |options| {
+        options.inbound
+    }),
+    (b"outbound_anomaly_score_threshold", |options| {
+        options.outbound
+    }),
 ];
 
 /// What folding gives.
@@ -51,7 +64,8 @@ pub(super) fn fold(set: &RuleSet, options: &PlanOptions, naive: bool) -> Folded 
     let mut warnings = Vec::new();
     for (name, option) in FORCED {
         if let (Some(slot), Some(value)) = (set.slots.find(name), option(options)) {
-            fold.initial[usize::from(slot.0)] = Some(TxValue::Bytes(value.to_string().into_bytes().into()));
+            fold.initial[usize::from(slot.0)] =
+                Some(TxValue::Bytes(value.to_string().into_bytes().into()));
             fold.forced.push(slot);
             warnings.extend(fold.contradictions(slot, value));
         }
@@ -61,7 +75,12 @@ pub(super) fn fold(set: &RuleSet, options: &PlanOptions, naive: bool) -> Folded 
         fold.unknown[usize::from(slot.0)] = true;
     }
     let phases = Phase::ALL.map(|phase| fold.phase(phase));
-    Folded { phases, initial: fold.initial.into(), forced: fold.forced, warnings }
+    Folded {
+        phases,
+        initial: fold.initial.into(),
+        forced: fold.forced,
+        warnings,
+    }
 }
 
 struct Fold<'s> {
@@ -95,9 +114,18 @@ impl Fold<'_> {
         let name = String::from_utf8_lossy(self.set.slots.name(slot)).into_owned();
         let mut found = Vec::new();
         for compiled in &self.set.compiled {
-            let [condition] = compiled.conditions.as_slice() else { continue };
-            for set in condition.set_vars.iter().filter(|_| condition.targets.is_empty()) {
-                let (SetName::Slot(written), SetOp::Constant(constant)) = (&set.name, &set.op) else { continue };
+            let [condition] = compiled.conditions.as_slice() else {
+                continue;
+            };
+            for set in condition
+                .set_vars
+                .iter()
+                .filter(|_| condition.targets.is_empty())
+            {
+                let (SetName::Slot(written), SetOp::Constant(constant)) = (&set.name, &set.op)
+                else {
+                    continue;
+                };
                 if *written == slot && crate::operators::number(constant) != i64::from(value) {
                     found.push(Problem {
                         place: Some(compiled.rule.place.clone()),
@@ -139,11 +167,17 @@ impl Fold<'_> {
                 }
                 Place::Rule(number) => *number,
             };
-            let Some(compiled) = set.compiled(number) else { continue };
+            let Some(compiled) = set.compiled(number) else {
+                continue;
+            };
             if compiled.rule.phase != phase || skipping.is_some() {
                 continue;
             }
-            let known = if self.naive { Known::Nothing } else { self.known(compiled) };
+            let known = if self.naive {
+                Known::Nothing
+            } else {
+                self.known(compiled)
+            };
             let certain = waiting.is_empty() && !self.no_hoist;
             match known {
                 Known::Never => continue,
@@ -152,7 +186,12 @@ impl Fold<'_> {
                         skipping = Some(marker);
                         continue;
                     }
-                    None if phase == Phase::RequestHead && certain && self.hoist(number, compiled) => continue,
+                    None if phase == Phase::RequestHead
+                        && certain
+                        && self.hoist(number, compiled) =>
+                    {
+                        continue;
+                    }
                     _ => {}
                 },
                 _ => {}
@@ -171,7 +210,11 @@ impl Fold<'_> {
                 }
             }
             self.keep(compiled);
-            kept.push(PlanRule { number, gate, skip_to: None });
+            kept.push(PlanRule {
+                number,
+                gate,
+                skip_to: None,
+            });
         }
         // A marker behind the last rule of the phase.
         let end = u32::try_from(kept.len()).ok();
@@ -206,7 +249,13 @@ impl Fold<'_> {
     }
 
     fn is_known(&self, condition: &Condition) -> bool {
-        let known = |slot: &Slot| !self.unknown.get(usize::from(slot.0)).copied().unwrap_or(true);
+        let known = |slot: &Slot| {
+            !self
+                .unknown
+                .get(usize::from(slot.0))
+                .copied()
+                .unwrap_or(true)
+        };
         let argument = match &condition.operator {
             Operator::Fixed(_) => true,
             Operator::Dynamic(_, text) => self.is_known_text(text),
@@ -214,22 +263,43 @@ impl Fold<'_> {
         argument
             && !condition.capture
             && condition.excluded.is_empty()
-            && condition.targets.iter().all(|target| match (&target.view, &target.selector) {
-                (View::Tx, Selector::Slot(slot)) => known(slot),
-                _ => false,
-            })
+            && condition
+                .targets
+                .iter()
+                .all(|target| match (&target.view, &target.selector) {
+                    (View::Tx, Selector::Slot(slot)) => known(slot),
+                    _ => false,
+                })
     }
 
     fn is_known_text(&self, text: &Macros) -> bool {
         text.0.iter().all(|part| match part {
             Part::Literal(_) => true,
-            Part::Tx(slot) => !self.unknown.get(usize::from(slot.0)).copied().unwrap_or(true),
+            Part::Tx(slot) => !self
+                .unknown
+                .get(usize::from(slot.0))
+                .copied()
+                .unwrap_or(true),
             Part::Value(..) => false,
         })
     }
 
-    fn sight<'a>(&self, values: &'a Values, tx: &'a Tx, matched: &'a Matched, slots: &'a Slots) -> Sight<'a> {
-        Sight { values, tx, slots, matched, rule: None, started: Instant::now(), highest_severity: 255 }
+    fn sight<'a>(
+        &self,
+        values: &'a Values,
+        tx: &'a Tx,
+        matched: &'a Matched,
+        slots: &'a Slots,
+    ) -> Sight<'a> {
+        Sight {
+            values,
+            tx,
+            slots,
+            matched,
+            rule: None,
+            started: Instant::now(),
+            highest_severity: 255,
+        }
     }
 
     fn holds(&self, condition: &Condition) -> bool {
@@ -240,8 +310,19 @@ impl Fold<'_> {
         let tx = Tx::new(&self.initial.clone().into());
         let sight = self.sight(&values, &tx, &matched, &self.set.slots);
         let mut found = Vec::new();
-        let mut work = Work { done: 0, limit: u64::MAX };
-        evaluate(condition, &[], &self.set.ops, &sight, &mut Buffers::default(), &mut work, &mut found);
+        let mut work = Work {
+            done: 0,
+            limit: u64::MAX,
+        };
+        evaluate(
+            condition,
+            &[],
+            &self.set.ops,
+            &sight,
+            &mut Buffers::default(),
+            &mut work,
+            &mut found,
+        );
         !found.is_empty()
     }
 
@@ -253,28 +334,47 @@ impl Fold<'_> {
             && !rule.log
             && !rule.audit_log
             && rule.severity.is_none()
-            && compiled.conditions.iter().all(|condition| condition.ctls.is_empty() && condition.targets.len() <= 1)
+            && compiled
+                .conditions
+                .iter()
+                .all(|condition| condition.ctls.is_empty() && condition.targets.len() <= 1)
     }
 
     /// True if a skip that is known to happen may be done now: it happens whatever else does, and
     /// whatever is removed at run time removes what it skips too.
-    fn skips_surely(&self, at: usize, number: u32, marker: &str, waiting: &[(&str, Vec<usize>)]) -> bool {
+    fn skips_surely(
+        &self,
+        at: usize,
+        number: u32,
+        marker: &str,
+        waiting: &[(&str, Vec<usize>)],
+    ) -> bool {
         let compiled = self.set.compiled(number);
-        if compiled.is_none_or(|compiled| compiled.conditions.iter().any(|condition| !condition.set_vars.is_empty())) {
+        if compiled.is_none_or(|compiled| {
+            compiled
+                .conditions
+                .iter()
+                .any(|condition| !condition.set_vars.is_empty())
+        }) {
             return false;
         }
         for place in self.set.order.get(at + 1..).unwrap_or_default() {
             match place {
                 Place::Marker(name) if &**name == marker => return true,
                 // The skip leaves a region that another rule may skip: it is not certain to run.
-                Place::Marker(name) if waiting.iter().any(|(wanted, _)| *wanted == &**name) => return false,
+                Place::Marker(name) if waiting.iter().any(|(wanted, _)| *wanted == &**name) => {
+                    return false;
+                }
                 Place::Marker(_) => {}
                 Place::Rule(skipped) => {
-                    let phase = |number| self.set.compiled(number).map(|compiled| compiled.rule.phase);
-                    let outlives = self
-                        .removals
-                        .iter()
-                        .any(|list| list.binary_search(&number).is_ok() && list.binary_search(skipped).is_err());
+                    let phase = |number| {
+                        self.set
+                            .compiled(number)
+                            .map(|compiled| compiled.rule.phase)
+                    };
+                    let outlives = self.removals.iter().any(|list| {
+                        list.binary_search(&number).is_ok() && list.binary_search(skipped).is_err()
+                    });
                     if outlives && phase(*skipped) == phase(number) {
                         return false;
                     }
@@ -286,10 +386,18 @@ impl Fold<'_> {
 
     /// Does a rule's `setvar`s now; false when that could be seen.
     fn hoist(&mut self, number: u32, compiled: &CompiledRule) -> bool {
-        if self.removals.iter().any(|list| list.binary_search(&number).is_ok()) {
+        if self
+            .removals
+            .iter()
+            .any(|list| list.binary_search(&number).is_ok())
+        {
             return false;
         }
-        let sets: Vec<_> = compiled.conditions.iter().flat_map(|condition| &condition.set_vars).collect();
+        let sets: Vec<_> = compiled
+            .conditions
+            .iter()
+            .flat_map(|condition| &condition.set_vars)
+            .collect();
         let free = |set: &&&super::compiled::SetVar| {
             let slot = match set.name {
                 SetName::Slot(slot) => slot,
@@ -299,7 +407,9 @@ impl Fold<'_> {
             let value = match &set.op {
                 SetOp::Constant(_) | SetOp::Unset => true,
                 SetOp::Set(text) => self.is_known_text(text),
-                SetOp::Add(text) | SetOp::Subtract(text) => self.is_known_text(text) && !self.unknown[at],
+                SetOp::Add(text) | SetOp::Subtract(text) => {
+                    self.is_known_text(text) && !self.unknown[at]
+                }
             };
             value && !self.touched[at]
         };
@@ -307,7 +417,9 @@ impl Fold<'_> {
             return false;
         }
         for set in sets {
-            let SetName::Slot(slot) = set.name else { continue };
+            let SetName::Slot(slot) = set.name else {
+                continue;
+            };
             if self.forced.contains(&slot) {
                 continue;
             }
@@ -331,19 +443,24 @@ impl Fold<'_> {
         match op {
             SetOp::Constant(bytes) => Some(TxValue::Bytes(Arc::clone(bytes))),
             SetOp::Set(macros) => Some(TxValue::Bytes(text(macros).into())),
-            SetOp::Add(macros) => {
-                Some(TxValue::Number(before.saturating_add(crate::operators::number(&text(macros)))))
-            }
-            SetOp::Subtract(macros) => {
-                Some(TxValue::Number(before.saturating_sub(crate::operators::number(&text(macros)))))
-            }
+            SetOp::Add(macros) => Some(TxValue::Number(
+                before.saturating_add(crate::operators::number(&text(macros))),
+            )),
+            SetOp::Subtract(macros) => Some(TxValue::Number(
+                before.saturating_sub(crate::operators::number(&text(macros))),
+            )),
             SetOp::Unset => None,
         }
     }
 
     /// Notes what a rule that stays may read, write, end and remove.
     fn keep(&mut self, compiled: &CompiledRule) {
-        for macros in compiled.message.iter().chain(&compiled.tags).chain(&compiled.redirect) {
+        for macros in compiled
+            .message
+            .iter()
+            .chain(&compiled.tags)
+            .chain(&compiled.redirect)
+        {
             self.read_text(macros);
         }
         for condition in &compiled.conditions {
@@ -376,7 +493,10 @@ impl Fold<'_> {
             }
         }
         self.no_hoist |= compiled.rule.skip > 0
-            || matches!(compiled.rule.disruptive, Disruptive::Allow(Allow::Phase | Allow::Request));
+            || matches!(
+                compiled.rule.disruptive,
+                Disruptive::Allow(Allow::Phase | Allow::Request)
+            );
     }
 
     fn read_text(&mut self, text: &Macros) {
@@ -403,7 +523,9 @@ impl Fold<'_> {
             _ => Vec::new(),
         };
         for at in 0..self.set.slots.len() {
-            let Ok(slot) = u16::try_from(at).map(Slot) else { break };
+            let Ok(slot) = u16::try_from(at).map(Slot) else {
+                break;
+            };
             if self.set.slots.name(slot).starts_with(&prefix) {
                 self.write(slot);
             }

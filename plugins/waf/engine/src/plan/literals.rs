@@ -13,8 +13,9 @@ pub(crate) type Clause = Vec<Box<[u8]>>;
 const CROSSED: usize = 96;
 /// Most strings of a set of alternatives.
 const ALTERNATIVES: usize = 6000;
-/// Longest literal; longer ones are no rarer.
-const LONGEST: usize = 24;
+/// Longest literal in bytes; what is longer is cut, which costs little rarity and saves most states of
+/// the automaton.
+pub(crate) const LONGEST: usize = 8;
 /// Most bytes of a class that counts as alternatives.
 const CLASS: usize = 10;
 /// Most clauses of one regex.
@@ -43,7 +44,10 @@ struct Info {
 }
 
 impl Info {
-    const NOTHING: Self = Self { exact: None, clauses: Vec::new() };
+    const NOTHING: Self = Self {
+        exact: None,
+        clauses: Vec::new(),
+    };
 
     fn of(hir: &Hir) -> Self {
         match hir.kind() {
@@ -72,7 +76,10 @@ impl Info {
     }
 
     fn exactly(exact: Vec<Vec<u8>>) -> Self {
-        Self { exact: Some(exact), clauses: Vec::new() }
+        Self {
+            exact: Some(exact),
+            clauses: Vec::new(),
+        }
     }
 
     fn of_class(class: &Class) -> Self {
@@ -80,7 +87,9 @@ impl Info {
         match class {
             Class::Bytes(class) => {
                 for range in class.ranges() {
-                    bytes.extend((range.start()..=range.end()).map(|byte| byte.to_ascii_lowercase()));
+                    bytes.extend(
+                        (range.start()..=range.end()).map(|byte| byte.to_ascii_lowercase()),
+                    );
                 }
             }
             Class::Unicode(class) => {
@@ -89,7 +98,11 @@ impl Info {
                         return Self::NOTHING;
                     }
                     let bounds = (range.start() as u32, range.end() as u32);
-                    bytes.extend((bounds.0..=bounds.1).filter_map(|c| u8::try_from(c).ok()).map(|b| b.to_ascii_lowercase()));
+                    bytes.extend(
+                        (bounds.0..=bounds.1)
+                            .filter_map(|c| u8::try_from(c).ok())
+                            .map(|b| b.to_ascii_lowercase()),
+                    );
                 }
             }
         }
@@ -114,7 +127,10 @@ impl Info {
             }
             clauses.extend(clause(run));
         }
-        Self { exact: None, clauses }
+        Self {
+            exact: None,
+            clauses,
+        }
     }
 
     fn of_concat(parts: &[Hir]) -> Self {
@@ -142,16 +158,27 @@ impl Info {
             return Self::exactly(run);
         }
         clauses.extend(clause(run));
-        Self { exact: None, clauses }
+        Self {
+            exact: None,
+            clauses,
+        }
     }
 
     fn of_alternation(parts: &[Hir]) -> Self {
         let infos: Vec<Self> = parts.iter().map(Self::of).collect();
         if infos.iter().all(|info| info.exact.is_some()) {
-            let mut all: Vec<Vec<u8>> = infos.into_iter().filter_map(|info| info.exact).flatten().collect();
+            let mut all: Vec<Vec<u8>> = infos
+                .into_iter()
+                .filter_map(|info| info.exact)
+                .flatten()
+                .collect();
             all.sort_unstable();
             all.dedup();
-            return if all.len() <= ALTERNATIVES { Self::exactly(all) } else { Self::NOTHING };
+            return if all.len() <= ALTERNATIVES {
+                Self::exactly(all)
+            } else {
+                Self::NOTHING
+            };
         }
         let mut any = Vec::new();
         for info in infos {
@@ -167,7 +194,10 @@ impl Info {
         if any.len() > ALTERNATIVES {
             return Self::NOTHING;
         }
-        Self { exact: None, clauses: vec![any] }
+        Self {
+            exact: None,
+            clauses: vec![any],
+        }
     }
 }
 
@@ -177,11 +207,19 @@ fn cross(first: &[Vec<u8>], second: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
     if first.len() == 1 && first.first().is_some_and(Vec::is_empty) {
         return Some(second.to_vec());
     }
-    if first.len().saturating_mul(second.len()) > CROSSED || first.iter().any(|string| string.len() >= LONGEST) {
+    if first.len().saturating_mul(second.len()) > CROSSED
+        || first.iter().any(|string| string.len() >= LONGEST)
+    {
         return None;
     }
-    let mut all: Vec<Vec<u8>> =
-        first.iter().flat_map(|a| second.iter().map(move |b| [a.as_slice(), b.as_slice()].concat())).collect();
+    let mut all: Vec<Vec<u8>> = first
+        .iter()
+        .flat_map(|a| {
+            second
+                .iter()
+                .map(move |b| [a.as_slice(), b.as_slice()].concat())
+        })
+        .collect();
     all.sort_unstable();
     all.dedup();
     Some(all)
@@ -205,7 +243,11 @@ fn clause(exact: Vec<Vec<u8>>) -> Option<Clause> {
 
 /// How rarely a clause is met: by the shortest literal, then by how few they are.
 fn quality(clause: &Clause) -> (usize, std::cmp::Reverse<usize>) {
-    let shortest = clause.iter().map(|literal| literal.len()).min().unwrap_or(0);
+    let shortest = clause
+        .iter()
+        .map(|literal| literal.len())
+        .min()
+        .unwrap_or(0);
     (shortest.min(4), std::cmp::Reverse(clause.len()))
 }
 
@@ -218,7 +260,10 @@ fn minimise(clause: &mut Clause) {
     }
     let mut kept: Clause = Vec::new();
     for literal in clause.drain(..) {
-        if !kept.iter().any(|short| memchr::memmem::find(&literal, short).is_some()) {
+        if !kept
+            .iter()
+            .any(|short| memchr::memmem::find(&literal, short).is_some())
+        {
             kept.push(literal);
         }
     }
@@ -235,7 +280,12 @@ mod tests {
     fn shown(pattern: &str) -> Vec<Vec<String>> {
         needs(&regex::hir(pattern.as_bytes()).unwrap())
             .iter()
-            .map(|clause| clause.iter().map(|l| String::from_utf8_lossy(l).into_owned()).collect())
+            .map(|clause| {
+                clause
+                    .iter()
+                    .map(|l| String::from_utf8_lossy(l).into_owned())
+                    .collect()
+            })
             .collect()
     }
 
@@ -253,8 +303,10 @@ mod tests {
             (r"(?:\.\./){2}", &[&["../../"]]),
         ] {
             let mut found = shown(pattern);
-            let mut expected: Vec<Vec<String>> =
-                expected.iter().map(|c| c.iter().map(|l| (*l).to_owned()).collect()).collect();
+            let mut expected: Vec<Vec<String>> = expected
+                .iter()
+                .map(|c| c.iter().map(|l| (*l).to_owned()).collect())
+                .collect();
             for list in [&mut found, &mut expected] {
                 list.iter_mut().for_each(|clause| clause.sort());
                 list.sort();
@@ -266,14 +318,25 @@ mod tests {
     /// Patterns made of pieces that matter to the derivation.
     fn pattern() -> impl Strategy<Value = String> {
         let leaf = prop_oneof![
-            Just("ab"), Just("c"), Just("[xy]"), Just("[^z]"), Just("."), Just("A"), Just("\\b"), Just(""),
+            Just("ab"),
+            Just("c"),
+            Just("[xy]"),
+            Just("[^z]"),
+            Just("."),
+            Just("A"),
+            Just("\\b"),
+            Just(""),
         ]
         .prop_map(str::to_owned);
         leaf.prop_recursive(4, 24, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 1..4).prop_map(|parts| parts.concat()),
-                prop::collection::vec(inner.clone(), 1..4).prop_map(|parts| format!("(?:{})", parts.join("|"))),
-                (inner.clone(), prop::sample::select(vec!["*", "+", "?", "{2}", "{1,3}"]))
+                prop::collection::vec(inner.clone(), 1..4)
+                    .prop_map(|parts| format!("(?:{})", parts.join("|"))),
+                (
+                    inner.clone(),
+                    prop::sample::select(vec!["*", "+", "?", "{2}", "{1,3}"])
+                )
                     .prop_map(|(inner, times)| format!("(?:{inner}){times}")),
                 inner.prop_map(|inner| format!("(?i:{inner})")),
             ]

@@ -57,9 +57,18 @@ impl RuleSet {
     ///
     /// # Errors
     /// Every problem of every file.
-    pub fn load(sources: &[Source], files: &dyn Files) -> Result<(Arc<Self>, Vec<Problem>), Vec<Problem>> {
+    pub fn load(
+        sources: &[Source],
+        files: &dyn Files,
+    ) -> Result<(Arc<Self>, Vec<Problem>), Vec<Problem>> {
         let own = seclang::load(sources, files)?;
-        let host = seclang::load(&[Source::Text { name: "host rules".into(), text: HOST_RULES.into() }], files)?;
+        let host = seclang::load(
+            &[Source::Text {
+                name: "host rules".into(),
+                text: HOST_RULES.into(),
+            }],
+            files,
+        )?;
         let mut rules: Vec<Arc<Rule>> = Vec::new();
         let mut order = Vec::new();
         let known: std::collections::HashSet<u64> = own
@@ -90,13 +99,34 @@ impl RuleSet {
             compiler.slots.intern(name);
         }
         let mut compiled = compiler.rules(&rules);
-        let Compiler { slots, chains, ops, problems, .. } = compiler;
+        let Compiler {
+            slots,
+            chains,
+            ops,
+            problems,
+            ..
+        } = compiler;
         if !problems.is_empty() {
             return Err(problems);
         }
-        let checks = Checks::new(&mut compiled, &ops)
-            .map_err(|message| vec![Problem { place: None, message, help: None }])?;
-        let set = Self { rules, compiled, order, ops, chains, checks, slots, settings: own.program.settings, files: own.files };
+        let checks = Checks::new(&mut compiled, &ops).map_err(|message| {
+            vec![Problem {
+                place: None,
+                message,
+                help: None,
+            }]
+        })?;
+        let set = Self {
+            rules,
+            compiled,
+            order,
+            ops,
+            chains,
+            checks,
+            slots,
+            settings: own.program.settings,
+            files: own.files,
+        };
         Ok((Arc::new(set), own.warnings))
     }
 
@@ -118,6 +148,16 @@ impl RuleSet {
     /// What the files say of the engine's mode, if anything.
     pub fn engine(&self) -> Option<EngineMode> {
         self.settings.engine
+    }
+
+    /// Bytes of memory that the automata take; the largest part of a rule set.
+    pub fn memory(&self) -> usize {
+        self.ops
+            .list
+            .iter()
+            .map(|op| op.memory_usage())
+            .sum::<usize>()
+            .saturating_add(self.checks.prefilter.memory())
     }
 
     /// Makes an exclusion ready for this set.
@@ -206,16 +246,27 @@ impl Plan {
         Self::build(rules, options, true)
     }
 
-    fn build(rules: &Arc<RuleSet>, options: &PlanOptions, naive: bool) -> (Arc<Self>, Vec<Problem>) {
+    fn build(
+        rules: &Arc<RuleSet>,
+        options: &PlanOptions,
+        naive: bool,
+    ) -> (Arc<Self>, Vec<Problem>) {
         let mut folded = fold::fold(rules, options, naive);
         let checks = (!naive).then(|| {
             std::array::from_fn(|phase| {
-                let kept = folded.phases.get_mut(phase).map(Vec::as_mut_slice).unwrap_or_default();
-                let asked = kept.iter_mut().filter(|rule| rule.gate == Gate::Ask).filter_map(|rule| {
-                    let check = rules.compiled(rule.number)?.conditions.first()?.check?;
-                    rule.gate = Gate::Check(check);
-                    Some(check)
-                });
+                let kept = folded
+                    .phases
+                    .get_mut(phase)
+                    .map(Vec::as_mut_slice)
+                    .unwrap_or_default();
+                let asked = kept
+                    .iter_mut()
+                    .filter(|rule| rule.gate == Gate::Ask)
+                    .filter_map(|rule| {
+                        let check = rules.compiled(rule.number)?.conditions.first()?.check?;
+                        rule.gate = Gate::Check(check);
+                        Some(check)
+                    });
                 PhaseChecks::new(&rules.checks, &rules.chains, asked)
             })
         });
@@ -259,14 +310,19 @@ impl Plan {
 
     /// What the batch asks in a phase; none in a naive plan.
     pub(crate) fn checks(&self, phase: Phase) -> Option<(&Checks, &PhaseChecks)> {
-        Some((&self.rule_set.checks, self.checks.as_ref()?.get(phase as usize)?))
+        Some((
+            &self.rule_set.checks,
+            self.checks.as_ref()?.get(phase as usize)?,
+        ))
     }
 
     /// Where `skip:n` leads from the rule at this place: past the next `n` rules of the files that are of
     /// this phase, whether the plan kept them or not.
     pub(crate) fn skip(&self, phase: Phase, at: usize, skip: u32) -> usize {
         let rules = self.rules(phase);
-        let Some(from) = rules.get(at) else { return at + 1 };
+        let Some(from) = rules.get(at) else {
+            return at + 1;
+        };
         let mut left = skip;
         let mut number = from.number;
         while left > 0 {

@@ -15,14 +15,17 @@ pub(crate) struct Prefilter {
     automaton: Option<dfa::DFA>,
     /// The clauses of each pattern of the automaton.
     clauses: Vec<Box<[u32]>>,
-    /// Literals of one byte, with their clauses.
-    single: Vec<(u8, Box<[u32]>)>,
+    /// Literals of one byte: which there are, in both letter cases, and their clauses by byte.
+    single: ByteSet,
+    of_single: Box<[Box<[u32]>]>,
     words: usize,
 }
 
 impl fmt::Debug for Prefilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prefilter").field("literals", &self.clauses.len()).finish_non_exhaustive()
+        f.debug_struct("Prefilter")
+            .field("literals", &self.clauses.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -37,7 +40,9 @@ impl Prefilter {
         }
         let mut literals: Vec<(&[u8], Vec<u32>)> = by_literal.into_iter().collect();
         literals.sort_unstable();
-        let (single, longer): (Vec<_>, Vec<_>) = literals.into_iter().partition(|(literal, _)| literal.len() == 1);
+        let (single, longer): (Vec<_>, Vec<_>) = literals
+            .into_iter()
+            .partition(|(literal, _)| literal.len() == 1);
         let automaton = match longer.is_empty() {
             true => None,
             false => Some(
@@ -50,13 +55,27 @@ impl Prefilter {
                     .map_err(|error| format!("the literals of the rules: {error}"))?,
             ),
         };
+        let mut bytes = ByteSet::EMPTY;
+        let mut of_single = vec![Box::<[u32]>::default(); 256];
+        for (literal, clauses) in single {
+            for byte in literal
+                .iter()
+                .flat_map(|byte| [byte.to_ascii_lowercase(), byte.to_ascii_uppercase()])
+            {
+                bytes.insert(byte);
+                if let Some(place) = of_single.get_mut(usize::from(byte)) {
+                    *place = clauses.as_slice().into();
+                }
+            }
+        }
         Ok(Self {
             automaton,
-            clauses: longer.into_iter().map(|(_, clauses)| clauses.into()).collect(),
-            single: single
+            clauses: longer
                 .into_iter()
-                .filter_map(|(literal, clauses)| Some((*literal.first()?, clauses.into())))
+                .map(|(_, clauses)| clauses.into())
                 .collect(),
+            single: bytes,
+            of_single: of_single.into(),
             words: clauses.len().div_ceil(64),
         })
     }
@@ -66,7 +85,7 @@ impl Prefilter {
         self.words
     }
 
-    /// Bytes of memory.
+    /// Bytes of memory that the automaton takes.
     pub(crate) fn memory(&self) -> usize {
         self.automaton.as_ref().map_or(0, Automaton::memory_usage)
     }
@@ -80,13 +99,19 @@ impl Prefilter {
                 }
             }
         };
-        for (byte, clauses) in &self.single {
-            if present.contains(*byte) || present.contains(byte.to_ascii_uppercase()) {
-                meet(clauses);
-            }
+        for byte in present.common(&self.single) {
+            meet(
+                self.of_single
+                    .get(usize::from(byte))
+                    .map_or(&[][..], |clauses| clauses),
+            );
         }
-        let Some(automaton) = &self.automaton else { return };
-        let Ok(mut state) = automaton.start_state(Anchored::No) else { return };
+        let Some(automaton) = &self.automaton else {
+            return;
+        };
+        let Ok(mut state) = automaton.start_state(Anchored::No) else {
+            return;
+        };
         for &byte in value {
             state = automaton.next_state(Anchored::No, state, byte);
             if automaton.is_special(state) && automaton.is_match(state) {
@@ -106,8 +131,18 @@ mod tests {
 
     #[test]
     fn clauses_are_met_by_any_of_their_literals_whatever_the_case() {
-        let clause = |literals: &[&str]| literals.iter().map(|l| l.as_bytes().into()).collect::<Vec<Box<[u8]>>>();
-        let clauses = [clause(&["select", "union"]), clause(&["<"]), clause(&["lec", "x"]), clause(&["on"])];
+        let clause = |literals: &[&str]| {
+            literals
+                .iter()
+                .map(|l| l.as_bytes().into())
+                .collect::<Vec<Box<[u8]>>>()
+        };
+        let clauses = [
+            clause(&["select", "union"]),
+            clause(&["<"]),
+            clause(&["lec", "x"]),
+            clause(&["on"]),
+        ];
         let prefilter = Prefilter::new(&clauses).unwrap();
         for (value, expected) in [
             ("", 0b0000u64),

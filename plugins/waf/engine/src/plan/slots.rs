@@ -19,7 +19,10 @@ pub(crate) struct Slots {
 impl Slots {
     /// The slots of captures alone.
     pub(crate) fn new() -> Self {
-        let mut slots = Self { names: Vec::new(), by_name: HashMap::new() };
+        let mut slots = Self {
+            names: Vec::new(),
+            by_name: HashMap::new(),
+        };
         for digit in b'0'..=b'9' {
             slots.intern(&[digit]);
         }

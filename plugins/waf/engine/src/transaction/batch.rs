@@ -12,11 +12,11 @@ use super::evaluate::is_excluded;
 use super::matched::Found;
 pub(super) use super::strings::Strings;
 use super::strings::{Id, NONE};
+use crate::injection;
 use crate::operators::{Captures, Op};
 use crate::plan::checks::{Check, Checks, Classes, Step};
 use crate::plan::compiled::{Condition, Exclude, View};
 use crate::plan::{Gate, Plan, PlanRule};
-use crate::injection;
 use crate::seclang::Phase;
 use crate::transform::ByteSet;
 
@@ -68,7 +68,9 @@ impl Batch {
     pub(super) fn run(&mut self, plan: &Plan, phase: Phase, transaction: &mut Transaction) {
         self.hits.clear();
         self.matched.clear();
-        let Some((checks, asked)) = plan.checks(phase) else { return };
+        let Some((checks, asked)) = plan.checks(phase) else {
+            return;
+        };
         self.matched.resize(checks.words, 0);
         self.classes.clear();
         self.active.clear();
@@ -77,15 +79,19 @@ impl Batch {
         }
         let active = std::mem::take(&mut self.active);
         for id in &active {
-            let Some(classes) = self.classes.get(*id as usize).copied() else { continue };
+            let Some(classes) = self.classes.get(*id as usize).copied() else {
+                continue;
+            };
             let profile = match self.profiles.get(&(plan.number(), phase, classes)) {
                 Some(profile) => Rc::clone(profile),
                 None => {
                     if self.profiles.len() >= PROFILES {
                         self.profiles.clear();
                     }
-                    let profile: Rc<[Step]> = asked.profile(plan.rule_set().chains(), classes).into();
-                    self.profiles.insert((plan.number(), phase, classes), Rc::clone(&profile));
+                    let profile: Rc<[Step]> =
+                        asked.profile(plan.rule_set().chains(), classes).into();
+                    self.profiles
+                        .insert((plan.number(), phase, classes), Rc::clone(&profile));
                     profile
                 }
             };
@@ -106,15 +112,25 @@ impl Batch {
         list: crate::seclang::Variable,
         transaction: &mut Transaction,
     ) {
-        let Some(member) = checks.membership(list) else { return };
-        let Transaction { values, strings, ids, .. } = transaction;
+        let Some(member) = checks.membership(list) else {
+            return;
+        };
+        let Transaction {
+            values,
+            strings,
+            ids,
+            ..
+        } = transaction;
         let (first, entries) = values.of(list);
         let end = first as usize + entries.len();
         if ids.len() < end {
             ids.resize(end, (NONE, NONE));
         }
         let mut lower = [0u8; 64];
-        for (entry, ids) in entries.iter().zip(ids.get_mut(first as usize..end).unwrap_or_default()) {
+        for (entry, ids) in entries
+            .iter()
+            .zip(ids.get_mut(first as usize..end).unwrap_or_default())
+        {
             let (mut of_value, mut of_name) = (member.values, member.names);
             if !member.named.is_empty() {
                 let name = values.bytes(entry.name);
@@ -161,14 +177,30 @@ impl Batch {
     }
 
     /// Asks everything of one string that may match it.
-    fn judge(&mut self, plan: &Plan, checks: &Checks, profile: &[Step], source: Id, transaction: &mut Transaction) {
+    fn judge(
+        &mut self,
+        plan: &Plan,
+        checks: &Checks,
+        profile: &[Step],
+        source: Id,
+        transaction: &mut Transaction,
+    ) {
         self.steps.clear();
         for step in profile {
             let (id, changed) = match step.transformation {
                 None => (source, true),
                 Some(transformation) => {
-                    let parent = self.steps.get(usize::from(step.parent)).copied().unwrap_or(source);
-                    let Transaction { values, strings, work, .. } = transaction;
+                    let parent = self
+                        .steps
+                        .get(usize::from(step.parent))
+                        .copied()
+                        .unwrap_or(source);
+                    let Transaction {
+                        values,
+                        strings,
+                        work,
+                        ..
+                    } = transaction;
                     if !transformation.may_change(&strings.present(values, parent)) {
                         (parent, false)
                     } else {
@@ -210,7 +242,12 @@ impl Batch {
         if asked.iter().all(|word| *word == 0) {
             return;
         }
-        let Transaction { values, strings, work, .. } = transaction;
+        let Transaction {
+            values,
+            strings,
+            work,
+            ..
+        } = transaction;
         let present = strings.present(values, id);
         let words = checks.prefilter.words();
         if strings.met(id, words).is_none() {
@@ -219,20 +256,32 @@ impl Batch {
                 checks.prefilter.scan(bytes, &present, met);
             });
         }
-        let Some(met) = strings.met(id, words) else { return };
+        let Some(met) = strings.met(id, words) else {
+            return;
+        };
         let bytes = strings.bytes(values, id);
-        for ((asked, met_word), (always, at)) in asked.iter().zip(met).zip(checks.always.iter().zip(0u16..)) {
+        for ((asked, met_word), (always, at)) in
+            asked.iter().zip(met).zip(checks.always.iter().zip(0u16..))
+        {
             let mut left = asked & (met_word | always);
             while left != 0 {
                 let bit = left.trailing_zeros();
                 left &= left - 1;
-                let Ok(number) = u16::try_from(u32::from(at) * 64 + bit) else { continue };
-                let Some(check) = checks.list.get(usize::from(number)) else { continue };
+                let Ok(number) = u16::try_from(u32::from(at) * 64 + bit) else {
+                    continue;
+                };
+                let Some(check) = checks.list.get(usize::from(number)) else {
+                    continue;
+                };
                 if !meets(check, met) {
                     continue;
                 }
                 if check.decided || ask(plan, check, bytes, &present, work) {
-                    self.hits.push(Hit { check: number, source, result: id });
+                    self.hits.push(Hit {
+                        check: number,
+                        source,
+                        result: id,
+                    });
                     if let Some(word) = self.matched.get_mut(usize::from(at)) {
                         *word |= 1 << bit;
                     }
@@ -245,12 +294,17 @@ impl Batch {
     }
 
     /// The next rule at or after a place that may match.
-    pub(super) fn next<'r>(&self, rules: &'r [PlanRule], at: usize) -> Option<(usize, &'r PlanRule)> {
+    pub(super) fn next<'r>(
+        &self,
+        rules: &'r [PlanRule],
+        at: usize,
+    ) -> Option<(usize, &'r PlanRule)> {
         let left = rules.get(at..)?;
         let found = left.iter().position(|rule| match rule.gate {
-            Gate::Check(check) => {
-                self.matched.get(usize::from(check >> 6)).is_some_and(|word| word & (1 << (check & 63)) != 0)
-            }
+            Gate::Check(check) => self
+                .matched
+                .get(usize::from(check >> 6))
+                .is_some_and(|word| word & (1 << (check & 63)) != 0),
             Gate::Ask | Gate::True => true,
         })?;
         Some((at + found, left.get(found)?))
@@ -268,17 +322,29 @@ impl Batch {
         let start = self.hits.partition_point(|hit| hit.check < check);
         let end = self.hits.partition_point(|hit| hit.check <= check);
         let hits = self.hits.get(start..end).unwrap_or_default();
-        let Transaction { values, strings, ids, plan, .. } = transaction;
+        let Transaction {
+            values,
+            strings,
+            ids,
+            plan,
+            ..
+        } = transaction;
         for target in &condition.targets {
-            let View::Stored { lists, names } = target.view else { continue };
+            let View::Stored { lists, names } = target.view else {
+                continue;
+            };
             for variable in [Some(lists.0), lists.1].into_iter().flatten() {
                 let (first, entries) = values.of(variable);
                 for (entry, at) in entries.iter().zip(first as usize..) {
                     let name = values.bytes(entry.name);
-                    let Some((of_name, of_value)) = ids.get(at).copied() else { continue };
+                    let Some((of_name, of_value)) = ids.get(at).copied() else {
+                        continue;
+                    };
                     let id = if names { of_name } else { of_value };
                     for hit in hits.iter().filter(|hit| hit.source == id) {
-                        if !target.selector.takes(name) || is_excluded(condition, removed, target, name) {
+                        if !target.selector.takes(name)
+                            || is_excluded(condition, removed, target, name)
+                        {
                             continue;
                         }
                         let value = strings.bytes(values, hit.result);
@@ -298,15 +364,22 @@ impl Batch {
 
 /// True if every clause of the check is met.
 fn meets(check: &Check, met: &[u64]) -> bool {
-    check
-        .clauses
-        .iter()
-        .skip(1)
-        .all(|clause| met.get((clause >> 6) as usize).is_some_and(|word| word & (1 << (clause & 63)) != 0))
+    check.clauses.iter().skip(1).all(|clause| {
+        met.get((clause >> 6) as usize)
+            .is_some_and(|word| word & (1 << (clause & 63)) != 0)
+    })
 }
 
-fn ask(plan: &Plan, check: &Check, bytes: &[u8], present: &ByteSet, work: &mut super::evaluate::Work) -> bool {
-    let Some(op) = plan.rule_set().ops().get(check.op) else { return false };
+fn ask(
+    plan: &Plan,
+    check: &Check,
+    bytes: &[u8],
+    present: &ByteSet,
+    work: &mut super::evaluate::Work,
+) -> bool {
+    let Some(op) = plan.rule_set().ops().get(check.op) else {
+        return false;
+    };
     match op {
         Op::Sqli if injection::cannot_be_sqli(present) => false,
         Op::Xss if injection::cannot_be_xss(present) => false,

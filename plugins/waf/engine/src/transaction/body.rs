@@ -5,9 +5,12 @@ use super::report::Verdict;
 use super::request::Arguments;
 use super::values::{Span, Values};
 use crate::body::kind::Kind;
-use crate::body::{File, Multipart, MultipartFlags, MultipartLimits, Sink, XmlLimits, XmlSink, json, urlencoded, xml};
-use crate::plan::compile::{XML_ATTRIBUTES, XML_TEXT};
+use crate::body::{
+    File, Multipart, MultipartFlags, MultipartLimits, Sink, XmlLimits, XmlSink, json, urlencoded,
+    xml,
+};
 use crate::plan::TOO_MANY_ARGUMENTS;
+use crate::plan::compile::{XML_ATTRIBUTES, XML_TEXT};
 use crate::seclang::{Phase, Settings, Variable};
 
 /// What is known of the body so far.
@@ -41,7 +44,10 @@ pub(super) struct Body {
 impl std::fmt::Debug for Body {
     /// Without the bytes: they are what clients say in confidence.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Body").field("kind", &self.kind).field("length", &self.length).finish_non_exhaustive()
+        f.debug_struct("Body")
+            .field("kind", &self.kind)
+            .field("length", &self.length)
+            .finish_non_exhaustive()
     }
 }
 
@@ -119,7 +125,11 @@ impl Sink for Stage<'_> {
             self.staged.too_many = true;
             return false;
         }
-        let pair = (self.values.keep(file.name), self.values.keep(file.filename), file.size);
+        let pair = (
+            self.values.keep(file.name),
+            self.values.keep(file.filename),
+            file.size,
+        );
         self.staged.files.push(pair);
         true
     }
@@ -179,14 +189,20 @@ impl Transaction {
             self.work.spend(piece.len(), 1);
             if let Some(multipart) = &mut self.body.multipart {
                 let most = self.limits.arguments.saturating_sub(self.body.arguments) as usize;
-                let mut stage = Stage { values: &mut self.values, staged: &mut self.body.staged, most };
+                let mut stage = Stage {
+                    values: &mut self.values,
+                    staged: &mut self.body.staged,
+                    most,
+                };
                 multipart.push(piece, &mut stage);
                 self.body.over = multipart.flags().inspected_bytes > self.body.limit;
             }
             return !self.body.over;
         }
         let room = limit.saturating_sub(self.body.raw.len());
-        self.body.raw.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
+        self.body
+            .raw
+            .extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
         self.body.over |= piece.len() > room;
         !self.body.over
     }
@@ -246,7 +262,9 @@ impl Transaction {
             }
         }
         if self.body.several_types {
-            self.body.error.get_or_insert_with(|| "several Content-Type fields".to_owned());
+            self.body
+                .error
+                .get_or_insert_with(|| "several Content-Type fields".to_owned());
         }
         let values = &mut self.values;
         let error = self.body.error.take();
@@ -258,12 +276,19 @@ impl Transaction {
         values.set_span(Variable::ReqbodyErrorMsg, text);
         values.set_span(Variable::ReqbodyProcessorErrorMsg, text);
         values.set_number(Variable::InboundDataError, i64::from(partial));
-        values.set_number(Variable::RequestBodyLength, i64::try_from(self.body.length).unwrap_or(i64::MAX));
-        values.set_number(Variable::ArgsCombinedSize, i64::try_from(self.body.argument_bytes).unwrap_or(i64::MAX));
+        values.set_number(
+            Variable::RequestBodyLength,
+            i64::try_from(self.body.length).unwrap_or(i64::MAX),
+        );
+        values.set_number(
+            Variable::ArgsCombinedSize,
+            i64::try_from(self.body.argument_bytes).unwrap_or(i64::MAX),
+        );
         values.set_number(Variable::UrlencodedError, i64::from(self.body.bad_escapes));
         if self.body.too_many {
             let one = super::tx::TxValue::Number(1);
-            self.tx.set_named(self.plan.rule_set().slots(), TOO_MANY_ARGUMENTS, Some(one));
+            self.tx
+                .set_named(self.plan.rule_set().slots(), TOO_MANY_ARGUMENTS, Some(one));
         }
     }
 
@@ -291,7 +316,10 @@ impl Transaction {
 
     fn set_json(&mut self, partial: bool) {
         let most = self.most_arguments();
-        let depth = self.limits.depth.min(self.plan.rule_set().settings().json_depth);
+        let depth = self
+            .limits
+            .depth
+            .min(self.plan.rule_set().settings().json_depth);
         let mut arguments = Arguments::new(&mut self.values, Variable::ArgsPost, most);
         let read = json(&self.body.raw, depth, &mut arguments);
         self.body.argument_bytes += arguments.bytes;
@@ -304,7 +332,9 @@ impl Transaction {
 
     fn set_xml(&mut self, partial: bool) {
         self.values.begin(Variable::Xml);
-        let limits = XmlLimits { depth: self.limits.depth.min(XmlLimits::default().depth) };
+        let limits = XmlLimits {
+            depth: self.limits.depth.min(XmlLimits::default().depth),
+        };
         let read = xml(&self.body.raw, limits, &mut XmlValues(&mut self.values));
         self.work.spend(self.body.raw.len(), 2);
         if let (Err(error), false) = (read, partial) {
@@ -315,7 +345,11 @@ impl Transaction {
     fn set_multipart(&mut self, partial: bool) {
         if let Some(multipart) = self.body.multipart.take() {
             let most = self.most_arguments() as usize;
-            let mut stage = Stage { values: &mut self.values, staged: &mut self.body.staged, most };
+            let mut stage = Stage {
+                values: &mut self.values,
+                staged: &mut self.body.staged,
+                most,
+            };
             let mut flags = multipart.finish(&mut stage);
             if partial {
                 flags.error = None;
@@ -327,24 +361,52 @@ impl Transaction {
         self.body.argument_bytes += staged.bytes;
         self.body.too_many |= staged.too_many;
         let values = &mut self.values;
-        let pairs = |values: &mut Values, variable, pairs: &mut dyn Iterator<Item = (Span, Span)>| {
-            values.begin(variable);
-            for (name, value) in pairs {
-                values.push(variable, name, value);
-            }
-        };
-        pairs(values, Variable::ArgsPost, &mut staged.arguments.iter().copied());
-        pairs(values, Variable::MultipartPartHeaders, &mut staged.headers.iter().copied());
-        pairs(values, Variable::Files, &mut staged.files.iter().map(|file| (file.0, file.1)));
-        pairs(values, Variable::FilesNames, &mut staged.files.iter().map(|file| (file.0, file.0)));
-        pairs(values, Variable::MultipartName, &mut staged.names.iter().map(|name| (*name, *name)));
-        pairs(values, Variable::MultipartFilename, &mut staged.filenames.iter().map(|name| (*name, *name)));
+        let pairs =
+            |values: &mut Values, variable, pairs: &mut dyn Iterator<Item = (Span, Span)>| {
+                values.begin(variable);
+                for (name, value) in pairs {
+                    values.push(variable, name, value);
+                }
+            };
+        pairs(
+            values,
+            Variable::ArgsPost,
+            &mut staged.arguments.iter().copied(),
+        );
+        pairs(
+            values,
+            Variable::MultipartPartHeaders,
+            &mut staged.headers.iter().copied(),
+        );
+        pairs(
+            values,
+            Variable::Files,
+            &mut staged.files.iter().map(|file| (file.0, file.1)),
+        );
+        pairs(
+            values,
+            Variable::FilesNames,
+            &mut staged.files.iter().map(|file| (file.0, file.0)),
+        );
+        pairs(
+            values,
+            Variable::MultipartName,
+            &mut staged.names.iter().map(|name| (*name, *name)),
+        );
+        pairs(
+            values,
+            Variable::MultipartFilename,
+            &mut staged.filenames.iter().map(|name| (*name, *name)),
+        );
         let sizes: Vec<(Span, Span)> = staged
             .files
             .iter()
             .map(|file| {
                 let size = i64::try_from(file.2).unwrap_or(i64::MAX);
-                (file.0, values.keep_with(|arena| super::tx::write_number(size, arena)))
+                (
+                    file.0,
+                    values.keep_with(|arena| super::tx::write_number(size, arena)),
+                )
             })
             .collect();
         pairs(values, Variable::FilesSizes, &mut sizes.into_iter());
@@ -357,11 +419,17 @@ impl Transaction {
         let values = &mut self.values;
         for (variable, set) in [
             (Variable::MultipartBoundaryQuoted, flags.boundary_quoted),
-            (Variable::MultipartBoundaryWhitespace, flags.boundary_whitespace),
+            (
+                Variable::MultipartBoundaryWhitespace,
+                flags.boundary_whitespace,
+            ),
             (Variable::MultipartDataBefore, flags.data_before),
             (Variable::MultipartDataAfter, flags.data_after),
             (Variable::MultipartHeaderFolding, flags.header_folding),
-            (Variable::MultipartInvalidHeaderFolding, flags.invalid_header_folding),
+            (
+                Variable::MultipartInvalidHeaderFolding,
+                flags.invalid_header_folding,
+            ),
             (Variable::MultipartLfLine, flags.lf_line),
             (Variable::MultipartCrlfLfLines, flags.mixed_lines()),
             (Variable::MultipartMissingSemicolon, flags.missing_semicolon),
@@ -371,7 +439,10 @@ impl Transaction {
         ] {
             values.set_number(variable, i64::from(set));
         }
-        values.set_number(Variable::MultipartUnmatchedBoundary, i64::from(flags.unmatched_boundary));
+        values.set_number(
+            Variable::MultipartUnmatchedBoundary,
+            i64::from(flags.unmatched_boundary),
+        );
         let bytes = i64::try_from(flags.files_bytes).unwrap_or(i64::MAX);
         values.set_number(Variable::FilesCombinedSize, bytes);
     }

@@ -23,7 +23,11 @@ pub(crate) struct Work {
 impl Work {
     /// Counts work; false when the limit is passed.
     pub(crate) fn spend(&mut self, bytes: usize, cost: u32) -> bool {
-        self.done = self.done.saturating_add((bytes as u64).saturating_add(8).saturating_mul(u64::from(cost)));
+        self.done = self.done.saturating_add(
+            (bytes as u64)
+                .saturating_add(8)
+                .saturating_mul(u64::from(cost)),
+        );
         self.done <= self.limit
     }
 
@@ -84,11 +88,22 @@ pub(crate) fn evaluate(
     work: &mut Work,
     found: &mut Vec<Found>,
 ) {
-    let Some(asked) = Asked::new(condition, ops, sight) else { return };
+    let Some(asked) = Asked::new(condition, ops, sight) else {
+        return;
+    };
     for target in &condition.targets {
         if target.count {
             let value = count(target, condition, removed, sight).to_string();
-            ask(condition, &asked, target, b"", value.as_bytes(), buffers, work, found);
+            ask(
+                condition,
+                &asked,
+                target,
+                b"",
+                value.as_bytes(),
+                buffers,
+                work,
+                found,
+            );
             continue;
         }
         sight.each(target, &mut |name, value| {
@@ -102,13 +117,24 @@ pub(crate) fn evaluate(
 /// How many values a target has.
 fn count(target: &Target, condition: &Condition, removed: &[&Exclude], sight: &Sight<'_>) -> usize {
     let mut count = 0;
-    sight.each(target, &mut |name, _| count += usize::from(!is_excluded(condition, removed, target, name)));
+    sight.each(target, &mut |name, _| {
+        count += usize::from(!is_excluded(condition, removed, target, name))
+    });
     count
 }
 
 /// True if the value of this name is left out of the rule.
-pub(crate) fn is_excluded(condition: &Condition, removed: &[&Exclude], target: &Target, name: &[u8]) -> bool {
-    condition.excluded.iter().chain(removed.iter().copied()).any(|exclude| exclude.covers(target.variable, name))
+pub(crate) fn is_excluded(
+    condition: &Condition,
+    removed: &[&Exclude],
+    target: &Target,
+    name: &[u8],
+) -> bool {
+    condition
+        .excluded
+        .iter()
+        .chain(removed.iter().copied())
+        .any(|exclude| exclude.covers(target.variable, name))
 }
 
 #[allow(clippy::too_many_arguments)] // One value, and where everything about it goes.

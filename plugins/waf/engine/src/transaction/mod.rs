@@ -52,7 +52,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { work: u64::MAX, inspect: 128 * 1024, response: 512 * 1024, arguments: 1000, depth: 512 }
+        Self {
+            work: u64::MAX,
+            inspect: 128 * 1024,
+            response: 512 * 1024,
+            arguments: 1000,
+            depth: 512,
+        }
     }
 }
 
@@ -133,7 +139,10 @@ impl Transaction {
             matched: Matched::default(),
             found: Vec::new(),
             buffers: Buffers::default(),
-            work: Work { done: 0, limit: limits.work },
+            work: Work {
+                done: 0,
+                limit: limits.work,
+            },
             told_over_budget: false,
             body: Body::new(plan.rule_set().settings(), limits.inspect),
             response: ResponseState::new(limits.response),
@@ -157,7 +166,9 @@ impl Transaction {
     pub fn exclude(&mut self, exclusion: &PreparedExclusion) {
         match &exclusion.target {
             None => self.removed_rules.push(Arc::clone(&exclusion.rules)),
-            Some(target) => self.removed_targets.push((Arc::clone(&exclusion.rules), Arc::clone(target))),
+            Some(target) => self
+                .removed_targets
+                .push((Arc::clone(&exclusion.rules), Arc::clone(target))),
         }
     }
 
@@ -200,17 +211,21 @@ impl Transaction {
 
     /// A number in TX, by its name in lower case.
     pub fn tx_number(&self, name: &str) -> Option<i64> {
-        self.tx.find(self.plan.rule_set().slots(), name.as_bytes()).map(tx::TxValue::number)
+        self.tx
+            .find(self.plan.rule_set().slots(), name.as_bytes())
+            .map(tx::TxValue::number)
     }
 
     /// The inbound anomaly score that is held against the threshold.
     pub fn inbound_score(&self) -> i64 {
-        self.tx_number("blocking_inbound_anomaly_score").unwrap_or(0)
+        self.tx_number("blocking_inbound_anomaly_score")
+            .unwrap_or(0)
     }
 
     /// The outbound anomaly score that is held against the threshold.
     pub fn outbound_score(&self) -> i64 {
-        self.tx_number("blocking_outbound_anomaly_score").unwrap_or(0)
+        self.tx_number("blocking_outbound_anomaly_score")
+            .unwrap_or(0)
     }
 }
 

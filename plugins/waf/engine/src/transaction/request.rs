@@ -8,15 +8,16 @@ use crate::body::{File, Sink, cookies, urlencoded};
 use crate::seclang::{Phase, Variable};
 
 /// Header fields: name as received, and value.
-pub type Fields<'f, 'b> = &'f mut dyn Iterator<Item = (&'b [u8], &'b [u8])>;
+pub(crate) type Fields<'f, 'b> = &'f mut dyn Iterator<Item = (&'b [u8], &'b [u8])>;
 
 impl Transaction {
     pub(super) fn set_connection(&mut self, id: &str, connection: &super::Connection<'_>) {
         let values = &mut self.values;
         values.set(Variable::UniqueId, id.as_bytes());
-        for (variable, address) in
-            [(Variable::RemoteAddr, connection.client), (Variable::ServerAddr, connection.server)]
-        {
+        for (variable, address) in [
+            (Variable::RemoteAddr, connection.client),
+            (Variable::ServerAddr, connection.server),
+        ] {
             values.set(variable, address.to_string().as_bytes());
         }
         let (address, _) = values.of(Variable::RemoteAddr);
@@ -29,7 +30,13 @@ impl Transaction {
     }
 
     /// Phase 1. The target is that of the request line, as received; so are the names of the fields.
-    pub fn request_head(&mut self, method: &[u8], target: &[u8], protocol: &[u8], fields: Fields<'_, '_>) -> Verdict {
+    pub fn request_head(
+        &mut self,
+        method: &[u8],
+        target: &[u8],
+        protocol: &[u8],
+        fields: Fields<'_, '_>,
+    ) -> Verdict {
         self.set_line(method, target, protocol);
         self.set_query(target);
         self.set_fields(fields);
@@ -46,14 +53,19 @@ impl Transaction {
         values.set_span(Variable::RequestLine, line);
         // Everything else of the line lies inside it.
         let inside = |from: usize, len: usize| Span {
-            start: line.start.saturating_add(u32::try_from(from).unwrap_or(u32::MAX)),
+            start: line
+                .start
+                .saturating_add(u32::try_from(from).unwrap_or(u32::MAX)),
             len: u32::try_from(len).unwrap_or(0),
         };
         values.set_span(Variable::RequestMethod, inside(0, method.len()));
         let raw = method.len() + 1;
         values.set_span(Variable::RequestUriRaw, inside(raw, target.len()));
         let protocol_at = raw + target.len() + 1;
-        values.set_span(Variable::RequestProtocol, inside(protocol_at, protocol.len()));
+        values.set_span(
+            Variable::RequestProtocol,
+            inside(protocol_at, protocol.len()),
+        );
         let origin = authority_len(target);
         let uri = target.get(origin..).unwrap_or_default();
         values.set_span(Variable::RequestUri, inside(raw + origin, uri.len()));
@@ -65,27 +77,44 @@ impl Transaction {
         };
         values.set_span(Variable::RequestFilename, decoded);
         values.set_span(Variable::PathInfo, decoded);
-        let base = values.bytes(decoded).iter().rposition(|byte| matches!(byte, b'/' | b'\\')).map_or(0, |at| at + 1);
+        let base = values
+            .bytes(decoded)
+            .iter()
+            .rposition(|byte| matches!(byte, b'/' | b'\\'))
+            .map_or(0, |at| at + 1);
         let base = u32::try_from(base).unwrap_or(0);
-        let basename = Span { start: decoded.start.saturating_add(base), len: decoded.len.saturating_sub(base) };
+        let basename = Span {
+            start: decoded.start.saturating_add(base),
+            len: decoded.len.saturating_sub(base),
+        };
         values.set_span(Variable::RequestBasename, basename);
         let query = uri.get(path.len() + 1..).unwrap_or_default();
-        values.set_span(Variable::QueryString, inside(raw + origin + path.len() + 1, query.len()));
+        values.set_span(
+            Variable::QueryString,
+            inside(raw + origin + path.len() + 1, query.len()),
+        );
     }
 
     fn set_query(&mut self, target: &[u8]) {
         let uri = target.get(authority_len(target)..).unwrap_or_default();
         let query = uri.get(path_of(uri).len() + 1..).unwrap_or_default();
         let separator = self.plan.rule_set().settings().argument_separator;
-        let mut arguments = Arguments::new(&mut self.values, Variable::ArgsGet, self.limits.arguments);
+        let mut arguments =
+            Arguments::new(&mut self.values, Variable::ArgsGet, self.limits.arguments);
         let read = urlencoded(query, separator, &mut arguments);
         let bytes = arguments.bytes;
         self.body.argument_bytes = bytes;
         self.body.arguments = arguments.count;
         self.body.too_many = read.stopped;
         self.body.bad_escapes = read.invalid_escapes > 0;
-        self.values.set_number(Variable::UrlencodedError, i64::from(read.invalid_escapes > 0));
-        self.values.set_number(Variable::ArgsCombinedSize, i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.values.set_number(
+            Variable::UrlencodedError,
+            i64::from(read.invalid_escapes > 0),
+        );
+        self.values.set_number(
+            Variable::ArgsCombinedSize,
+            i64::try_from(bytes).unwrap_or(i64::MAX),
+        );
     }
 
     fn set_fields(&mut self, fields: Fields<'_, '_>) {
@@ -111,20 +140,28 @@ impl Transaction {
                 values.push(Variable::RequestCookies, name, value);
             });
         }
-        if let Some(scheme) = header(values, b"authorization").and_then(|value| value.split(|b| *b == b' ').next()) {
+        if let Some(scheme) =
+            header(values, b"authorization").and_then(|value| value.split(|b| *b == b' ').next())
+        {
             let scheme = scheme.to_vec();
             values.set(Variable::AuthType, &scheme);
         }
         let choice = Choice::of(types.iter().copied());
         self.body.several_types = choice.several;
-        self.body.content_type = types.first().map(|value| value.to_vec()).unwrap_or_default();
+        self.body.content_type = types
+            .first()
+            .map(|value| value.to_vec())
+            .unwrap_or_default();
         self.set_processor(choice.kind);
     }
 
     /// Chooses what reads the body; `ctl:requestBodyProcessor` does so too.
     pub(super) fn set_processor(&mut self, kind: Option<Kind>) {
         self.body.kind = kind;
-        self.values.set(Variable::ReqbodyProcessor, kind.map_or("", Kind::word).as_bytes());
+        self.values.set(
+            Variable::ReqbodyProcessor,
+            kind.map_or("", Kind::word).as_bytes(),
+        );
     }
 }
 
@@ -142,14 +179,19 @@ fn authority_len(target: &[u8]) -> usize {
     if target.first().is_some_and(|byte| *byte == b'/') {
         return 0;
     }
-    let Some(colon) = memchr::memmem::find(target, b"://") else { return 0 };
+    let Some(colon) = memchr::memmem::find(target, b"://") else {
+        return 0;
+    };
     let scheme = target.get(..colon).unwrap_or_default();
     if scheme.is_empty() || !scheme.iter().all(u8::is_ascii_alphanumeric) {
         return 0;
     }
     let host = colon + 3;
     let rest = target.get(host..).unwrap_or_default();
-    host + rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len())
+    host + rest
+        .iter()
+        .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
+        .unwrap_or(rest.len())
 }
 
 /// The path before `?`.
@@ -160,7 +202,10 @@ fn path_of(uri: &[u8]) -> &[u8] {
 
 /// Appends a path with its escapes decoded. `+` is no blank in a path; bad escapes stay as they are.
 fn decode_path(path: &[u8], out: &mut Vec<u8>) {
-    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+    let digit = |byte: Option<&u8>| {
+        byte.and_then(|byte| char::from(*byte).to_digit(16))
+            .and_then(|d| u8::try_from(d).ok())
+    };
     let mut rest = path;
     while let Some((byte, after)) = rest.split_first() {
         match (byte, digit(after.first()), digit(after.get(1))) {
@@ -189,7 +234,13 @@ pub(super) struct Arguments<'v> {
 impl<'v> Arguments<'v> {
     pub(super) fn new(values: &'v mut Values, variable: Variable, most: u32) -> Self {
         values.begin(variable);
-        Self { values, variable, most, count: 0, bytes: 0 }
+        Self {
+            values,
+            variable,
+            most,
+            count: 0,
+            bytes: 0,
+        }
     }
 }
 

@@ -20,19 +20,29 @@ pub(super) struct ResponseState {
 
 impl std::fmt::Debug for ResponseState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ResponseState").field("length", &self.length).finish_non_exhaustive()
+        f.debug_struct("ResponseState")
+            .field("length", &self.length)
+            .finish_non_exhaustive()
     }
 }
 
 impl ResponseState {
     pub(super) fn new(limit: u64) -> Self {
-        Self { limit, ..Self::default() }
+        Self {
+            limit,
+            ..Self::default()
+        }
     }
 }
 
 impl Transaction {
     /// Phase 3.
-    pub fn response_head(&mut self, status: u16, protocol: &[u8], fields: Fields<'_, '_>) -> Verdict {
+    pub fn response_head(
+        &mut self,
+        status: u16,
+        protocol: &[u8],
+        fields: Fields<'_, '_>,
+    ) -> Verdict {
         let values = &mut self.values;
         values.set_number(Variable::ResponseStatus, i64::from(status));
         values.set(Variable::ResponseProtocol, protocol);
@@ -55,12 +65,16 @@ impl Transaction {
                 encoded = !value.eq_ignore_ascii_case(b"identity");
             }
         }
-        let media = content_type.and_then(|value| value.split(|byte| *byte == b';').next()).unwrap_or_default();
+        let media = content_type
+            .and_then(|value| value.split(|byte| *byte == b';').next())
+            .unwrap_or_default();
         values.set(Variable::ResponseContentType, media.trim_ascii());
         values.set_span(Variable::ResponseContentLength, length.unwrap_or_default());
         let types = &self.plan.rule_set().settings().response_types;
         self.response.readable = !encoded
-            && types.iter().any(|known| media.trim_ascii().eq_ignore_ascii_case(known.as_bytes()));
+            && types
+                .iter()
+                .any(|known| media.trim_ascii().eq_ignore_ascii_case(known.as_bytes()));
         self.run(Phase::ResponseHead)
     }
 
@@ -70,15 +84,23 @@ impl Transaction {
         let settings = self.plan.rule_set().settings();
         self.mode != EngineMode::Off
             && self.response.readable
-            && self.response.access.or(settings.response_body).unwrap_or(true)
+            && self
+                .response
+                .access
+                .or(settings.response_body)
+                .unwrap_or(true)
             && !self.plan.rules(Phase::ResponseBody).is_empty()
     }
 
     /// Takes a piece of the answer's body. Returns false when the limit on what is inspected is passed.
     pub fn response_piece(&mut self, piece: &[u8]) -> bool {
         self.response.length = self.response.length.saturating_add(piece.len() as u64);
-        let room = usize::try_from(self.response.limit).unwrap_or(usize::MAX).saturating_sub(self.response.body.len());
-        self.response.body.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
+        let room = usize::try_from(self.response.limit)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(self.response.body.len());
+        self.response
+            .body
+            .extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
         piece.len() <= room
     }
 
@@ -89,7 +111,8 @@ impl Transaction {
             self.values.set(Variable::ResponseBody, &body);
         }
         let over = self.response.length > self.response.limit;
-        self.values.set_number(Variable::OutboundDataError, i64::from(over));
+        self.values
+            .set_number(Variable::OutboundDataError, i64::from(over));
         self.run(Phase::ResponseBody)
     }
 }

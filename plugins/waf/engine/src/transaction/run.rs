@@ -8,7 +8,9 @@ use super::report::{MATCHES, Match, Refusal, RefusalKind, Verdict, cut};
 use super::sight::Sight;
 use super::tx::TxValue;
 use super::{Ended, Transaction, batch};
-use crate::plan::compiled::{CompiledCtl, CompiledRule, Condition, Exclude, SetName, SetOp, SetVar};
+use crate::plan::compiled::{
+    CompiledCtl, CompiledRule, Condition, Exclude, SetName, SetOp, SetVar,
+};
 use crate::plan::slots::{CAPTURES, Slot};
 use crate::plan::{Gate, Plan, PlanRule};
 use crate::seclang::{Allow, Ctl, Disruptive, EngineMode, Phase};
@@ -40,7 +42,9 @@ impl Transaction {
             if self.is_removed(rule.number) {
                 continue;
             }
-            let Some(compiled) = plan.rule_set().compiled(rule.number) else { continue };
+            let Some(compiled) = plan.rule_set().compiled(rule.number) else {
+                continue;
+            };
             if !self.holds(&plan, rule, compiled, &hits) {
                 continue;
             }
@@ -64,7 +68,10 @@ impl Transaction {
         }
         if self.work.is_over() && !self.told_over_budget && phase != Phase::Log {
             self.told_over_budget = true;
-            return Verdict::Refuse(Refusal { rule: 0, kind: RefusalKind::OverBudget });
+            return Verdict::Refuse(Refusal {
+                rule: 0,
+                kind: RefusalKind::OverBudget,
+            });
         }
         Verdict::Continue
     }
@@ -80,11 +87,19 @@ impl Transaction {
     }
 
     fn is_removed(&self, rule: u32) -> bool {
-        self.removed_rules.iter().any(|rules| rules.binary_search(&rule).is_ok())
+        self.removed_rules
+            .iter()
+            .any(|rules| rules.binary_search(&rule).is_ok())
     }
 
     /// True if every condition of the rule holds; what matched is recorded, and done, on the way.
-    fn holds(&mut self, plan: &Plan, rule: &PlanRule, compiled: &CompiledRule, hits: &batch::Batch) -> bool {
+    fn holds(
+        &mut self,
+        plan: &Plan,
+        rule: &PlanRule,
+        compiled: &CompiledRule,
+        hits: &batch::Batch,
+    ) -> bool {
         self.matched.clear();
         let removed: Vec<Arc<Exclude>> = self
             .removed_targets
@@ -127,7 +142,9 @@ impl Transaction {
         // What a chain has to say, it says at its end.
         if compiled.conditions.len() > 1 {
             let data = self.log_data(compiled);
-            pending.iter_mut().for_each(|pending| pending.data.clone_from(&data));
+            pending
+                .iter_mut()
+                .for_each(|pending| pending.data.clone_from(&data));
         }
         self.record(compiled, pending);
         true
@@ -143,7 +160,15 @@ impl Transaction {
     ) {
         let mut buffers = std::mem::take(&mut self.buffers);
         let mut work = self.work;
-        evaluate(condition, removed, plan.rule_set().ops(), &self.sight(Some(compiled)), &mut buffers, &mut work, found);
+        evaluate(
+            condition,
+            removed,
+            plan.rule_set().ops(),
+            &self.sight(Some(compiled)),
+            &mut buffers,
+            &mut work,
+            found,
+        );
         self.work = work;
         self.buffers = buffers;
     }
@@ -162,7 +187,9 @@ impl Transaction {
     }
 
     fn set_captures(&mut self, condition: &Condition, found: &Found) {
-        let Some(captures) = found.captures.as_ref().filter(|_| condition.capture) else { return };
+        let Some(captures) = found.captures.as_ref().filter(|_| condition.capture) else {
+            return;
+        };
         for (at, slot) in (0..CAPTURES).zip(0u16..) {
             let value = captures.get(at).map(|bytes| TxValue::Bytes(bytes.into()));
             self.tx.set(Slot(slot), value);
@@ -223,7 +250,8 @@ impl Transaction {
         match ctl {
             CompiledCtl::RemoveRules(rules) => self.removed_rules.push(Arc::clone(rules)),
             CompiledCtl::RemoveTarget(rules, exclude) => {
-                self.removed_targets.push((Arc::clone(rules), Arc::clone(exclude)));
+                self.removed_targets
+                    .push((Arc::clone(rules), Arc::clone(exclude)));
             }
             CompiledCtl::Plain(ctl) => match ctl {
                 Ctl::AuditEngine(engine) => self.audit = Some(*engine),
@@ -239,7 +267,9 @@ impl Transaction {
                 Ctl::RequestBodyProcessor(processor) => self.set_processor(Some(*processor)),
                 // The limits are the route's: a rule may lower what it looks at, not raise it.
                 Ctl::RequestBodyLimit(bytes) => self.body.limit = self.body.limit.min(*bytes),
-                Ctl::ResponseBodyLimit(bytes) => self.response.limit = self.response.limit.min(*bytes),
+                Ctl::ResponseBodyLimit(bytes) => {
+                    self.response.limit = self.response.limit.min(*bytes)
+                }
                 // Resolved when the rules were compiled.
                 Ctl::RuleRemoveById(..)
                 | Ctl::RuleRemoveByTag(_)
@@ -254,7 +284,12 @@ impl Transaction {
     /// `logdata` of the rule; that of a later link wins.
     fn log_data(&self, compiled: &CompiledRule) -> Vec<u8> {
         let mut data = Vec::new();
-        if let Some(text) = compiled.conditions.iter().rev().find_map(|condition| condition.log_data.as_ref()) {
+        if let Some(text) = compiled
+            .conditions
+            .iter()
+            .rev()
+            .find_map(|condition| condition.log_data.as_ref())
+        {
             self.sight(Some(compiled)).expand(text, &mut data);
         }
         cut(data)
@@ -323,7 +358,9 @@ impl Transaction {
                 }
                 return None;
             }
-            Disruptive::Deny => RefusalKind::Deny { status: rule.status },
+            Disruptive::Deny => RefusalKind::Deny {
+                status: rule.status,
+            },
             Disruptive::Drop => RefusalKind::Drop,
             Disruptive::Redirect(_) => {
                 let mut location = Vec::new();
@@ -337,7 +374,10 @@ impl Transaction {
                 RefusalKind::Redirect { status, location }
             }
         };
-        let refusal = Refusal { rule: rule.id, kind };
+        let refusal = Refusal {
+            rule: rule.id,
+            kind,
+        };
         if rule.phase == Phase::Log {
             return None;
         }

@@ -28,14 +28,24 @@ impl Sight<'_> {
     /// Visits the values of a target, exclusions aside.
     pub(crate) fn each(&self, target: &Target, visit: Visit<'_>) {
         match target.view {
-            View::Stored { lists: (first, second), names } => {
+            View::Stored {
+                lists: (first, second),
+                names,
+            } => {
                 let mut none = true;
                 for variable in [Some(first), second].into_iter().flatten() {
                     for entry in self.values.of(variable).1 {
                         let name = self.values.bytes(entry.name);
                         if target.selector.takes(name) {
                             none = false;
-                            visit(name, if names { name } else { self.values.bytes(entry.value) });
+                            visit(
+                                name,
+                                if names {
+                                    name
+                                } else {
+                                    self.values.bytes(entry.value)
+                                },
+                            );
                         }
                     }
                 }
@@ -126,7 +136,9 @@ impl Sight<'_> {
     }
 
     fn write_rule(&self, name: &[u8], out: &mut Vec<u8>) -> bool {
-        let Some(rule) = self.rule.map(|compiled| &compiled.rule) else { return false };
+        let Some(rule) = self.rule.map(|compiled| &compiled.rule) else {
+            return false;
+        };
         let text = |text: Option<&crate::seclang::Text>, out: &mut Vec<u8>| {
             let Some(text) = text else { return false };
             for piece in &text.0 {
@@ -147,7 +159,14 @@ impl Sight<'_> {
                 None => return false,
             },
             b"msg" => return text(rule.message.as_ref(), out),
-            _ => return text(rule.conditions.first().and_then(|first| first.log_data.as_ref()), out),
+            _ => {
+                return text(
+                    rule.conditions
+                        .first()
+                        .and_then(|first| first.log_data.as_ref()),
+                    out,
+                );
+            }
         }
         true
     }
@@ -180,7 +199,12 @@ impl Sight<'_> {
                         Some(key) => Selector::Name(key.clone()),
                         None => Selector::All,
                     };
-                    let target = Target { variable: *variable, view: view_of(*variable), selector, count: false };
+                    let target = Target {
+                        variable: *variable,
+                        view: view_of(*variable),
+                        selector,
+                        count: false,
+                    };
                     let mut first = true;
                     self.each(&target, &mut |_, value| {
                         if std::mem::take(&mut first) {
@@ -195,13 +219,22 @@ impl Sight<'_> {
 
 /// False for what a request may lack; every other single variable has at least an empty value.
 fn is_always_there(variable: Variable) -> bool {
-    !matches!(variable, Variable::RequestBody | Variable::ResponseBody | Variable::AuthType | Variable::UserId | Variable::SessionId)
+    !matches!(
+        variable,
+        Variable::RequestBody
+            | Variable::ResponseBody
+            | Variable::AuthType
+            | Variable::UserId
+            | Variable::SessionId
+    )
 }
 
 /// Appends a time variable, in UTC.
 fn write_time(variable: Variable, now: SystemTime, out: &mut Vec<u8>) {
     use std::io::Write as _;
-    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |past| i64::try_from(past.as_secs()).unwrap_or(0));
+    let seconds = now
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |past| i64::try_from(past.as_secs()).unwrap_or(0));
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     // Days to a date: H. Hinnant, "chrono-compatible low-level date algorithms".
     let z = days + 719_468;
@@ -215,7 +248,13 @@ fn write_time(variable: Variable, now: SystemTime, out: &mut Vec<u8>) {
     let year = yoe + era * 400 + i64::from(month <= 2);
     // Writing to a Vec does not fail.
     let _ = match variable {
-        Variable::Time => write!(out, "{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60),
+        Variable::Time => write!(
+            out,
+            "{:02}:{:02}:{:02}",
+            second / 3600,
+            second / 60 % 60,
+            second % 60
+        ),
         Variable::TimeEpoch => write!(out, "{seconds}"),
         Variable::TimeHour => write!(out, "{:02}", second / 3600),
         Variable::TimeMin => write!(out, "{:02}", second / 60 % 60),

@@ -41,7 +41,16 @@ impl Strings {
         let hash = hash(bytes);
         match self.find(values, hash, bytes) {
             Ok(id) => id,
-            Err(place) => self.add(place, Info { hash, span, own: false, present: None, met: NONE }),
+            Err(place) => self.add(
+                place,
+                Info {
+                    hash,
+                    span,
+                    own: false,
+                    present: None,
+                    met: NONE,
+                },
+            ),
         }
     }
 
@@ -51,12 +60,23 @@ impl Strings {
         match self.find(values, hash, bytes) {
             Ok(id) => id,
             Err(place) => {
-                let (Ok(start), Ok(len)) = (u32::try_from(self.own.len()), u32::try_from(bytes.len())) else {
+                let (Ok(start), Ok(len)) =
+                    (u32::try_from(self.own.len()), u32::try_from(bytes.len()))
+                else {
                     return NONE;
                 };
                 self.own.extend_from_slice(bytes);
                 let span = Span { start, len };
-                self.add(place, Info { hash, span, own: true, present: None, met: NONE })
+                self.add(
+                    place,
+                    Info {
+                        hash,
+                        span,
+                        own: true,
+                        present: None,
+                        met: NONE,
+                    },
+                )
             }
         }
     }
@@ -81,7 +101,10 @@ impl Strings {
             match self.table.get(place).copied() {
                 None | Some(NONE) => return Err(place),
                 Some(id) => {
-                    let same = self.list.get(id as usize).is_some_and(|info| info.hash == hash);
+                    let same = self
+                        .list
+                        .get(id as usize)
+                        .is_some_and(|info| info.hash == hash);
                     if same && self.bytes(values, id) == bytes {
                         return Ok(id);
                     }
@@ -107,18 +130,15 @@ impl Strings {
         }
     }
 
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.list.len()
-    }
-
     /// The bytes of a string.
     pub(crate) fn bytes<'a>(&'a self, values: &'a Values, id: Id) -> &'a [u8] {
         match self.list.get(id as usize) {
             None => b"",
             Some(info) if info.own => {
                 let start = info.span.start as usize;
-                self.own.get(start..start.saturating_add(info.span.len as usize)).unwrap_or_default()
+                self.own
+                    .get(start..start.saturating_add(info.span.len as usize))
+                    .unwrap_or_default()
             }
             Some(info) => values.bytes(info.span),
         }
@@ -146,7 +166,13 @@ impl Strings {
     }
 
     /// Makes room for the clauses of a string and lets `scan` fill it.
-    pub(crate) fn set_met(&mut self, values: &Values, id: Id, words: usize, scan: impl FnOnce(&[u8], &mut [u64])) {
+    pub(crate) fn set_met(
+        &mut self,
+        values: &Values,
+        id: Id,
+        words: usize,
+        scan: impl FnOnce(&[u8], &mut [u64]),
+    ) {
         let start = self.met.len();
         self.met.resize(start + words, 0);
         let mut room = std::mem::take(&mut self.met);
@@ -171,8 +197,9 @@ impl Strings {
 
 /// Keyed per process: strings come from clients, and the table must not degrade at their will.
 fn hash(bytes: &[u8]) -> u64 {
-    static SEED: std::sync::LazyLock<FixedState> =
-        std::sync::LazyLock::new(|| FixedState::with_seed(foldhash::quality::RandomState::default().hash_one(0u8)));
+    static SEED: std::sync::LazyLock<FixedState> = std::sync::LazyLock::new(|| {
+        FixedState::with_seed(foldhash::quality::RandomState::default().hash_one(0u8))
+    });
     SEED.hash_one(bytes)
 }
 
@@ -185,12 +212,23 @@ mod tests {
     fn equal_bytes_have_one_id_wherever_they_lie() {
         let mut values = Values::new();
         let mut strings = Strings::default();
-        let spans: Vec<_> = (0..1000).map(|i| values.keep(format!("value {}", i % 400).as_bytes())).collect();
-        let ids: Vec<_> = spans.iter().map(|span| strings.of_value(&values, *span)).collect();
-        assert_eq!(strings.len(), 400);
+        let spans: Vec<_> = (0..1000)
+            .map(|i| values.keep(format!("value {}", i % 400).as_bytes()))
+            .collect();
+        let ids: Vec<_> = spans
+            .iter()
+            .map(|span| strings.of_value(&values, *span))
+            .collect();
+        assert_eq!(strings.list.len(), 400);
         for (i, id) in ids.iter().enumerate() {
-            assert_eq!(strings.bytes(&values, *id), format!("value {}", i % 400).as_bytes());
-            assert_eq!(strings.of_made(&values, format!("value {}", i % 400).as_bytes()), *id);
+            assert_eq!(
+                strings.bytes(&values, *id),
+                format!("value {}", i % 400).as_bytes()
+            );
+            assert_eq!(
+                strings.of_made(&values, format!("value {}", i % 400).as_bytes()),
+                *id
+            );
         }
         let made = strings.of_made(&values, b"another");
         assert_eq!(strings.bytes(&values, made), b"another");

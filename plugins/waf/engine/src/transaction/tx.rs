@@ -165,7 +165,10 @@ mod tests {
         assert_eq!(tx.get(a).map(TxValue::number), Some(5));
         tx.set(a, None);
         tx.set(b, Some(TxValue::Number(7)));
-        assert_eq!((tx.get(a), tx.find(&slots, b"b")), (None, Some(&TxValue::Number(7))));
+        assert_eq!(
+            (tx.get(a), tx.find(&slots, b"b")),
+            (None, Some(&TxValue::Number(7)))
+        );
         for name in ["x", "y", "z"] {
             assert!(tx.set_named(&slots, name.as_bytes(), Some(bytes(name))));
         }

@@ -35,7 +35,8 @@ impl Values {
 
     /// Copies bytes into the arena. What does not fit into 4 GiB is left out; bodies are far smaller.
     pub(crate) fn keep(&mut self, bytes: &[u8]) -> Span {
-        let (Ok(start), Ok(len)) = (u32::try_from(self.arena.len()), u32::try_from(bytes.len())) else {
+        let (Ok(start), Ok(len)) = (u32::try_from(self.arena.len()), u32::try_from(bytes.len()))
+        else {
             return Span::default();
         };
         self.arena.extend_from_slice(bytes);
@@ -46,8 +47,10 @@ impl Values {
     pub(crate) fn keep_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Span {
         let before = self.arena.len();
         write(&mut self.arena);
-        let (Ok(start), Ok(len)) = (u32::try_from(before), u32::try_from(self.arena.len().saturating_sub(before)))
-        else {
+        let (Ok(start), Ok(len)) = (
+            u32::try_from(before),
+            u32::try_from(self.arena.len().saturating_sub(before)),
+        ) else {
             return Span::default();
         };
         Span { start, len }
@@ -56,7 +59,9 @@ impl Values {
     /// The bytes of a range.
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
         let start = span.start as usize;
-        self.arena.get(start..start.saturating_add(span.len as usize)).unwrap_or_default()
+        self.arena
+            .get(start..start.saturating_add(span.len as usize))
+            .unwrap_or_default()
     }
 
     /// Begins a variable; what it had is forgotten. Entries pushed until the next `begin` are its own.
@@ -92,7 +97,12 @@ impl Values {
     /// The entries of a variable, and the number of the first.
     pub(crate) fn of(&self, variable: Variable) -> (u32, &[Entry]) {
         let (start, end) = self.ranges[variable as usize];
-        (start, self.entries.get(start as usize..end as usize).unwrap_or_default())
+        (
+            start,
+            self.entries
+                .get(start as usize..end as usize)
+                .unwrap_or_default(),
+        )
     }
 
     /// All entries.

@@ -66,7 +66,33 @@ impl ByteSet {
     /// True if it has a byte that the other set has not.
     #[inline]
     pub const fn leaves(&self, other: &Self) -> bool {
-        (self.0[0] & !other.0[0]) | (self.0[1] & !other.0[1]) | (self.0[2] & !other.0[2]) | (self.0[3] & !other.0[3]) != 0
+        (self.0[0] & !other.0[0])
+            | (self.0[1] & !other.0[1])
+            | (self.0[2] & !other.0[2])
+            | (self.0[3] & !other.0[3])
+            != 0
+    }
+
+    /// The bytes that both sets have, in order.
+    pub fn common(&self, other: &Self) -> impl Iterator<Item = u8> {
+        let words = [
+            self.0[0] & other.0[0],
+            self.0[1] & other.0[1],
+            self.0[2] & other.0[2],
+            self.0[3] & other.0[3],
+        ];
+        words
+            .into_iter()
+            .zip([0u8, 64, 128, 192])
+            .flat_map(|(mut word, base)| {
+                std::iter::from_fn(move || {
+                    let bit = u8::try_from(word.trailing_zeros())
+                        .ok()
+                        .filter(|bit| *bit < 64)?;
+                    word &= word - 1;
+                    Some(base + bit)
+                })
+            })
     }
 
     /// Both sets.
@@ -93,6 +119,11 @@ mod tests {
         }
         assert!(set.meets(&ByteSet::range(0x80, 0xff)));
         assert!(!set.meets(&ByteSet::range(b'b', b'z')));
+        assert_eq!(
+            set.common(&ByteSet::range(b'a', 0xff)).collect::<Vec<_>>(),
+            b"a\xff"
+        );
+        assert!(set.leaves(&ByteSet::of(b"a%\0")) && !set.leaves(&ByteSet::range(0, 0xff)));
         assert_eq!(ByteSet::from_bytes(b"a%").and(&ByteSet::of(b"\0\xff")), set);
     }
 }
