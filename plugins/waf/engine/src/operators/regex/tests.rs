@@ -117,6 +117,24 @@ fn a_flag_before_the_pattern_holds_for_all_of_it() {
     assert!(!compile(b"^id").unwrap().is_match(b"ID"));
 }
 
+/// Groups of a long match of a large pattern are found by the slowest engine, which has room only for
+/// the groups there are.
+#[test]
+fn groups_of_long_matches_are_found() {
+    let regex = compile(b"(?:[a-z]+x|[a-z]+y){1,60}(z)?").unwrap();
+    let mut value = b"-".to_vec();
+    value.resize(20_000, b'a');
+    value.extend(b"yz-");
+    let mut captures = Captures::default();
+    assert!(regex.captures(&value, &mut captures));
+    assert_eq!(captures.get(0), value.get(1..value.len() - 1));
+    assert_eq!(captures.get(1), Some(&b"z"[..]));
+    assert_eq!(captures.get(2), None);
+    captures.clear();
+    assert!(regex.captures_all(&value, &mut captures));
+    assert_eq!(captures.get(1), Some(&b"z"[..]));
+}
+
 /// Every `@rx` of the Core Rule Set, when it is there.
 #[test]
 fn the_core_rule_set_compiles() {
