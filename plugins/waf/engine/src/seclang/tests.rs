@@ -65,11 +65,13 @@ fn every_snippet_becomes_what_is_written() {
 }
 
 fn rules(program: &Program) -> Vec<&Rule> {
-    let rule = |item| match item {
-        &Item::Rule(ref rule) => Some(&**rule),
-        Item::Marker(_) => None,
-    };
-    program.items.iter().filter_map(rule).collect()
+    let mut rules = Vec::new();
+    for item in &program.items {
+        if let Item::Rule(rule) = item {
+            rules.push(&**rule);
+        }
+    }
+    rules
 }
 
 fn shown(problems: &[Problem]) -> String {
