@@ -10,6 +10,7 @@ mod literals;
 mod prefilter;
 pub(crate) mod slots;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,7 +72,16 @@ impl RuleSet {
         )?;
         let mut rules: Vec<Arc<Rule>> = Vec::new();
         let mut order = Vec::new();
-        let known: std::collections::HashSet<u64> = own
+        let by_id: HashSet<Box<str>> = own
+            .program
+            .items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Rule(rule) => rule.skip_after.clone(),
+                Item::Marker(_) => None,
+            })
+            .collect();
+        let known: HashSet<u64> = own
             .program
             .items
             .iter()
@@ -87,8 +97,13 @@ impl RuleSet {
         for item in host.chain(own.program.items) {
             match item {
                 Item::Rule(rule) => {
+                    let id = rule.id.to_string();
                     order.push(Place::Rule(u32::try_from(rules.len()).unwrap_or(u32::MAX)));
                     rules.push(Arc::from(rule));
+                    // `skipAfter` may name a rule: it goes on behind it, as behind a marker.
+                    if by_id.contains(id.as_str()) {
+                        order.push(Place::Marker(id.into()));
+                    }
                 }
                 Item::Marker(name) => order.push(Place::Marker(name)),
             }

@@ -116,6 +116,8 @@ pub struct Transaction {
     matches: Vec<Match>,
     matches_left_out: u32,
     names_refused: bool,
+    /// Variables that `sanitise...` hides.
+    masked: Vec<Vec<u8>>,
     refusal: Option<Refusal>,
 }
 
@@ -156,6 +158,7 @@ impl Transaction {
             matches: Vec::new(),
             matches_left_out: 0,
             names_refused: false,
+            masked: Vec::new(),
             refusal: None,
         };
         transaction.set_connection(id, connection);
@@ -192,6 +195,13 @@ impl Transaction {
     /// What refused the transaction, or would have outside detection only.
     pub fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_ref()
+    }
+
+    /// True for a variable (`ARGS:password`) whose value a rule's `sanitise...` asks to hide in records.
+    pub fn is_masked(&self, variable: &[u8]) -> bool {
+        self.masked
+            .iter()
+            .any(|masked| masked.eq_ignore_ascii_case(variable))
     }
 
     /// What `ctl:auditEngine` asked for.

@@ -8,12 +8,13 @@ use super::report::{MATCHES, Match, Refusal, RefusalKind, Verdict, cut};
 use super::sight::Sight;
 use super::tx::TxValue;
 use super::{Ended, Transaction, batch};
+use crate::operators::Op;
 use crate::plan::compiled::{
-    CompiledCtl, CompiledRule, Condition, Exclude, SetName, SetOp, SetVar,
+    CompiledCtl, CompiledRule, Condition, Exclude, Operator, SetName, SetOp, SetVar,
 };
 use crate::plan::slots::{CAPTURES, Slot};
 use crate::plan::{Gate, Plan, PlanRule};
-use crate::seclang::{Allow, Ctl, Disruptive, EngineMode, Phase};
+use crate::seclang::{Allow, Ctl, Disruptive, EngineMode, Phase, Sanitise, Variable};
 
 /// A match of a rule's first condition, before the whole chain is known to hold.
 struct Pending {
@@ -128,6 +129,7 @@ impl Transaction {
             let any = !found.is_empty();
             for one in found.drain(..) {
                 self.set_captures(condition, &one);
+                self.set_place(plan, condition, &one);
                 self.matched.push(one);
                 self.act(plan, compiled, condition);
                 if told && pending.len() < MATCHES {
@@ -193,6 +195,55 @@ impl Transaction {
         for (at, slot) in (0..CAPTURES).zip(0u16..) {
             let value = captures.get(at).map(|bytes| TxValue::Bytes(bytes.into()));
             self.tx.set(Slot(slot), value);
+        }
+    }
+
+    /// GEO, after `geoLookup` has found the address.
+    fn set_place(&mut self, plan: &Plan, condition: &Condition, found: &Found) {
+        let Operator::Fixed(at) = condition.operator else {
+            return;
+        };
+        let Some(geo) = plan.rule_set().ops().get(at).and_then(Op::geo) else {
+            return;
+        };
+        let values = &mut self.values;
+        values.begin(Variable::Geo);
+        geo.look_up(&found.value, &mut |name, value| {
+            let (name, value) = (values.keep(name.as_bytes()), values.keep(value));
+            values.push(Variable::Geo, name, value);
+        });
+    }
+
+    /// What `sanitise...` of a rule that matched asks to hide.
+    fn mask(&mut self, sanitise: &Sanitise, pending: &[Pending]) {
+        let named =
+            |variable: Variable, name: &[u8]| [variable.word().as_bytes(), b":", name].concat();
+        let room = MATCHES.saturating_sub(self.masked.len());
+        match sanitise {
+            Sanitise::Argument(name) => {
+                let kinds = [Variable::Args, Variable::ArgsGet, Variable::ArgsPost];
+                self.masked
+                    .extend(kinds.map(|kind| named(kind, name)).into_iter().take(room));
+            }
+            Sanitise::RequestHeader(name) => self.masked.extend(
+                [named(Variable::RequestHeaders, name)]
+                    .into_iter()
+                    .take(room),
+            ),
+            Sanitise::ResponseHeader(name) => self.masked.extend(
+                [named(Variable::ResponseHeaders, name)]
+                    .into_iter()
+                    .take(room),
+            ),
+            // All of the value: more than asked, as what is left would tell its length.
+            Sanitise::Matched | Sanitise::MatchedBytes { .. } => {
+                self.masked.extend(
+                    pending
+                        .iter()
+                        .map(|pending| pending.variable.clone())
+                        .take(room),
+                );
+            }
         }
     }
 
@@ -312,6 +363,9 @@ impl Transaction {
         let rule = &compiled.rule;
         if let Some(severity) = rule.severity {
             self.highest_severity = self.highest_severity.min(severity.0);
+        }
+        for sanitise in &rule.sanitise {
+            self.mask(sanitise, &pending);
         }
         if pending.is_empty() {
             return;

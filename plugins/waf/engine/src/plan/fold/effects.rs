@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::compiled::{CompiledCtl, CompiledRule, Macros, Operator, Part, Selector, SetName, SetOp, View};
+use super::super::compiled::{
+    CompiledCtl, CompiledRule, Macros, Operator, Part, Selector, SetName, SetOp, View,
+};
 use super::super::slots::Slot;
 use super::Fold;
 use crate::seclang::{Allow, Disruptive, Variable};

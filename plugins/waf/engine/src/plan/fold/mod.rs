@@ -6,15 +6,17 @@
 //! kept may write it. A rule of phase 1 whose conditions all look at known names alone is done at once,
 //! unless a rule that was kept before it reads or writes what it sets.
 
+mod effects;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::compiled::{
-    CompiledCtl, CompiledRule, Condition, Macros, Operator, Part, Selector, SetName, SetOp, View,
+    CompiledRule, Condition, Macros, Operator, Part, Selector, SetName, SetOp, View,
 };
 use super::slots::{CAPTURES, Slot, Slots};
 use super::{Gate, Place, PlanOptions, PlanRule, RuleSet, TOO_MANY_ARGUMENTS};
-use crate::seclang::{Allow, Disruptive, Phase, Problem};
+use crate::seclang::{Disruptive, Phase, Problem};
 use crate::transaction::evaluate::{Buffers, Work, evaluate};
 use crate::transaction::matched::Matched;
 use crate::transaction::run::is_told;
