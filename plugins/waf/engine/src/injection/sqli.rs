@@ -154,10 +154,10 @@ impl<'a> Reading<'a> {
             // 1234-- is an attack, 1234-ABCdef-- is some token: what stands behind the number tells.
             // Signed bytes made all above 127 count as white space.
             let behind = value.get(a.text.len()..).unwrap_or_default();
-            return match behind {
-                [] | [0..=b' ' | 0x80.., ..] | [b'/', b'*', ..] | [b'-', b'-', ..] => false,
-                _ => true,
-            };
+            return !matches!(
+                behind,
+                [] | [0..=b' ' | 0x80.., ..] | [b'/', b'*', ..] | [b'-', b'-', ..]
+            );
         }
         // Many write "--" in a text; a scan ends with it.
         b.text.len() > 2 && b.first() == b'-'

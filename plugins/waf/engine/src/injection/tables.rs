@@ -189,7 +189,7 @@ impl Tables {
 fn pack(letters: impl Iterator<Item = u8>) -> u32 {
     let mut packed = 0;
     for (at, letter) in letters.take(5).enumerate() {
-        let code = CODES[usize::from(letter & 0x7f)];
+        let code = CODES[usize::from(letter)];
         if code == 0 {
             return 0;
         }
@@ -199,9 +199,9 @@ fn pack(letters: impl Iterator<Item = u8>) -> u32 {
 }
 
 /// A number from 1 for each letter that stands in a fingerprint.
-const CODES: [u8; 128] = {
+const CODES: [u8; 256] = {
     let letters = b"&(),1:;ABCEFKNOSTUVX";
-    let mut codes = [0; 128];
+    let mut codes = [0; 256];
     let mut at = 0;
     while at < letters.len() {
         codes[letters[at] as usize] = at as u8 + 1;
@@ -262,4 +262,10 @@ fn hash(text: &[u8]) -> usize {
 #[cfg(test)]
 pub(super) fn words() -> &'static [Word] {
     &TABLES.words
+}
+
+/// All fingerprints in capitals, for tests.
+#[cfg(test)]
+pub(super) fn fingerprints() -> impl Iterator<Item = &'static [u8]> {
+    FINGERPRINTS.lines().map(str::as_bytes)
 }

@@ -155,7 +155,8 @@ fn the_library_says_the_same() {
         };
         let _ = writeln!(data, "{first}\t{}", fields(line, &answers).join("\t"));
     }
-    for values in real_strings().chunks(4096) {
+    let more = [short_strings(), real_strings(), more_blocks()];
+    for values in more.iter().flat_map(|values| values.chunks(4096)) {
         let answers = library.answers(values);
         compare(values, &answers, &mut differences);
         compared += values.len();
@@ -186,6 +187,28 @@ fn compare(values: &[Vec<u8>], answers: &[Answer], differences: &mut Vec<String>
             differences.push(format!("{text}\n  theirs {answer:?}\n  ours   {ours:?}\n"));
         }
     }
+}
+
+/// All strings of up to two bytes.
+fn short_strings() -> Vec<Vec<u8>> {
+    let one = (0..=255).map(|byte| vec![byte]);
+    let two = (0..=0xffff_u16).map(|bytes| bytes.to_be_bytes().to_vec());
+    std::iter::once(Vec::new()).chain(one).chain(two).collect()
+}
+
+/// Blocks that are not kept, as many as `FARMGATE_INJECTION_BLOCKS` says: for a longer search.
+fn more_blocks() -> Vec<Vec<u8>> {
+    let wanted = std::env::var("FARMGATE_INJECTION_BLOCKS").unwrap_or_default();
+    let blocks: u64 = wanted.parse().unwrap_or(0);
+    let lines: Vec<Line> = (1 << 20..(1 << 20) + blocks)
+        .map(|number| Line {
+            what: What::Block(number),
+            kept: Vec::new(),
+        })
+        .collect();
+    (0..lines.len())
+        .flat_map(|at| strings(&lines, at))
+        .collect()
 }
 
 /// What the regression tests of the Core Rule Set send, when `FARMGATE_CRS_DIR` has them: each line's
