@@ -5,9 +5,12 @@
 //! differs, the type says so and why.
 
 pub mod cookies;
+pub mod inflate;
 pub mod json;
 pub mod kind;
 pub mod multipart;
+#[cfg(test)]
+mod tests;
 pub mod urlencoded;
 pub mod xml;
 

@@ -11,8 +11,6 @@
 mod boundary;
 mod disposition;
 mod part;
-#[cfg(test)]
-mod tests;
 
 use memchr::memmem::Finder;
 
@@ -204,8 +202,7 @@ impl Multipart {
             if self.boundaries == 0 {
                 self.flags.error = Some("no boundary in the body");
             } else if self.at_line_start && self.is_final(&line) {
-                let nameless = |part: &Part| !part.in_body && part.name.is_empty();
-                self.flags.invalid_part |= self.part.as_ref().is_some_and(nameless);
+                self.boundary_follows();
             } else {
                 self.flags.error = Some("the final boundary is missing");
                 if let Some(part) = self.part.as_mut().filter(|part| part.in_body) {
@@ -256,14 +253,8 @@ impl Multipart {
             self.suspicious_line(behind_dashes);
             return false;
         };
-        // The line end before a boundary belongs to it: without one this is content, or a header.
-        match self.part.as_ref().map(Part::line_end) {
-            Some(None) => {
-                self.flags.invalid_part = true;
-                return false;
-            }
-            Some(Some(b"\n")) => self.flags.lf_line = true,
-            Some(Some(_)) | None => {}
+        if !self.boundary_follows() {
+            return false;
         }
         if self.boundaries > 0 {
             self.flags.unmatched_boundary = 2;
@@ -289,6 +280,22 @@ impl Multipart {
             self.part = Some(part);
         }
         true
+    }
+
+    /// Judges the place before a boundary. The line end there belongs to the boundary: where none is, or
+    /// where the headers are not over, the boundary is content to v3.
+    fn boundary_follows(&mut self) -> bool {
+        let Some(part) = &self.part else { return true };
+        match part.line_end() {
+            Some(end) => {
+                self.flags.lf_line |= end == b"\n";
+                true
+            }
+            None => {
+                self.flags.invalid_part = true;
+                false
+            }
+        }
     }
 
     /// A line that begins with `--` but not with the boundary: an attempt to write it in another way?

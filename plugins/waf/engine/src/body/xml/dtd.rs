@@ -29,7 +29,7 @@ impl Parser<'_, '_> {
         self.scan.name()?;
         self.scan.skip_space();
         if self.external_id()? {
-            self.entities.elsewhere = true;
+            self.entities.elsewhere = !self.scan.standalone;
         }
         self.scan.skip_space();
         if self.scan.take(b"[") {
@@ -91,7 +91,7 @@ impl Parser<'_, '_> {
                 if !self.scan.take(b";") {
                     return Err(self.scan.error("a reference has no ;"));
                 }
-                self.entities.elsewhere = true;
+                self.entities.elsewhere = !self.scan.standalone;
             } else if self.scan.take(b"<!ENTITY") {
                 self.entity()?;
             } else if self.scan.take(b"<!ATTLIST") {

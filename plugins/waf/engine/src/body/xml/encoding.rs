@@ -78,6 +78,9 @@ fn is(name: &[u8], names: &[&[u8]]) -> bool {
 /// The encoding that the declaration names.
 fn declared(input: &[u8]) -> Option<&[u8]> {
     let declaration = input.strip_prefix(b"<?xml")?;
+    declaration
+        .first()
+        .filter(|byte| byte.is_ascii_whitespace())?;
     let end = memchr::memmem::find(declaration, b"?>")?;
     let declaration = declaration.get(..end)?;
     let at = memchr::memmem::find(declaration, b"encoding")?;

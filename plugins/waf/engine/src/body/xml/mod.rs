@@ -13,8 +13,6 @@ mod dtd;
 mod encoding;
 mod markup;
 mod scan;
-#[cfg(test)]
-mod tests;
 
 use scan::Scan;
 
@@ -77,7 +75,7 @@ enum Stop {
 }
 
 /// Reads a document. Text and attributes before an error are handed over all the same. An empty body is no
-/// error, as in ModSecurity v3.
+/// error here (in ModSecurity v3 it is): a request without a body may well name a type.
 pub fn xml(input: &[u8], limits: XmlLimits, sink: &mut dyn XmlSink) -> Result<Xml, XmlError> {
     if input.is_empty() {
         return Ok(Xml::default());

@@ -6,11 +6,17 @@ use super::{Stop, XmlError};
 pub(super) struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// The document says that all its declarations stand in itself.
+    pub(super) standalone: bool,
 }
 
 impl<'a> Scan<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self {
+            bytes,
+            at: 0,
+            standalone: false,
+        }
     }
 
     pub(super) fn at(&self) -> usize {
@@ -168,12 +174,9 @@ impl<'a> Scan<'a> {
             return Err(self.error("the XML declaration has no version"));
         }
         let version = self.pseudo_value()?;
-        if version.is_empty()
-            || !version
-                .iter()
-                .all(|byte| byte.is_ascii_digit() || *byte == b'.')
-        {
-            return Err(self.error("not a version of XML"));
+        let minor = version.strip_prefix(b"1.").unwrap_or_default();
+        if minor.is_empty() || !minor.iter().all(u8::is_ascii_digit) {
+            return Err(self.error("not a version of XML that is known"));
         }
         let mut space = self.skip_space();
         if self.rest().starts_with(b"encoding") {
@@ -192,9 +195,11 @@ impl<'a> Scan<'a> {
                 return Err(self.error("expected white space"));
             }
             self.advance(10);
-            if !matches!(self.pseudo_value()?, b"yes" | b"no") {
-                return Err(self.error("standalone is neither yes nor no"));
-            }
+            self.standalone = match self.pseudo_value()? {
+                b"yes" => true,
+                b"no" => false,
+                _ => return Err(self.error("standalone is neither yes nor no")),
+            };
             self.skip_space();
         }
         if self.take(b"?>") {
