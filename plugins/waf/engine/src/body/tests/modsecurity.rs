@@ -1,5 +1,6 @@
 //! Agreement with libmodsecurity 3.0.9: with its kept answers everywhere, and with the library itself
-//! where its headers and a compiler are installed.
+//! where its headers and a compiler are installed. A name whose quote never closes is no case: 3.0.9 reads
+//! behind the end of its memory there, and answers now this, now that. Here it is an error.
 
 use std::io::Write;
 use std::path::Path;
