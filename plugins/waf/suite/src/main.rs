@@ -14,8 +14,9 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["peer"] => peer(),
         ["peer", "own"] => peer_own(),
+        ["ask", rules, request] => ask(Path::new(rules), Path::new(request)),
         ["corpus", folder] => corpus(Path::new(folder)),
-        _ => Err("usage: farmgate-waf-suite peer [own] | corpus FOLDER".into()),
+        _ => Err("usage: farmgate-waf-suite peer [own] | corpus FOLDER | ask RULES REQUEST".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,6 +67,18 @@ fn stages(folder: &Path, rules: &str) -> Result<(), String> {
         "{}",
         report.text(&format!("nginx with libmodsecurity {version}"))
     );
+    Ok(())
+}
+
+/// What the other engine says of one request: a file of bytes, with rules of a file.
+fn ask(rules: &Path, request: &Path) -> Result<(), String> {
+    let read = |path: &Path| std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()));
+    let rules = String::from_utf8(read(rules)?).map_err(|error| error.to_string())?;
+    let seen = Peer::start(&rules)?.ask(&read(request)?)?;
+    println!("{:?}", seen.status);
+    for found in seen.found {
+        println!("{}", String::from_utf8_lossy(&found.line));
+    }
     Ok(())
 }
 
