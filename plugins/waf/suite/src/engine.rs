@@ -10,6 +10,7 @@ use farmgate_waf::transaction::{Connection, Limits, Match, Transaction};
 
 use crate::judge::{Evidence, Found};
 use crate::request::Request;
+use crate::schema::Output;
 use crate::{front, origin, places};
 
 /// The only address there is in process.
@@ -167,13 +168,14 @@ fn status_of(kind: &farmgate_waf::transaction::RefusalKind) -> u16 {
 }
 
 impl Run {
-    /// For the judge. A request that a server in front refuses is still judged by its rules: only where
-    /// the test wants nothing but a refusal is it one.
-    pub fn evidence(&self) -> Evidence {
+    /// For the judge. A request that a server in front refuses is still judged by its rules, unless a
+    /// refusal with 400 is what the test expects.
+    pub fn evidence(&self, expected: &Output) -> Evidence {
+        let refused = self.refused.filter(|_| expected.status == Some(400));
         let found = self.transaction.matches().iter();
         Evidence {
             status: Some(self.status).filter(|status| *status > 0),
-            refused: None,
+            refused: refused.map(str::to_owned),
             found: found
                 .map(|each| Found {
                     rule: each.rule,

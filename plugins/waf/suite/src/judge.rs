@@ -88,7 +88,7 @@ pub fn faults(expected: &Output, seen: &Evidence) -> Result<Vec<String>, String>
 
 fn refusal_faults(expected: &Output, seen: &Evidence, reason: &str) -> Vec<String> {
     let wants_refusal = expected.expect_error == Some(true)
-        || expected.status == seen.status && expected.status.is_some()
+        || expected.status.is_some_and(|status| status >= 400)
         || expected
             .log
             .expect_ids

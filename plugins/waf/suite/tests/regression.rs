@@ -18,7 +18,7 @@ fn crs_in_process() {
     let overrides = Overrides::read(&places::ours().join("overrides.toml")).unwrap();
     let seen = stages.iter().map(|stage| {
         let run = engine::run(&plan, EngineMode::DetectionOnly, &stage.request);
-        (stage, run.evidence())
+        (stage, run.evidence(&stage.output))
     });
     let report = Report::of(seen, &overrides, On::Engine).unwrap();
     println!("{}", report.text("CRS suite, in process"));
@@ -34,7 +34,7 @@ fn own_rules_in_process() {
     let stages = load::stages(&folder.join("cases")).unwrap();
     let seen = stages.iter().map(|stage| {
         let run = engine::run(&plan, EngineMode::DetectionOnly, &stage.request);
-        (stage, run.evidence())
+        (stage, run.evidence(&stage.output))
     });
     let report = Report::of(seen, &Overrides::default(), On::Engine).unwrap();
     println!("{}", report.text("own rules, in process"));
