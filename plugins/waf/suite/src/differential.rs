@@ -24,6 +24,17 @@ impl Pair {
         }
     }
 
+    /// The work of both on a request, in the engine's units: what keeps a plan that filters nothing from
+    /// passing for one that agrees.
+    pub fn work(&self, bytes: &[u8]) -> (u64, u64) {
+        let of = |plan| {
+            engine::run(plan, EngineMode::DetectionOnly, bytes)
+                .transaction
+                .work()
+        };
+        (of(&self.plan), of(&self.naive))
+    }
+
     /// Runs a request through both, in detection only and refusing.
     ///
     /// # Errors

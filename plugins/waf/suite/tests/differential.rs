@@ -54,6 +54,20 @@ fn all_agree(pairs: &[Pair], requests: &[(String, Vec<u8>)]) {
             }
         }
     }
+    let work = |pair: &Pair| {
+        requests
+            .iter()
+            .fold((0, 0), |sum: (u64, u64), (_, request)| {
+                let (plan, naive) = pair.work(request);
+                (sum.0 + plan, sum.1 + naive)
+            })
+    };
+    let (plan, naive) = work(&pairs[1]);
+    println!("work at paranoia 4: {plan} with the prefilter, {naive} without");
+    assert!(
+        plan > 0 && plan < naive,
+        "the prefilter saves nothing: {plan} and {naive}"
+    );
     let shown = wrong
         .iter()
         .take(5)
