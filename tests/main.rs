@@ -14,4 +14,3 @@ mod reload;
 mod scenarios;
 mod tls;
 mod upgrade;
-mod waf;
