@@ -64,8 +64,8 @@ fn field_refusal(line: &[u8]) -> Option<&'static str> {
         return Some("a field's value has control characters");
     }
     let is_length = name.eq_ignore_ascii_case(b"content-length");
-    (is_length && !(!value.is_empty() && value.iter().all(u8::is_ascii_digit)))
-        .then_some("Content-Length is no number")
+    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    (is_length && !is_number).then_some("Content-Length is no number")
 }
 
 fn is_token(word: &[u8]) -> bool {

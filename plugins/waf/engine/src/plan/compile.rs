@@ -15,6 +15,9 @@ use crate::seclang::{
     self, Ctl, Files, OperatorName, Piece, Place, Problem, Rule, TargetRemoval, Text, Variable,
 };
 
+/// What makes two operators the same: name, argument, and the folder of files it names.
+type OpKey = (OperatorName, Box<[u8]>, Box<Path>);
+
 /// What compiling needs and fills.
 pub(crate) struct Compiler<'f> {
     pub(crate) files: &'f dyn Files,
@@ -22,7 +25,7 @@ pub(crate) struct Compiler<'f> {
     pub(crate) chains: Chains,
     pub(crate) ops: Ops,
     pub(crate) problems: Vec<Problem>,
-    known_ops: HashMap<(OperatorName, Box<[u8]>, Box<Path>), u32>,
+    known_ops: HashMap<OpKey, u32>,
 }
 
 /// Names under which the two views of a document are kept; no argument can have them, as they stand

@@ -24,8 +24,11 @@ use crate::transaction::sight::Sight;
 use crate::transaction::tx::{Tx, TxValue};
 use crate::transaction::values::Values;
 
+/// A name in TX, and what the options say of it.
+type Forced = (&'static [u8], fn(&PlanOptions) -> Option<u32>);
+
 /// Names that the options decide, as the OWASP Core Rule Set calls them, and the option.
-pub(super) const FORCED: [(&[u8], fn(&PlanOptions) -> Option<u32>); 4] = [
+pub(super) const FORCED: [Forced; 4] = [
     (b"blocking_paranoia_level", |options| {
         options.paranoia.map(u32::from)
     }),
@@ -243,7 +246,8 @@ impl Fold<'_> {
             first = true;
             // What a condition sets, the next may read.
             let last = place + 1 == compiled.conditions.len();
-            if !last && !(condition.set_vars.is_empty() && condition.ctls.is_empty()) {
+            let acts = !condition.set_vars.is_empty() || !condition.ctls.is_empty();
+            if acts && !last {
                 return Known::First;
             }
         }
