@@ -7,7 +7,7 @@ pub(crate) mod compile;
 pub(crate) mod compiled;
 mod fold;
 mod literals;
-mod prefilter;
+pub(crate) mod prefilter;
 pub(crate) mod slots;
 
 use std::collections::HashSet;

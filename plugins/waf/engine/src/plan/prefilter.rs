@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use aho_corasick::automaton::Automaton;
+use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::{Anchored, MatchKind, StartKind, dfa};
 
 use super::literals::Clause;
@@ -92,41 +92,79 @@ impl Prefilter {
 
     /// Sets the bit of every clause that the value meets. Letter case does not matter.
     pub(crate) fn scan(&self, value: &[u8], present: &ByteSet, met: &mut [u64]) {
-        let mut meet = |clauses: &[u32]| {
-            for clause in clauses {
-                if let Some(word) = met.get_mut((clause >> 6) as usize) {
-                    *word |= 1 << (clause & 63);
-                }
-            }
-        };
-        for byte in present.common(&self.single) {
-            meet(
-                self.of_single
-                    .get(usize::from(byte))
-                    .map_or(&[][..], |clauses| clauses),
-            );
-        }
-        let Some(automaton) = &self.automaton else {
-            return;
-        };
-        let Ok(mut state) = automaton.start_state(Anchored::No) else {
-            return;
-        };
+        self.walk(self.start(), value, met);
+        self.meet_single(present, met);
+    }
+
+    fn start(&self) -> Option<StateID> {
+        self.automaton.as_ref()?.start_state(Anchored::No).ok()
+    }
+
+    /// Goes on from a state over more of a value.
+    fn walk(&self, state: Option<StateID>, value: &[u8], met: &mut [u64]) -> Option<StateID> {
+        let automaton = self.automaton.as_ref()?;
+        let mut state = state?;
         for &byte in value {
             state = automaton.next_state(Anchored::No, state, byte);
             if automaton.is_special(state) && automaton.is_match(state) {
                 for at in 0..automaton.match_len(state) {
                     let pattern = automaton.match_pattern(state, at).as_usize();
-                    meet(self.clauses.get(pattern).map_or(&[][..], |clauses| clauses));
+                    meet(self.clauses.get(pattern), met);
                 }
             }
         }
+        Some(state)
+    }
+
+    /// The clauses of literals of one byte.
+    fn meet_single(&self, present: &ByteSet, met: &mut [u64]) {
+        for byte in present.common(&self.single) {
+            meet(self.of_single.get(usize::from(byte)), met);
+        }
+    }
+}
+
+fn meet(clauses: Option<&Box<[u32]>>, met: &mut [u64]) {
+    for clause in clauses.map_or(&[][..], |clauses| clauses) {
+        if let Some(word) = met.get_mut((clause >> 6) as usize) {
+            *word |= 1 << (clause & 63);
+        }
+    }
+}
+
+/// A scan of a value that comes in pieces.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    state: Option<StateID>,
+    present: ByteSet,
+    met: Vec<u64>,
+}
+
+impl Scan {
+    pub(crate) fn new(prefilter: &Prefilter) -> Self {
+        Self {
+            state: prefilter.start(),
+            present: ByteSet::EMPTY,
+            met: vec![0; prefilter.words],
+        }
+    }
+
+    /// Takes the next piece.
+    pub(crate) fn feed(&mut self, prefilter: &Prefilter, piece: &[u8]) {
+        self.state = prefilter.walk(self.state, piece, &mut self.met);
+        self.present = self.present.and(&ByteSet::of(piece));
+    }
+
+    /// The bytes of the value, and the clauses that it meets.
+    pub(crate) fn finish(mut self, prefilter: &Prefilter) -> (ByteSet, Vec<u64>) {
+        prefilter.meet_single(&self.present, &mut self.met);
+        (self.present, self.met)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Prefilter;
+    use super::{Prefilter, Scan};
     use crate::transform::ByteSet;
 
     #[test]
@@ -155,6 +193,15 @@ mod tests {
             let mut met = vec![0u64; prefilter.words()];
             prefilter.scan(value.as_bytes(), &ByteSet::of(value.as_bytes()), &mut met);
             assert_eq!(met, [expected], "{value}");
+            let mut scan = Scan::new(&prefilter);
+            for piece in value.as_bytes().chunks(2) {
+                scan.feed(&prefilter, piece);
+            }
+            assert_eq!(
+                scan.finish(&prefilter),
+                (ByteSet::of(value.as_bytes()), met),
+                "{value} in pieces"
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::Transaction;
 use super::report::Verdict;
 use super::request::Fields;
+use crate::plan::prefilter::Scan;
 use crate::seclang::{EngineMode, Phase, Variable};
 
 /// What is known of the answer so far.
@@ -15,6 +16,8 @@ pub(super) struct ResponseState {
     /// Its type is one that rules look at, and it is not encoded.
     readable: bool,
     body: Vec<u8>,
+    /// The body is scanned while it flows.
+    scan: Option<Scan>,
     length: u64,
 }
 
@@ -98,9 +101,16 @@ impl Transaction {
         let room = usize::try_from(self.response.limit)
             .unwrap_or(usize::MAX)
             .saturating_sub(self.response.body.len());
-        self.response
-            .body
-            .extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
+        let piece_read = piece.get(..room.min(piece.len())).unwrap_or_default();
+        if let Some((checks, _)) = self.plan.checks(Phase::ResponseBody) {
+            let scan = self
+                .response
+                .scan
+                .get_or_insert_with(|| Scan::new(&checks.prefilter));
+            scan.feed(&checks.prefilter, piece_read);
+            self.work.spend(piece_read.len(), 1);
+        }
+        self.response.body.extend_from_slice(piece_read);
         piece.len() <= room
     }
 
@@ -109,6 +119,15 @@ impl Transaction {
         if self.response.length > 0 {
             let body = std::mem::take(&mut self.response.body);
             self.values.set(Variable::ResponseBody, &body);
+            if let (Some(scan), Some((checks, _)), [entry]) = (
+                self.response.scan.take(),
+                self.plan.checks(Phase::ResponseBody),
+                self.values.of(Variable::ResponseBody).1,
+            ) {
+                let (present, met) = scan.finish(&checks.prefilter);
+                let id = self.strings.of_value(&self.values, entry.value);
+                self.strings.set_scanned(id, present, &met);
+            }
         }
         let over = self.response.length > self.response.limit;
         self.values

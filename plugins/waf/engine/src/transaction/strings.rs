@@ -185,6 +185,16 @@ impl Strings {
         }
     }
 
+    /// Notes what a pass that was made elsewhere has told.
+    pub(crate) fn set_scanned(&mut self, id: Id, present: ByteSet, met: &[u64]) {
+        let start = u32::try_from(self.met.len()).unwrap_or(NONE);
+        self.met.extend_from_slice(met);
+        if let Some(info) = self.list.get_mut(id as usize) {
+            info.present = Some(present);
+            info.met = start;
+        }
+    }
+
     /// A string that differs from another in letter case alone meets the same clauses.
     pub(crate) fn share_met(&mut self, from: Id, to: Id) {
         if let Some(met) = self.list.get(from as usize).map(|info| info.met)
