@@ -99,6 +99,8 @@ kind = "waf"
 rules = {rules:?}
 cpu_budget = "10s"
 audit_log = "run/waf.log"
+# Tests look at what matched, words of secrets included.
+redact = {{ defaults = false }}
 "#
         );
         Self {
