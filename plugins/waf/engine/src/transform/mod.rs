@@ -12,9 +12,9 @@
 //! Where a later release errs, 3.0.9 counts: `htmlEntityDecode` of 3.0.13 passes by
 //! numbers with leading zeros (CVE-2025-27110).
 //!
-//! No map of code points is read (`SecUnicodeMapFile`): `%uHHHH` becomes its low byte, full-width
-//! ASCII its plain letter. So U+2019, a curly quote, is byte 19 here, and an apostrophe to a
-//! ModSecurity with a map for US-ASCII.
+//! `urlDecodeUni` has the map of code points for US-ASCII built in that ModSecurity's recommended
+//! configuration loads (`SecUnicodeMapFile unicode.mapping 20127`): U+2019, a curly quote, is an
+//! apostrophe.
 
 mod backslash;
 mod base64;
@@ -31,6 +31,7 @@ mod percent;
 mod presence;
 mod single;
 mod unicode;
+mod us_ascii;
 
 pub use byte_set::ByteSet;
 

@@ -1,19 +1,24 @@
 //! Percent encoding: `urlDecode`, `urlDecodeUni`, `urlEncode`.
 
-use super::{copying::copy_until, hex};
+use super::{copying::copy_until, hex, us_ascii};
 
 /// `%HH` and `+`; what is no escape stays as it is.
 pub(super) fn url_decode(input: &[u8], out: &mut Vec<u8>) -> bool {
     decode(input, out, escape)
 }
 
-/// As [`url_decode`], and `%uHHHH`. A code point becomes one byte, its low one: no map of code
-/// points (`SecUnicodeMapFile`) is consulted.
+/// As [`url_decode`], and `%uHHHH`. A code point becomes the letter of US-ASCII that is drawn like it,
+/// as with the map that ModSecurity recommends (`SecUnicodeMapFile unicode.mapping 20127`); one that
+/// has none becomes its low byte.
 pub(super) fn url_decode_uni(input: &[u8], out: &mut Vec<u8>) -> bool {
     decode(input, out, |tail| match tail {
         [b'u' | b'U', a, b, c, d, rest @ ..] => {
-            hex::pair(*a, *b)?;
-            Some((hex::code_point([*a, *b], hex::pair(*c, *d)?), rest))
+            let (high, low) = (hex::pair(*a, *b)?, hex::pair(*c, *d)?);
+            let letter = us_ascii::letter(u16::from_be_bytes([high, low]));
+            Some((
+                letter.unwrap_or_else(|| hex::code_point([*a, *b], low)),
+                rest,
+            ))
         }
         _ => escape(tail),
     })

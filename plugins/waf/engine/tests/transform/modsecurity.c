@@ -43,6 +43,15 @@ int main(int count, char **words) {
     size_t room = 0;
 
     if (count - 1 > MOST || msc_rules_add(rules, "SecRuleEngine On", &error) < 0) return 2;
+    const char *map = getenv("UNICODE_MAP");
+    if (map) {
+        char directive[512];
+        snprintf(directive, sizeof directive, "SecUnicodeMapFile %s 20127", map);
+        if (msc_rules_add(rules, directive, &error) < 0) {
+            fprintf(stderr, "%s: %s\n", map, error ? error : "refused");
+            return 2;
+        }
+    }
     msc_set_log_cb(library, logged);
     for (int at = 1; at < count; at++) {
         char rule[512];
