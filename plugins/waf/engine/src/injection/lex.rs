@@ -205,9 +205,10 @@ impl<'a> Lexer<'a> {
     /// A name in ticks is a function if it is called like one, else a bare word.
     fn tick(&mut self) -> Token<'a> {
         let mut token = self.string(self.at + 1, b'`', b'`');
-        token.kind = match self.tables.word(token.text) {
-            Some(Kind::Function) => Kind::Function,
-            _ => Kind::Bareword,
+        token.kind = if self.tables.is_function(token.text) {
+            Kind::Function
+        } else {
+            Kind::Bareword
         };
         token
     }

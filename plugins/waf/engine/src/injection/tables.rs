@@ -110,13 +110,23 @@ impl Tables {
         self.fingerprints[slot] = packed;
     }
 
-    /// The kind of a word in any case. `text` has at most [`TEXT_BYTES`] bytes.
+    /// The kind of a word, not a phrase, in any case.
     #[inline]
     pub(super) fn word(&self, text: &[u8]) -> Option<Kind> {
         if text.len() > TEXT_BYTES || self.word_lengths[ends(text)] & (1 << text.len()) == 0 {
             return None;
         }
         self.find(text).map(|word| word.kind)
+    }
+
+    /// True if a name in ticks is that of a function; it may be a phrase.
+    pub(super) fn is_function(&self, name: &[u8]) -> bool {
+        if name.contains(&b' ') {
+            self.find(name)
+                .is_some_and(|phrase| phrase.kind == Kind::Function)
+        } else {
+            self.word(name) == Some(Kind::Function)
+        }
     }
 
     /// The phrase that two tokens make with a space between them.

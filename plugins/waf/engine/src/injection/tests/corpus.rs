@@ -222,8 +222,13 @@ fn piece(numbers: &mut Numbers, into: &mut Vec<u8>) {
                     .step_by(2)
                     .for_each(u8::make_ascii_lowercase),
             }
-            if numbers.below(4) > 0 {
-                into.push(b' ');
+            match numbers.below(16) {
+                0 | 1 => {
+                    into.insert(from, b'`');
+                    into.push(b'`');
+                }
+                2 => {}
+                _ => into.push(b' '),
             }
         }
         7..=13 => into.extend_from_slice(numbers.pick(&PIECES).as_bytes()),
