@@ -48,14 +48,14 @@ use crate::transform::ByteSet;
 /// Both facts about the table are checked by tests.
 pub fn cannot_be_sqli(present: &ByteSet) -> bool {
     const WORDS: ByteSet = ByteSet::range(b'a', b'z')
-        .and(&ByteSet::range(b'A', b'Z'))
-        .and(&ByteSet::range(b'0', b'9'))
-        .and(&ByteSet::from_bytes(b"_"))
-        .and(&ByteSet::range(0x80, 0x9f))
-        .and(&ByteSet::range(0xa1, 0xff));
+        .union(&ByteSet::range(b'A', b'Z'))
+        .union(&ByteSet::range(b'0', b'9'))
+        .union(&ByteSet::from_bytes(b"_"))
+        .union(&ByteSet::range(0x80, 0x9f))
+        .union(&ByteSet::range(0xa1, 0xff));
     const NUMBERS: ByteSet = ByteSet::range(0, b' ')
-        .and(&ByteSet::range(b'0', b'9'))
-        .and(&ByteSet::from_bytes(b"!%+,./:;<=>?[]^~\x7f\xa0"));
+        .union(&ByteSet::range(b'0', b'9'))
+        .union(&ByteSet::from_bytes(b"!%+,./:;<=>?[]^~\x7f\xa0"));
     const NOT_WORDS: ByteSet = others(&WORDS);
     const NOT_NUMBERS: ByteSet = others(&NUMBERS);
     !present.meets(&NOT_WORDS) || !present.meets(&NOT_NUMBERS)
@@ -69,8 +69,8 @@ pub fn cannot_be_sqli(present: &ByteSet) -> bool {
 pub fn cannot_be_xss(present: &ByteSet) -> bool {
     const MARKS: ByteSet = ByteSet::from_bytes(b"<=");
     const NAMES: ByteSet = ByteSet::range(b'a', b'z')
-        .and(&ByteSet::range(b'A', b'Z'))
-        .and(&ByteSet::from_bytes(b"`"));
+        .union(&ByteSet::range(b'A', b'Z'))
+        .union(&ByteSet::from_bytes(b"`"));
     !present.meets(&MARKS) || !present.meets(&NAMES)
 }
 
@@ -80,7 +80,7 @@ const fn others(set: &ByteSet) -> ByteSet {
     let mut byte = 0;
     while byte < 256 {
         if !set.contains(byte as u8) {
-            others = others.and(&ByteSet::range(byte as u8, byte as u8));
+            others = others.union(&ByteSet::range(byte as u8, byte as u8));
         }
         byte += 1;
     }

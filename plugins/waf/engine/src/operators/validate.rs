@@ -25,7 +25,7 @@ pub(super) fn compile_byte_range(argument: &[u8]) -> Result<ByteSet, String> {
         if first > last {
             return Err(wrong());
         }
-        allowed = allowed.and(&ByteSet::range(first, last));
+        allowed = allowed.union(&ByteSet::range(first, last));
     }
     Ok(allowed)
 }

@@ -152,7 +152,7 @@ impl Scan {
     /// Takes the next piece.
     pub(crate) fn feed(&mut self, prefilter: &Prefilter, piece: &[u8]) {
         self.state = prefilter.walk(self.state, piece, &mut self.met);
-        self.present = self.present.and(&ByteSet::of(piece));
+        self.present = self.present.union(&ByteSet::of(piece));
     }
 
     /// The bytes of the value, and the clauses that it meets.

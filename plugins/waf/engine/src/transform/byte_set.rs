@@ -95,9 +95,9 @@ impl ByteSet {
             })
     }
 
-    /// Both sets.
+    /// What is in either of them.
     #[must_use]
-    pub const fn and(&self, other: &Self) -> Self {
+    pub const fn union(&self, other: &Self) -> Self {
         Self([
             self.0[0] | other.0[0],
             self.0[1] | other.0[1],
@@ -124,6 +124,9 @@ mod tests {
             b"a\xff"
         );
         assert!(set.leaves(&ByteSet::of(b"a%\0")) && !set.leaves(&ByteSet::range(0, 0xff)));
-        assert_eq!(ByteSet::from_bytes(b"a%").and(&ByteSet::of(b"\0\xff")), set);
+        assert_eq!(
+            ByteSet::from_bytes(b"a%").union(&ByteSet::of(b"\0\xff")),
+            set
+        );
     }
 }

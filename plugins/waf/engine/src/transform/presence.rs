@@ -5,8 +5,8 @@ use super::{ByteSet, Transformation, blank, command, percent, single};
 const BLANKS: ByteSet = ByteSet::from_bytes(b"\t\n\x0b\x0c\r ");
 const DECIMAL: ByteSet = ByteSet::range(b'0', b'9');
 const HEXADECIMAL: ByteSet = DECIMAL
-    .and(&ByteSet::range(b'a', b'f'))
-    .and(&ByteSet::range(b'A', b'F'));
+    .union(&ByteSet::range(b'a', b'f'))
+    .union(&ByteSet::range(b'A', b'F'));
 const COMMAND: ByteSet = command_bytes();
 const URL_ENCODED: ByteSet = encoded_bytes();
 
@@ -15,7 +15,7 @@ const fn command_bytes() -> ByteSet {
     let mut byte = 0;
     while byte < 0x80 {
         if command::matters(byte) {
-            set = set.and(&ByteSet::range(byte, byte));
+            set = set.union(&ByteSet::range(byte, byte));
         }
         byte += 1;
     }
@@ -27,7 +27,7 @@ const fn encoded_bytes() -> ByteSet {
     let mut byte = 0;
     while byte < 0x80 {
         if !percent::stays(byte) {
-            set = set.and(&ByteSet::range(byte, byte));
+            set = set.union(&ByteSet::range(byte, byte));
         }
         byte += 1;
     }

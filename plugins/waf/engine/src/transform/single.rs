@@ -45,7 +45,7 @@ const fn wrong_parity(even_wanted: bool) -> ByteSet {
     loop {
         let wanted = if even_wanted { even(byte) } else { odd(byte) };
         if wanted != byte {
-            wrong = wrong.and(&ByteSet::range(byte, byte));
+            wrong = wrong.union(&ByteSet::range(byte, byte));
         }
         if byte == u8::MAX {
             return wrong;

@@ -48,7 +48,7 @@ pub(super) fn rewrite(
                     let what = "an unknown class like `[:alpha:]`";
                     return Err(RegexError::Wrong { what, at: here });
                 };
-                set = set.and(&class);
+                set = set.union(&class);
                 cursor.skip(len);
                 last = None;
             }
@@ -56,7 +56,7 @@ pub(super) fn rewrite(
                 let low = last.take().unwrap_or_default();
                 match range_end(cursor, groups)? {
                     RangeEnd::Byte(high) if low <= high => {
-                        set = set.and(&ByteSet::range(low, high));
+                        set = set.union(&ByteSet::range(low, high));
                     }
                     RangeEnd::Byte(_) => {
                         let what = "a range whose end is before its beginning";
@@ -65,7 +65,7 @@ pub(super) fn rewrite(
                     RangeEnd::Set(class) => {
                         // `[a-\d]`: the hyphen stands for itself.
                         set.insert(b'-');
-                        set = set.and(&class);
+                        set = set.union(&class);
                     }
                     // `[a-[:digit:]]`: likewise; the class is read in the next turn.
                     RangeEnd::None => set.insert(b'-'),
@@ -77,7 +77,7 @@ pub(super) fn rewrite(
                     last = Some(byte);
                 }
                 Escape::Set(class) => {
-                    set = set.and(&class);
+                    set = set.union(&class);
                     last = None;
                 }
                 Escape::Quote => quoted = true,

@@ -23,9 +23,9 @@ pub(super) enum Escape {
 const DIGIT: ByteSet = ByteSet::range(b'0', b'9');
 const SPACE: ByteSet = ByteSet::from_bytes(b" \t\n\x0b\x0c\r");
 const WORD: ByteSet = DIGIT
-    .and(&ByteSet::range(b'a', b'z'))
-    .and(&ByteSet::range(b'A', b'Z'))
-    .and(&ByteSet::from_bytes(b"_"));
+    .union(&ByteSet::range(b'a', b'z'))
+    .union(&ByteSet::range(b'A', b'Z'))
+    .union(&ByteSet::from_bytes(b"_"));
 /// `\h`: A0 is the no-break space of Latin 1, which PCRE counts when it works on bytes.
 const HORIZONTAL: ByteSet = ByteSet::from_bytes(b"\t \xa0");
 /// `\v`: 85 is the next line of Latin 1.
