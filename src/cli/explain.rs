@@ -33,6 +33,9 @@ pub(super) struct ExplainArgs {
     /// A name of the client's verified certificate; may be given several times.
     #[arg(long = "client-san", value_name = "NAME")]
     client_sans: Vec<String>,
+    /// The body.
+    #[arg(short = 'd', long, value_name = "TEXT", default_value = "")]
+    data: String,
     #[command(flatten)]
     node: NodeArgs,
     /// The URL, or the id of a request.
@@ -50,6 +53,10 @@ pub(super) fn explain(args: &ExplainArgs) -> u8 {
                     let text = value.as_str().map_or(value.to_string(), str::to_owned);
                     lines.push(format!("{key:<14} {text}"));
                 }
+                let notes = body["plugins"].as_array().into_iter().flatten();
+                lines.extend(
+                    notes.filter_map(|note| Some(format!("plugin         {}", note.as_str()?))),
+                );
                 let mut cache = String::new();
                 render_cache(&body["cache"], &mut cache);
                 if !cache.is_empty() {
@@ -140,5 +147,6 @@ fn question(args: &ExplainArgs) -> Result<Question, String> {
         headers,
         client: args.client,
         client_sans: args.client_sans.clone(),
+        body: args.data.clone().into_bytes(),
     })
 }

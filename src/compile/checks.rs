@@ -10,7 +10,7 @@ use http::HeaderName;
 use super::plugins::Plugins;
 use super::{Settings, codes};
 use crate::config::load::platform::{Preset, preset};
-use crate::config::words::{AccessLogConfig, Config, ListenerConfig};
+use crate::config::words::{AccessLogConfig, Config, ListenerConfig, ServerConfig};
 use crate::telemetry::redact::is_credential_header;
 
 pub(super) fn run(
@@ -287,4 +287,23 @@ pub(super) fn dns_ttl(config: &Config) -> (Duration, Duration) {
         .min();
     let min = min.unwrap_or(Duration::from_secs(1));
     (min, max.unwrap_or(Duration::from_secs(300)).max(min))
+}
+
+/// Less would refuse bodies that nobody calls large.
+const LEAST_BODY_MEMORY: u64 = 1 << 20;
+const BODY_MEMORY: u64 = 1 << 30;
+
+/// Most bytes of bodies that are held back, all together.
+pub(super) fn body_memory(server: &ServerConfig, diagnostics: &mut Diagnostics) -> u64 {
+    let Some(most) = &server.body_memory else {
+        return BODY_MEMORY;
+    };
+    if most.value.bytes() < LEAST_BODY_MEMORY {
+        diagnostics.error(
+            codes::BODY_MEMORY,
+            &most.place,
+            "body_memory is at least 1MiB",
+        );
+    }
+    most.value.bytes()
 }

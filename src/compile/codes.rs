@@ -78,6 +78,7 @@ codes! {
     CACHE_UNUSED "E-CACHE-008" "no route uses this cache policy" "It costs nothing, but it may be a typing mistake.";
     CACHE_OBJECT "E-CACHE-009" "max_object is above what the memory takes" "An object may have a quarter of the memory, on its way to disk as well; larger ones pass through whole.";
     CACHE_KEY "E-CACHE-010" "a part of the key is never met" "Parameters are names, or their beginning and `*`; cookies are names.";
+    BODY_MEMORY "E-LIMIT-002" "the memory for bodies is out of range" "body_memory bounds bodies that are held back, over all requests; it is at least 1MiB.";
     LIMIT_FILES "E-LIMIT-001" "limits are beyond the limit of open files" "Every client connection may need a second descriptor towards an endpoint. Raise LimitNOFILE or lower limits.connections.";
     TIME_ORDER "E-TIME-001" "timeouts stand in a wrong order" "The shorter one always fires first, so the longer one never does what it says.";
     TIME_ZERO "E-TIME-002" "a time of 0 is not possible here" "It would end every request at once.";

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use farmgate_plugin_api::decode::did_you_mean;
 use farmgate_plugin_api::services::{
-    Busy, ClientRequest, Clock, Counter, Gauge, HostFuture, HttpClient, Kept, LogWriter, Random,
-    Services,
+    Busy, ClientRequest, Clock, Counter, CounterBy, Files, Gauge, Histogram, HostFuture,
+    HttpClient, Kept, Load, LogWriter, MAX_LISTED, Offload, Random, Services, Work,
 };
 
 use crate::upstream::balance::random::next_u64;
@@ -73,6 +73,40 @@ pub fn read_file(path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {
     }
 }
 
+/// The names in a folder, sorted. Blocks: not for threads that serve.
+///
+/// # Errors
+/// A short text that follows the folder's name: it cannot be read, or holds too many names.
+pub fn list_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let cannot = |error: std::io::Error| format!("cannot be read: {}", error.kind());
+    let folder = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(cannot)? {
+        names.push(PathBuf::from(entry.map_err(cannot)?.file_name()));
+        if names.len() > MAX_LISTED {
+            return Err(format!("holds more than {MAX_LISTED} names"));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The files as they are.
+struct OnDisk;
+
+impl Files for OnDisk {
+    fn read(&self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {
+        read_file(path, max_bytes)
+    }
+
+    fn list(&self, folder: &Path) -> Result<Vec<PathBuf>, String> {
+        list_folder(folder)
+    }
+}
+
 impl Services for DryServices {
     fn clock(&self) -> Arc<dyn Clock> {
         Arc::new(SystemClock)
@@ -87,6 +121,20 @@ impl Services for DryServices {
     }
 
     fn gauge(&self, _name: &'static str, _help: &'static str) -> Arc<dyn Gauge> {
+        Arc::new(Nothing)
+    }
+
+    fn counter_by(
+        &self,
+        _name: &'static str,
+        _help: &'static str,
+        _label: &'static str,
+        _most: usize,
+    ) -> Arc<dyn CounterBy> {
+        Arc::new(Nothing)
+    }
+
+    fn histogram(&self, _name: &'static str, _help: &'static str) -> Arc<dyn Histogram> {
         Arc::new(Nothing)
     }
 
@@ -115,6 +163,10 @@ impl Services for DryServices {
         parse(&read_file(path, max_bytes)?)
     }
 
+    fn watch_files(&self, load: Load) -> Result<(), String> {
+        load(&OnDisk)
+    }
+
     fn periodic(&self, _period: Duration, _task: Box<dyn Fn() -> HostFuture<()> + Send + Sync>) {}
 
     fn http_client(&self) -> Arc<dyn HttpClient> {
@@ -126,12 +178,12 @@ impl Services for DryServices {
         Ok(Arc::new(Nothing))
     }
 
-    fn offload(
-        &self,
-        work: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>,
-    ) -> HostFuture<Result<Box<dyn Any + Send>, Busy>> {
-        // No thread of its own: whoever waits for it does it.
-        Box::pin(async move { Ok(work()) })
+    fn offload(&self, work: Work) -> HostFuture<Result<Box<dyn Any + Send>, Busy>> {
+        Nothing.run(work)
+    }
+
+    fn offloader(&self) -> Arc<dyn Offload> {
+        Arc::new(Nothing)
     }
 
     fn log_writer(&self, path: &Path) -> Result<Arc<dyn LogWriter>, String> {
@@ -189,6 +241,21 @@ impl Counter for Nothing {
 
 impl Gauge for Nothing {
     fn set(&self, _value: i64) {}
+}
+
+impl CounterBy for Nothing {
+    fn add(&self, _value: &str, _n: u64) {}
+}
+
+impl Histogram for Nothing {
+    fn observe(&self, _value: f64) {}
+}
+
+impl Offload for Nothing {
+    fn run(&self, work: Work) -> HostFuture<Result<Box<dyn Any + Send>, Busy>> {
+        // No thread of its own: whoever waits for it does it.
+        Box::pin(async move { Ok(work()) })
+    }
 }
 
 impl LogWriter for Nothing {

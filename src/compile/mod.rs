@@ -114,6 +114,8 @@ pub struct Settings {
     pub zone: Option<Arc<str>>,
     /// Drain.
     pub drain: Drain,
+    /// Most bytes of bodies held back, all together.
+    pub body_memory_bytes: u64,
     /// Upgrades.
     pub upgrade: UpgradeLimits,
     /// Watching the configuration's files, with this debounce.
@@ -243,6 +245,7 @@ fn settings(config: &Config, diagnostics: &mut Diagnostics) -> Settings {
             deadline: drain.deadline.value.get(),
             lb_grace: drain.lb_grace.value.get(),
         },
+        body_memory_bytes: checks::body_memory(server, diagnostics),
         upgrade: UpgradeLimits {
             ready: server.upgrade.ready.value.get(),
             draining: usize::from(server.upgrade.draining.value),

@@ -15,7 +15,6 @@ pub const PLUGIN_KINDS: &[&str] = &[
     "forward_auth",
     "jwt",
     "mirror",
-    "waf",
 ];
 
 /// Keys, each as the kind of table and the path below it.

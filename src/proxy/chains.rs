@@ -254,6 +254,11 @@ pub fn body_chunk(
             BodyPhase::Origin => plugin.origin_body(&mut exchange, chunk, end),
             BodyPhase::Delivery => plugin.response_body(&mut exchange, chunk, end),
         }));
+        if let Some(reply) = &cx.refusal {
+            link.instance.series.replies.inc();
+            cx.detail = reply.detail;
+            return Err(Reason::PluginReply);
+        }
         let reason = match call {
             Ok(Ok(())) => continue,
             Ok(Err(error)) => failed(link, &error),
@@ -269,7 +274,7 @@ pub fn body_chunk(
 /// `log` of every filter.
 pub fn log(links: &[Link], cx: &mut Ctx, headers: &mut (dyn Headers + '_), outcome: &Outcome) {
     for link in links {
-        let exchange = RequestExchange {
+        let mut exchange = RequestExchange {
             cx: &mut *cx,
             headers: &mut *headers,
             filter: link.instance.id,
@@ -278,7 +283,7 @@ pub fn log(links: &[Link], cx: &mut Ctx, headers: &mut (dyn Headers + '_), outco
             continue;
         }
         let call = catch_unwind(AssertUnwindSafe(|| {
-            link.instance.filter.log(&exchange, outcome);
+            link.instance.filter.log(&mut exchange, outcome);
         }));
         if call.is_err() {
             panicked(link);

@@ -8,6 +8,7 @@ use std::time::Instant;
 use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
 
+use super::body_memory::BodyMemory;
 use crate::protocol::proxy_protocol::Tlvs;
 use crate::snapshot::{Current, Listener, Snapshot};
 use crate::telemetry::access_log::AccessLog;
@@ -27,6 +28,8 @@ pub struct Node {
     pub explain: arc_swap::ArcSwapOption<ExplainRing>,
     /// Header fields the access log carries besides its own.
     pub log_headers: arc_swap::ArcSwap<Vec<(http::HeaderName, Arc<str>)>>,
+    /// The memory of bodies that are held back.
+    pub body_memory: Arc<BodyMemory>,
     /// `drain.idle_grace` in force, in milliseconds.
     pub idle_grace_ms: AtomicU64,
     /// True once the node is going down: health checks fail.
@@ -44,6 +47,7 @@ impl Node {
             access_log: arc_swap::ArcSwapOption::empty(),
             explain: arc_swap::ArcSwapOption::empty(),
             log_headers: arc_swap::ArcSwap::default(),
+            body_memory: BodyMemory::new(metrics.body_memory()),
             idle_grace_ms: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             leaving: AtomicBool::new(false),

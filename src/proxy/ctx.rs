@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use farmgate_plugin_api::exchange::BufferedBody;
-use farmgate_plugin_api::{Consumer, Headers};
+use farmgate_plugin_api::{BodyMode, Consumer, Headers, Reply};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use super::body_memory::HeldBytes;
 use super::caching::CacheCx;
 use super::caching::note::Note;
 use super::control::Control;
@@ -92,6 +93,20 @@ pub struct Ctx {
     pub replay_complete: bool,
     /// How much of the body was read when `replay` was made: what came later cannot be sent again.
     pub replay_read: u64,
+    /// Memory of `replay` and of what is held back.
+    pub held_bytes: Option<HeldBytes>,
+    /// How filters want this body, where they said so for this request.
+    pub body_modes: Vec<(u16, BodyMode)>,
+    /// The response is held back by so many filters.
+    pub holding: Vec<u16>,
+    /// What is held back, in the engine's own words.
+    pub held: Option<Box<dyn Any + Send + Sync>>,
+    /// A filter ended the response with this.
+    pub refusal: Option<Box<Reply>>,
+    /// What filters note for `explain`.
+    pub notes: String,
+    /// The protocol as the client named it.
+    pub protocol: &'static str,
     /// The upstream in charge.
     pub upstream: Option<Arc<UpstreamPlan>>,
     /// Times towards it: the route's, else the upstream's.
@@ -179,6 +194,13 @@ impl Ctx {
             replay: None,
             replay_complete: false,
             replay_read: 0,
+            held_bytes: None,
+            body_modes: Vec::new(),
+            holding: Vec::new(),
+            held: None,
+            refusal: None,
+            notes: String::new(),
+            protocol: "HTTP/1.1",
             upstream: None,
             upstream_timeouts: None,
             sticky_cookie: None,
@@ -232,6 +254,7 @@ impl Ctx {
         cx.trusted = of.trusted;
         cx.https = of.https;
         cx.id = of.id.clone();
+        cx.protocol = of.protocol;
         cx.trace = of.trace;
         cx.route = of.route.clone();
         cx.captures = of.captures.clone();
@@ -275,6 +298,22 @@ impl Ctx {
             self.added_headers.push((name, value));
         } else {
             self.added_dropped += 1;
+        }
+    }
+
+    /// Takes memory for so many bytes that are held back.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn hold_bytes(&mut self, bytes: u64) -> Result<(), Reason> {
+        let node = &self.start.node;
+        let holder = self
+            .held_bytes
+            .get_or_insert_with(|| node.body_memory.holder());
+        if holder.take(bytes) {
+            Ok(())
+        } else {
+            Err(Reason::BodyMemory)
         }
     }
 

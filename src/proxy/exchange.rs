@@ -2,14 +2,18 @@
 //! plugin API's traits. Engines lend their header types as [`Headers`].
 
 use std::any::Any;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use farmgate_plugin_api::{Consumer, Facts, Headers, Request, Response, UpstreamRequest};
+use farmgate_plugin_api::exchange::MAX_NOTE_BYTES;
+use farmgate_plugin_api::{
+    BodyMode, Consumer, Facts, Headers, Reply, Request, Response, UpstreamRequest,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::ctx::Ctx;
 use super::id::RequestId;
+use crate::snapshot::listener::BindAddress;
 
 /// The request before and beside every later phase.
 pub struct RequestExchange<'a> {
@@ -108,6 +112,49 @@ impl Request for RequestExchange<'_> {
     }
     fn add_response_header(&mut self, name: HeaderName, value: HeaderValue) {
         self.cx.add_header(name, value);
+    }
+    fn protocol(&self) -> &'static str {
+        self.cx.protocol
+    }
+    fn client_port(&self) -> u16 {
+        let connection = &self.cx.start.connection;
+        let source = connection.source.or(connection.peer);
+        // Of a client behind other proxies only the address is known.
+        source
+            .filter(|source| source.ip().to_canonical() == self.cx.client)
+            .map_or(0, |source| source.port())
+    }
+    fn server_address(&self) -> Option<SocketAddr> {
+        match &self.cx.start.listener.address {
+            BindAddress::Tcp(address) => Some(*address),
+            BindAddress::Unix(_) => None,
+        }
+    }
+    fn want_body(&mut self, mode: BodyMode) {
+        let filter = self.filter;
+        self.cx.body_modes.retain(|(owner, _)| *owner != filter);
+        self.cx.body_modes.push((filter, mode));
+    }
+    fn hold(&mut self) {
+        if !self.cx.holding.contains(&self.filter) {
+            self.cx.holding.push(self.filter);
+        }
+    }
+    fn release(&mut self) {
+        let filter = self.filter;
+        self.cx.holding.retain(|owner| *owner != filter);
+    }
+    fn refuse(&mut self, reply: Reply) {
+        self.cx.refusal = Some(Box::new(reply));
+    }
+    fn note(&mut self, text: &str) {
+        let notes = &mut self.cx.notes;
+        let room = MAX_NOTE_BYTES.saturating_sub(notes.len() + 1);
+        let cut = text.floor_char_boundary(room);
+        if let Some(text) = text.get(..cut).filter(|text| !text.is_empty()) {
+            notes.push_str(&text.replace('\n', " "));
+            notes.push('\r');
+        }
     }
     fn set_consumer(&mut self, consumer: Consumer) {
         self.cx.consumer = Some(consumer);

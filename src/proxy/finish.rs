@@ -49,7 +49,8 @@ pub fn finish(cx: &mut Ctx, headers: &mut (dyn Headers + '_)) {
     let extra = node.log_headers.load();
     with_line(&record(cx, headers, &extra, total_ns), |line| {
         if let Some(ring) = &*ring {
-            ring.push(line, &caching::kept_for_explain(cx));
+            let [stored, key] = caching::kept_for_explain(cx);
+            ring.push(line, &[cx.notes.as_bytes(), b"\n", stored, key]);
         }
         if let Some(log) = &*log {
             log.submit(line);

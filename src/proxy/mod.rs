@@ -5,6 +5,7 @@
 //! [`respond`] the answers we make, [`caching`] what the cache does, [`finish`] the end. What clients send is read in `crate::protocol`.
 //! [`pingora`] is the engine that carries the bytes; nothing else here knows it.
 
+pub mod body_memory;
 pub mod caching;
 pub mod chains;
 pub mod connection;

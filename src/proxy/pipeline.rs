@@ -26,7 +26,7 @@ use super::chains::{self, Decision, Links, ResponsePhase};
 use super::ctx::Ctx;
 use super::exchange::RequestExchange;
 use super::{caching, fields, id, respond};
-use crate::snapshot::chain::Body;
+use crate::snapshot::chain::{Body, Link, body_of};
 use crate::snapshot::{Chain, Route, Target, UpstreamPlan};
 use crate::telemetry::Reason;
 use crate::upstream::hash::stable_hash;
@@ -109,7 +109,7 @@ pub async fn head(
     if caching::purge::is_purge(cx) {
         return Next::Reply(Box::pin(caching::purge::answer(cx, headers.map())).await);
     }
-    match body_plan(&cx.start.listener.chain, &route.chain) {
+    match wanted_body(cx, &route.chain) {
         Body::Buffer { limit, refuse } if content_length != Some(0) => {
             // What the declared length rules out need not be read.
             if refuse && content_length.is_some_and(|length| length > limit) {
@@ -138,7 +138,7 @@ pub async fn body(
         }
     }
     cx.replay_complete = !buffered.partial;
-    cx.replay = Some(buffered.to_bytes());
+    cx.replay = Some(buffered.into_bytes());
     target(cx, headers, &route)
 }
 
@@ -200,6 +200,20 @@ pub fn body_plan(listener: &Chain, route: &Chain) -> Body {
             },
         },
     }
+}
+
+/// The same for one request: filters may have said how they want its body.
+fn wanted_body(cx: &Ctx, route: &Chain) -> Body {
+    let listener = &cx.start.listener.chain;
+    if cx.body_modes.is_empty() {
+        return body_plan(listener, route);
+    }
+    let mode = |link: &Link| {
+        let said = cx.body_modes.iter();
+        let said = said.rev().find(|(filter, _)| *filter == link.instance.id);
+        said.map_or_else(|| link.instance.filter.body_mode(), |(_, mode)| *mode)
+    };
+    body_of(listener.links.iter().chain(&route.links).map(mode))
 }
 
 /// Chooses the upstream of the route.

@@ -1,7 +1,7 @@
 //! Step 3 of a request's life: what the head says, in the one form everybody sees.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method, Version, header};
 
 use super::ctx::Ctx;
 use crate::protocol::uri::{NormalisedUri, normalise, normalise_host, port_of};
@@ -11,6 +11,8 @@ use crate::telemetry::Reason;
 pub struct Head<'a> {
     /// The method.
     pub method: &'a Method,
+    /// The protocol.
+    pub version: Version,
     /// The target as received.
     pub target: &'a [u8],
     /// `:authority` of HTTP/2.
@@ -27,6 +29,11 @@ pub fn read(cx: &mut Ctx, head: &Head<'_>) -> Result<(), Reason> {
     let listener = &cx.start.listener;
     cx.in_flight = Some(listener.metrics.requests_in_flight.enter());
     cx.method = head.method.clone();
+    cx.protocol = match head.version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
+    };
     if head.target.len() > listener.head.uri_bytes {
         cx.raw_target = Some(Bytes::copy_from_slice(head.target));
         return Err(Reason::UriTooLong);

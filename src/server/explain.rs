@@ -5,15 +5,17 @@ mod cache;
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use farmgate_plugin_api::{Consumer, Facts, Phases};
+use farmgate_plugin_api::{Consumer, Explained, Facts, Phases};
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
 use crate::protocol::client::client_address;
 use crate::protocol::uri::{NormalisedUri, normalise, normalise_host, port_of};
 use crate::proxy::{fields, pipeline};
+use crate::snapshot::chain::Link;
 use crate::snapshot::router::{Captures, Outcome};
 use crate::snapshot::{Body, Chain, Listener, Route, Snapshot, Target};
 use crate::telemetry::Reason;
@@ -35,6 +37,8 @@ pub struct Question {
     pub client: IpAddr,
     /// Names of the client's verified certificate.
     pub client_sans: Vec<String>,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 /// The facts of a question.
@@ -167,6 +171,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Value, String
         decision["upstream"] = target(route, &asked);
         decision["cache"] = cache::asked(route, &asked, port_of(host));
         decision["body"] = body(&listener.chain, &route.chain);
+        decision["inspections"] = inspections(&listener.chain, route, &asked);
     }
     decision["plugins"] = phases(&listener, route, Some(&asked));
     Ok(decision)
@@ -261,6 +266,25 @@ fn body(listener: &Chain, route: &Chain) -> Value {
     }
 }
 
+/// What filters would make of the request, each asked once.
+fn inspections(listener: &Chain, route: &Route, asked: &Asked<'_>) -> Value {
+    let request = Explained {
+        facts: asked,
+        raw_target: asked.question.target.as_bytes(),
+        route: &route.name,
+        body: &asked.question.body,
+    };
+    let links = listener.links.iter().chain(&route.chain.links);
+    let runs = |link: &&Link| link.when.as_ref().is_none_or(|when| when.holds(asked));
+    let lines = links.filter(runs).filter_map(|link| {
+        let instance = &link.instance;
+        let told = catch_unwind(AssertUnwindSafe(|| instance.filter.explain(&request)));
+        let lines = told.unwrap_or_else(|_| vec!["the plugin panicked".to_owned()]);
+        (!lines.is_empty()).then(|| json!({ "plugin": *instance.name, "lines": lines }))
+    });
+    lines.collect()
+}
+
 /// The filters of each phase, in order; with the request, their conditions and whether these hold.
 fn phases(listener: &Listener, route: Option<&Arc<Route>>, asked: Option<&Asked<'_>>) -> Value {
     let mut out = serde_json::Map::new();
@@ -323,6 +347,12 @@ pub fn render(decision: &Value) -> String {
             .collect();
         let _ = writeln!(out, "{phase:<17} {}", names.join(", "));
     }
+    for told in decision["inspections"].as_array().into_iter().flatten() {
+        let _ = writeln!(out, "{}", text(&told["plugin"]));
+        for line in told["lines"].as_array().into_iter().flatten() {
+            let _ = writeln!(out, "  {}", text(line));
+        }
+    }
     let _ = writeln!(out, "candidates");
     for candidate in decision["candidates"].as_array().into_iter().flatten() {
         let _ = writeln!(
@@ -360,6 +390,7 @@ pub fn again(snapshot: &Snapshot, line: &Value) -> Result<Value, String> {
             .map(str::to_owned)
             .into_iter()
             .collect(),
+        body: Vec::new(),
     };
     let mut decision = explain(snapshot, &question)?;
     // What the line knows for certain stands above what is found without the header fields.

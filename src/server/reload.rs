@@ -234,6 +234,7 @@ impl Server {
         self.state.cache.set(cache);
         snapshot.alive = Some(node.metrics.config().generations_alive.enter());
         node.metrics.budget().set_cap(settings.max_series);
+        node.body_memory.set_most(settings.body_memory_bytes);
         node.idle_grace_ms.store(
             u64::try_from(settings.drain.idle_grace.as_millis()).unwrap_or(u64::MAX),
             Ordering::Relaxed,

@@ -112,7 +112,7 @@ impl Chain {
             response_head: of(Phases::RESPONSE_HEAD),
             response_body: of(Phases::RESPONSE_BODY),
             log: of(Phases::LOG),
-            body: body_of(&links),
+            body: body_of(links.iter().map(|link| link.instance.filter.body_mode())),
             links: links.into(),
         }
     }
@@ -135,11 +135,12 @@ impl Chain {
     }
 }
 
-fn body_of(links: &[Link]) -> Body {
+/// What filters together want of the body.
+pub fn body_of(modes: impl Iterator<Item = BodyMode>) -> Body {
     let mut refuse_at: Option<u64> = None;
     let mut partial_at: Option<u64> = None;
-    for link in links {
-        if let BodyMode::Buffered { limit, over } = link.instance.filter.body_mode() {
+    for mode in modes {
+        if let BodyMode::Buffered { limit, over } = mode {
             match over {
                 OverLimit::Refuse => {
                     refuse_at = Some(refuse_at.map_or(limit, |known| known.min(limit)));

@@ -157,6 +157,7 @@ reasons! {
     MethodNotAllowed "method_not_allowed" Downstream Head 405 "http_request_denied" Never "This method is not served here (CONNECT).";
     VersionNotSupported "version_not_supported" Downstream Head 505 "http_request_error" Never "The request names a protocol version that is not spoken here.";
     HeaderTimeout "header_timeout" Downstream Head 408 "http_request_error" Never "The head was not complete within `timeouts.header`.";
+    BodyMemory "body_memory" Proxy Body 503 "proxy_internal_error" Never "Bodies that are held back take all of `server.body_memory`.";
     BodyTooLarge "body_too_large" Downstream Body 413 "http_request_error" Never "The body is larger than `body_bytes`.";
     BodyTimeout "body_timeout" Downstream Body 408 "http_request_error" Never "No byte of the body came for `timeouts.body_idle`.";
     BodyRateTooLow "body_rate_too_low" Downstream Body 408 "http_request_error" Never "The body came slower than `min_body_rate`.";

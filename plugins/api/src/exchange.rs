@@ -2,12 +2,15 @@
 //! over its own header and body types.
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::facts::{Consumer, Facts};
+use crate::filter::BodyMode;
+use crate::verdict::Reply;
 
 /// Header fields that may be edited.
 pub trait Headers: Send {
@@ -22,6 +25,9 @@ pub trait Headers: Send {
     /// Visits the fields with their names as received (HTTP/1 keeps the letter case).
     fn each_as_received(&self, visit: &mut dyn FnMut(&[u8], &HeaderValue));
 }
+
+/// Most bytes of notes of one request.
+pub const MAX_NOTE_BYTES: usize = 2048;
 
 /// The request in the phases before the origin is asked, and as context in all later ones.
 pub trait Request: Facts + Send {
@@ -53,6 +59,38 @@ pub trait Request: Facts + Send {
     fn state(&mut self) -> Option<&mut (dyn Any + Send + Sync)>;
     /// Keeps state of this filter until the request ends.
     fn set_state(&mut self, state: Box<dyn Any + Send + Sync>);
+    /// The protocol as the client named it: `HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`.
+    fn protocol(&self) -> &'static str {
+        "HTTP/1.1"
+    }
+    /// The port the client sends from; 0 if it is not known.
+    fn client_port(&self) -> u16 {
+        0
+    }
+    /// The address the listener is bound to, if it is one of the network.
+    fn server_address(&self) -> Option<SocketAddr> {
+        None
+    }
+    /// In `request_head`: how this filter wants the body of this request, instead of what
+    /// [`crate::Filter::body_mode`] says. Never more than that; [`BodyMode::None`] for not at all.
+    fn want_body(&mut self, mode: BodyMode) {
+        let _ = mode;
+    }
+    /// In `origin_head`: nothing of the response leaves, neither to the client nor into a cache, until
+    /// [`Request::release`] or its end.
+    fn hold(&mut self) {}
+    /// What was held back goes out, and what follows is not held.
+    fn release(&mut self) {}
+    /// In `origin_body`: the response ends here. If nothing of it has left, the client gets `reply`;
+    /// else what it got is cut visibly: the connection closes, or the stream is reset.
+    fn refuse(&mut self, reply: Reply) {
+        let _ = reply;
+    }
+    /// Text for `farmgate explain ID` of this request, a line or two without secrets: cut at
+    /// [`MAX_NOTE_BYTES`] for all filters together.
+    fn note(&mut self, text: &str) {
+        let _ = text;
+    }
     /// Why the parser would have refused a lenient request; none today, as the parser is strict.
     fn parser_note(&self) -> Option<&'static str> {
         None
@@ -127,12 +165,48 @@ impl BufferedBody {
         }
     }
 
+    /// The same, given up piece by piece: never much more memory than the body takes.
+    pub fn into_bytes(self) -> Bytes {
+        let mut chunks = self.chunks.into_iter();
+        match (chunks.next(), chunks.len()) {
+            (None, _) => Bytes::new(),
+            (Some(one), 0) => one,
+            (Some(first), _) => {
+                let mut whole = Vec::with_capacity(self.len);
+                whole.extend_from_slice(&first);
+                drop(first);
+                chunks.for_each(|chunk| whole.extend_from_slice(&chunk));
+                whole.into()
+            }
+        }
+    }
+
     /// Replaces the body; the engine corrects `content-length`.
     pub fn replace(&mut self, body: Bytes) {
         self.len = body.len();
         self.chunks.clear();
         if !body.is_empty() {
             self.chunks.push(body);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_in_pieces_is_one_in_the_end() {
+        let pieces: [&[&'static [u8]]; 4] =
+            [&[], &[b"a"], &[b"a", b"bc"], &[b"", b"a", b"b", b"c"]];
+        for pieces in pieces {
+            let mut body = BufferedBody::default();
+            for piece in pieces {
+                body.push(Bytes::from_static(piece));
+            }
+            assert_eq!(body.to_bytes(), pieces.concat());
+            assert_eq!(body.len(), body.to_bytes().len());
+            assert_eq!(body.into_bytes(), pieces.concat());
         }
     }
 }

@@ -102,6 +102,19 @@ pub struct Outcome {
     pub total_us: u64,
 }
 
+/// A request that is only asked about.
+#[derive(Clone, Copy)]
+pub struct Explained<'a> {
+    /// What is known of it.
+    pub facts: &'a dyn Facts,
+    /// The target as a client would send it.
+    pub raw_target: &'a [u8],
+    /// The route it would take.
+    pub route: &'a str,
+    /// The body it would have.
+    pub body: &'a [u8],
+}
+
 /// A running instance of a plugin kind. Shared by all threads and by every chain it stands in.
 ///
 /// Every method has a default that does nothing, and is called only for the phases that
@@ -209,8 +222,15 @@ pub trait Filter: Send + Sync + 'static {
         Ok(())
     }
 
-    /// `log`: the request is over; for counting, not for writing.
-    fn log(&self, request: &dyn Facts, outcome: &Outcome) {
+    /// `log`: the request is over; for counting and queued lines, not for waiting.
+    fn log(&self, request: &mut dyn Request, outcome: &Outcome) {
         let _ = (request, outcome);
+    }
+
+    /// What the filter would make of a request that nobody sends, in lines for people: for
+    /// `farmgate explain`. Without effect: nothing is counted, logged or kept.
+    fn explain(&self, request: &Explained<'_>) -> Vec<String> {
+        let _ = request;
+        Vec::new()
     }
 }

@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,6 +15,12 @@ pub type HostFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Takes over a file's new content, or says what is wrong with it.
 pub type Parse = Box<dyn Fn(&[u8]) -> Result<(), String> + Send + Sync>;
+
+/// Makes something of files, and says what is wrong with them.
+pub type Load = Box<dyn Fn(&dyn Files) -> Result<(), String> + Send + Sync>;
+
+/// Work for another thread.
+pub type Work = Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>;
 
 /// The host's services. `check` and `explain` lend a dry implementation that keeps nothing.
 pub trait Services: Send + Sync {
@@ -29,6 +35,20 @@ pub trait Services: Send + Sync {
 
     /// A gauge `farmgate_plugin_<kind>_<name>{plugin}`.
     fn gauge(&self, name: &'static str, help: &'static str) -> Arc<dyn Gauge>;
+
+    /// A counter with one label more: `farmgate_plugin_<kind>_<name>_total{plugin,<label>}`. The
+    /// first `most` values that are counted get a series each, all others count under `other`.
+    fn counter_by(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        most: usize,
+    ) -> Arc<dyn CounterBy>;
+
+    /// A histogram `farmgate_plugin_<kind>_<name>{plugin}`. Its buckets are those of all histograms
+    /// of Farmgate, 0.0001 to 60.
+    fn histogram(&self, name: &'static str, help: &'static str) -> Arc<dyn Histogram>;
 
     /// State that outlives a reload, found again by plugin name, `key` and type. `make` runs when
     /// there is none yet. Freed when no configuration uses it any more.
@@ -54,6 +74,14 @@ pub trait Services: Send + Sync {
     /// The first read or parse failed.
     fn watch_file(&self, path: &Path, max_bytes: u64, parse: Parse) -> Result<(), String>;
 
+    /// Runs `load` now, and again off the worker threads whenever a file that it read, or a folder
+    /// that it listed, changes. For what is made of many files. A later run that fails leaves what
+    /// is there; it is logged and counted like one of [`Services::watch_file`].
+    ///
+    /// # Errors
+    /// What the first run says.
+    fn watch_files(&self, load: Load) -> Result<(), String>;
+
     /// Runs `task` every `period` while the configuration that asked for it lives.
     fn periodic(&self, period: Duration, task: Box<dyn Fn() -> HostFuture<()> + Send + Sync>);
 
@@ -67,10 +95,10 @@ pub trait Services: Send + Sync {
     fn upstream_client(&self, upstream: &str) -> Result<Arc<dyn HttpClient>, String>;
 
     /// Runs blocking or heavy work off the worker threads (bounded; fails when the queue is full).
-    fn offload(
-        &self,
-        work: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>,
-    ) -> HostFuture<Result<Box<dyn Any + Send>, Busy>>;
+    fn offload(&self, work: Work) -> HostFuture<Result<Box<dyn Any + Send>, Busy>>;
+
+    /// The same for later: a filter keeps it and offloads work of requests.
+    fn offloader(&self) -> Arc<dyn Offload>;
 
     /// A log file of the plugin's own, written in the background through a bounded queue.
     ///
@@ -79,7 +107,7 @@ pub trait Services: Send + Sync {
     fn log_writer(&self, path: &Path) -> Result<Arc<dyn LogWriter>, String>;
 
     /// The plugin's own folder below the state folder, if the node has one.
-    fn state_folder(&self) -> Option<std::path::PathBuf>;
+    fn state_folder(&self) -> Option<PathBuf>;
 
     /// True unless `farmgate plugin NAME off` was given. The engine asks it before every call, so
     /// a plugin needs it only for what it does outside requests.
@@ -149,6 +177,42 @@ pub trait Random: Send + Sync {
 pub trait Counter: Send + Sync {
     /// Adds `n`.
     fn add(&self, n: u64);
+}
+
+/// Numbers that only grow, by the values of a label.
+pub trait CounterBy: Send + Sync {
+    /// Adds `n` to the number of this value.
+    fn add(&self, value: &str, n: u64);
+}
+
+/// Observed values in buckets.
+pub trait Histogram: Send + Sync {
+    /// Counts one value: seconds, or whatever the name says. Below 0 counts as 0.
+    fn observe(&self, value: f64);
+}
+
+/// The files of [`Services::watch_files`].
+pub trait Files {
+    /// The content of a regular file.
+    ///
+    /// # Errors
+    /// A short text that follows the file's name: it cannot be read, or is larger than `max_bytes`.
+    fn read(&self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, String>;
+
+    /// The names in a folder, sorted; at most [`MAX_LISTED`].
+    ///
+    /// # Errors
+    /// A short text that follows the folder's name.
+    fn list(&self, folder: &Path) -> Result<Vec<PathBuf>, String>;
+}
+
+/// Most names that [`Files::list`] gives.
+pub const MAX_LISTED: usize = 4096;
+
+/// Runs heavy work elsewhere, see [`Services::offload`].
+pub trait Offload: Send + Sync {
+    /// Runs it.
+    fn run(&self, work: Work) -> HostFuture<Result<Box<dyn Any + Send>, Busy>>;
 }
 
 /// A number that goes up and down.

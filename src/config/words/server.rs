@@ -1,7 +1,7 @@
 //! `[server]`: the process itself. A change of `threads`, `control` or `state` needs an upgrade.
 
 use farmgate_plugin_api::decode::{Located, RelPath};
-use farmgate_plugin_api::units::Duration;
+use farmgate_plugin_api::units::{Duration, Size};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -32,6 +32,11 @@ pub struct ServerConfig {
     pub drain: Located<DrainConfig>,
     /// How another process takes over.
     pub upgrade: UpgradeConfig,
+    /// Most memory of bodies that are held back, over all requests: request bodies that a plugin wants whole before the
+    /// origin is asked, and responses that one holds back. What finds no room is answered with 503. From 1MiB. Default
+    /// 1GiB.
+    #[schemars(with = "Option<forms::Size>")]
+    pub body_memory: Option<Located<Size>>,
     /// Reload when a configuration file changes.
     pub watch: WatchConfig,
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use farmgate_plugin_api::exchange::BufferedBody;
 use http::header;
 use pingora_proxy::Session;
@@ -36,7 +36,7 @@ pub(super) async fn read(
     limit: u64,
     refuse: bool,
 ) -> Result<BufferedBody, Reason> {
-    let mut body = BufferedBody::default();
+    let mut body = Gathering::default();
     if cx.expect_continue && session.write_continue_response().await.is_err() {
         return Err(Reason::ClientClosed);
     }
@@ -48,8 +48,8 @@ pub(super) async fn read(
         let chunk = match read {
             Ok(Ok(Some(chunk))) => chunk,
             Ok(Ok(None)) => {
-                cx.start.control.body_progress(body.len() as u64, false);
-                return Ok(body);
+                cx.start.control.body_progress(body.len, false);
+                return Ok(body.finish());
             }
             Ok(Err(_)) => {
                 let cut = cx.start.control.cut();
@@ -58,16 +58,57 @@ pub(super) async fn read(
             Err(_) if until < deadline => return Err(Reason::BodyTimeout),
             Err(_) => return Err(Reason::RequestTimeout),
         };
-        let len = body.len() as u64 + chunk.len() as u64;
+        let len = body.len + chunk.len() as u64;
         if len > cx.body_limit() || (refuse && len > limit) {
             return Err(Reason::BodyTooLarge);
         }
         cx.start.control.body_progress(len, true);
+        cx.hold_bytes(chunk.len() as u64)?;
         body.push(chunk);
         if len > limit {
+            let mut body = body.finish();
             body.partial = !session.is_body_done();
             return Ok(body);
         }
+    }
+}
+
+/// Smaller pieces are put together: each costs more than its bytes, and may keep a larger buffer alive.
+const SMALL_BYTES: usize = 8 * 1024;
+/// So large is what they are put into.
+const GATHERED_BYTES: usize = 64 * 1024;
+
+/// A body that is being read.
+#[derive(Default)]
+struct Gathering {
+    body: BufferedBody,
+    small: BytesMut,
+    len: u64,
+}
+
+impl Gathering {
+    fn push(&mut self, chunk: Bytes) {
+        self.len += chunk.len() as u64;
+        if chunk.len() < SMALL_BYTES {
+            self.small.extend_from_slice(&chunk);
+            if self.small.len() >= GATHERED_BYTES {
+                self.flush();
+            }
+        } else {
+            self.flush();
+            self.body.push(chunk);
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.small.is_empty() {
+            self.body.push(std::mem::take(&mut self.small).freeze());
+        }
+    }
+
+    fn finish(mut self) -> BufferedBody {
+        self.flush();
+        self.body
     }
 }
 

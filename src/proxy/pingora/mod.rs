@@ -6,7 +6,9 @@ mod body;
 mod dial;
 mod failure;
 mod fetch;
+mod head;
 mod headers;
+mod hold;
 mod local;
 mod peer;
 mod replies;
@@ -21,6 +23,7 @@ use bytes::Bytes;
 use http::{StatusCode, header};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
+use pingora_core::protocols::http::HttpTask;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -31,7 +34,6 @@ use super::chains::BodyPhase;
 use super::ctx::Ctx;
 use super::finish::finish;
 use super::pipeline::{self, Next};
-use super::request;
 use super::start::take_context;
 use crate::telemetry::{Reason, Source};
 use crate::upstream::retry::FailureClass;
@@ -99,38 +101,14 @@ impl ProxyHttp for Engine {
             // Its context was made with the decision to fetch.
             return Ok(false);
         }
-        let read = {
-            let head = session.req_header();
-            let head = request::Head {
-                method: &head.method,
-                target: head.raw_path(),
-                authority: head.uri.authority().map(|authority| authority.as_str()),
-                headers: &head.headers,
-            };
-            request::read(cx, &head)
-        };
-        if let Err(reason) = read {
-            return Err(fail(cx, reason));
-        }
-        if !cx.upgrade {
-            session.req_header_mut().remove_header(&header::UPGRADE);
-        }
-        cx.set_limits();
-        let length = body::declared_length(session);
-        if cx.start.connection.h2 {
-            cx.start.control.body_progress(0, length != Some(0));
-            session.set_write_timeout(Some(cx.start.listener.timeouts.body_idle));
-        }
+        let length = head::read(session, cx).map_err(|reason| fail(cx, reason))?;
         let mut next = {
             let mut fields = RequestFields(session.req_header_mut());
             pipeline::head(cx, &mut fields, length).await
         };
         if let Next::ReadBody { limit, refuse } = next {
             let buffered = Box::pin(body::read(session, cx, limit, refuse)).await;
-            let buffered = match buffered {
-                Ok(buffered) => buffered,
-                Err(reason) => return Err(fail(cx, reason)),
-            };
+            let buffered = buffered.map_err(|reason| fail(cx, reason))?;
             cx.replay_read = session.body_bytes_read() as u64;
             let mut fields = RequestFields(session.req_header_mut());
             next = Box::pin(pipeline::body(cx, &mut fields, buffered)).await;
@@ -417,6 +395,9 @@ impl ProxyHttp for Engine {
             };
         };
         failure::settle(cx, e);
+        if let Some(answered) = Box::pin(hold::refused(session, cx)).await {
+            return answered;
+        }
         if let Some(note) = &cx.fetch {
             // Whoever the fetch was made for answers.
             note.ended(cx.reason);
@@ -472,6 +453,13 @@ impl ProxyHttp for Engine {
             .tunnel_idle
             .unwrap_or(Duration::from_secs(30 * 86400));
         (Some(timeouts.idle), Some(tunnel))
+    }
+
+    fn hold_response(&self, tasks: Vec<HttpTask>, ctx: &mut Self::CTX) -> Result<Vec<HttpTask>> {
+        match ctx.as_deref_mut() {
+            Some(cx) => hold::pass(cx, tasks),
+            None => Ok(tasks),
+        }
     }
 
     fn buffered_request_body(&self, ctx: &mut Self::CTX) -> Option<Bytes> {

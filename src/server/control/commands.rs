@@ -113,9 +113,17 @@ fn explain(server: &Server, id: &str) -> Answer {
                 Ok(told) => told,
                 Err(error) => return refused(500, &error.to_string()),
             };
+            // What filters noted stands before what the cache keeps.
+            let (notes, behind) = match behind.iter().position(|byte| *byte == b'\n') {
+                Some(at) => (behind.get(..at), behind.get(at + 1..)),
+                None => (None, Some(&*behind)),
+            };
+            let notes = String::from_utf8_lossy(notes.unwrap_or_default());
+            let notes: Vec<&str> = notes.split_terminator('\r').collect();
+            let behind = behind.unwrap_or_default();
             let snapshot = server.node.current.load();
             let same = told["generation"] == snapshot.generation;
-            let cache = cached(&snapshot, &told, &behind, same);
+            let cache = cached(&snapshot, &told, behind, same);
             let (decision, note) = if same {
                 let decision = again(&snapshot, &told).unwrap_or_default();
                 (
@@ -130,7 +138,7 @@ fn explain(server: &Server, id: &str) -> Answer {
             };
             reply(
                 200,
-                &json!({ "request": told, "cache": cache, "decision": decision, "note": note }),
+                &json!({ "request": told, "plugins": notes, "cache": cache, "decision": decision, "note": note }),
             )
         }
         None => refused(404, "no request with this id is kept"),

@@ -8,11 +8,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use farmgate_plugin_api::services::{
-    Busy, Clock, Counter, Gauge, HostFuture, HttpClient, Kept, LogWriter, Random, Services,
+    self, Busy, Clock, Counter, CounterBy, Gauge, Histogram, HostFuture, HttpClient, Kept, Load,
+    LogWriter, Offload, Random, Services, Work,
 };
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
+use super::made::Made;
 use super::watch::Watched;
 use super::{Host, folder, numbers, periodic};
 use crate::compile::dry::{SystemClock, ThreadRandom, check_upstream};
@@ -53,6 +55,20 @@ impl Lease {
             alive: Arc::default(),
             tasks: Mutex::default(),
         }
+    }
+}
+
+impl Lease {
+    /// The plugin in messages.
+    fn title(&self) -> String {
+        format!("plugin {} ({})", self.plugin, self.kind)
+    }
+
+    fn file_errors(&self) -> Arc<dyn Counter> {
+        self.counter(
+            "file_errors",
+            "Versions of a watched file that could not be used; the last good one stays.",
+        )
     }
 }
 
@@ -105,6 +121,20 @@ impl Services for Lease {
         numbers::gauge(&self.metrics, name, help)
     }
 
+    fn counter_by(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        most: usize,
+    ) -> Arc<dyn CounterBy> {
+        numbers::counter_by(&self.metrics, name, help, label, most)
+    }
+
+    fn histogram(&self, name: &'static str, help: &'static str) -> Arc<dyn Histogram> {
+        numbers::histogram(&self.metrics, name, help)
+    }
+
     fn shared(
         &self,
         key: &str,
@@ -133,13 +163,13 @@ impl Services for Lease {
         max_bytes: u64,
         parse: Box<dyn Fn(&[u8]) -> Result<(), String> + Send + Sync>,
     ) -> Result<(), String> {
-        let errors = self.counter(
-            "file_errors",
-            "Versions of a watched file that could not be used; the last good one stays.",
-        );
-        let name = format!("plugin {} ({})", self.plugin, self.kind);
-        let file = Watched::open(name, path, max_bytes, parse, errors)?;
-        self.host.files.add(file, &self.alive)
+        let file = Watched::open(self.title(), path, max_bytes, parse, self.file_errors())?;
+        self.host.files.add(Arc::new(file), &self.alive)
+    }
+
+    fn watch_files(&self, load: Load) -> Result<(), String> {
+        let made = Made::open(self.title(), load, self.file_errors())?;
+        self.host.files.add(Arc::new(made), &self.alive)
     }
 
     fn periodic(&self, period: Duration, task: Box<dyn Fn() -> HostFuture<()> + Send + Sync>) {
@@ -165,11 +195,12 @@ impl Services for Lease {
         Ok(self.host.outgoing.upstream_client(upstream, source))
     }
 
-    fn offload(
-        &self,
-        work: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>,
-    ) -> HostFuture<Result<Box<dyn Any + Send>, Busy>> {
-        self.host.offload.run(work)
+    fn offload(&self, work: Work) -> HostFuture<Result<Box<dyn Any + Send>, Busy>> {
+        services::Offload::run(&*self.host.offload, work)
+    }
+
+    fn offloader(&self) -> Arc<dyn Offload> {
+        Arc::clone(&self.host.offload) as Arc<dyn Offload>
     }
 
     fn log_writer(&self, path: &Path) -> Result<Arc<dyn LogWriter>, String> {

@@ -8,6 +8,7 @@ mod client;
 mod folder;
 mod lease;
 mod log;
+mod made;
 mod numbers;
 mod offload;
 mod periodic;
@@ -70,7 +71,7 @@ pub struct Host {
     /// Counts publications; tasks of a new configuration wait for the next one.
     published: tokio::sync::watch::Sender<u64>,
     files: Arc<Watcher>,
-    offload: Offload,
+    offload: Arc<Offload>,
     outgoing: Arc<Outgoing>,
     logs: Logs,
 }
@@ -93,7 +94,7 @@ impl Host {
         } = options;
         Arc::new(Self {
             files: Watcher::new(runtime.clone(), file_poll),
-            offload: Offload::new(runtime.clone()),
+            offload: Arc::new(Offload::new(runtime.clone())),
             outgoing: Outgoing::new(runtime.clone()),
             logs: Logs::default(),
             published: tokio::sync::watch::Sender::new(0),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use farmgate_plugin_api::services::{Counter, Gauge};
+use farmgate_plugin_api::services::{Counter, CounterBy, Gauge, Histogram};
 
 use crate::telemetry::metrics::{self, PluginMetricError, PluginMetrics};
 
@@ -22,6 +22,23 @@ impl Gauge for Level {
     }
 }
 
+struct ByValue(metrics::CounterBy);
+
+impl CounterBy for ByValue {
+    fn add(&self, value: &str, n: u64) {
+        self.0.add(value, n);
+    }
+}
+
+struct Observed(metrics::Histogram);
+
+impl Histogram for Observed {
+    fn observe(&self, value: f64) {
+        // The cast cuts at both ends, and takes what is no number for 0.
+        self.0.observe_ns((value * 1e9) as u64);
+    }
+}
+
 /// For a name that could not be declared: the plugin works, its number is not seen.
 struct Unseen;
 
@@ -31,6 +48,14 @@ impl Counter for Unseen {
 
 impl Gauge for Unseen {
     fn set(&self, _value: i64) {}
+}
+
+impl CounterBy for Unseen {
+    fn add(&self, _value: &str, _n: u64) {}
+}
+
+impl Histogram for Unseen {
+    fn observe(&self, _value: f64) {}
 }
 
 /// The counter of this name.
@@ -45,6 +70,28 @@ pub(super) fn counter(metrics: &PluginMetrics, name: &str, help: &str) -> Arc<dy
 pub(super) fn gauge(metrics: &PluginMetrics, name: &str, help: &str) -> Arc<dyn Gauge> {
     match metrics.gauge(name, help) {
         Ok(gauge) => Arc::new(Level(gauge)),
+        Err(error) => unseen(&error),
+    }
+}
+
+/// The counter of this name by the values of a label.
+pub(super) fn counter_by(
+    metrics: &PluginMetrics,
+    name: &str,
+    help: &str,
+    label: &'static str,
+    most: usize,
+) -> Arc<dyn CounterBy> {
+    match metrics.counter_by(name, help, label, most) {
+        Ok(counter) => Arc::new(ByValue(counter)),
+        Err(error) => unseen(&error),
+    }
+}
+
+/// The histogram of this name.
+pub(super) fn histogram(metrics: &PluginMetrics, name: &str, help: &str) -> Arc<dyn Histogram> {
+    match metrics.histogram(name, help) {
+        Ok(histogram) => Arc::new(Observed(histogram)),
         Err(error) => unseen(&error),
     }
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use farmgate_plugin_api::services::{Busy, HostFuture};
+use farmgate_plugin_api::services::{self, Busy, HostFuture, Work};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
@@ -13,8 +13,6 @@ const RUNNING_PER_CORE: usize = 2;
 
 /// Work that may wait, for each core. More would be answered later than anybody waits.
 const WAITING_PER_CORE: usize = 64;
-
-type Work = Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>;
 
 /// A bounded pool over the runtime's blocking threads.
 pub(super) struct Offload {
@@ -41,7 +39,7 @@ impl Offload {
     /// Takes a place now and runs when a thread is free. Dropping the future gives the place back
     /// if the work has not begun; work that has begun runs to its end. A panic of the work goes on
     /// in the caller.
-    pub(super) fn run(&self, work: Work) -> HostFuture<Result<Box<dyn Any + Send>, Busy>> {
+    fn start(&self, work: Work) -> HostFuture<Result<Box<dyn Any + Send>, Busy>> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             return Box::pin(async { Err(Busy) });
         };
@@ -68,9 +66,16 @@ impl Offload {
     }
 }
 
+impl services::Offload for Offload {
+    fn run(&self, work: Work) -> HostFuture<Result<Box<dyn Any + Send>, Busy>> {
+        self.start(work)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use farmgate_plugin_api::services::Offload as _;
     use futures_util::FutureExt;
     use std::panic::AssertUnwindSafe;
     use std::sync::mpsc;

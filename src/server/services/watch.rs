@@ -33,6 +33,12 @@ struct Seen {
     unreadable: Option<String>,
 }
 
+/// What is looked at again and again.
+pub(super) trait Look: Send + Sync {
+    /// Looks whether it changed, and takes what is new. Blocks.
+    fn look(&self, now: SystemTime);
+}
+
 /// A watched file.
 pub(super) struct Watched {
     /// Whose it is, for messages.
@@ -82,7 +88,14 @@ impl Watched {
         call.unwrap_or_else(|_| Err("the parser panicked".to_owned()))
     }
 
-    /// Looks at the file and takes its new content, if it has one. Blocks.
+    fn failed(&self, error: &str) {
+        self.errors.add(1);
+        let (name, path) = (&self.name, self.path.display());
+        log::warn!("{name}: {path} {error}; the last good version stays");
+    }
+}
+
+impl Look for Watched {
     fn look(&self, now: SystemTime) {
         let before = Stamp::of(&self.path);
         let mut seen = self.seen.lock();
@@ -117,16 +130,12 @@ impl Watched {
             Err(error) => self.failed(&error),
         }
     }
-
-    fn failed(&self, error: &str) {
-        self.errors.add(1);
-        let (name, path) = (&self.name, self.path.display());
-        log::warn!("{name}: {path} {error}; the last good version stays");
-    }
 }
 
+type Looked = (Weak<()>, Arc<dyn Look>);
+
 struct Files {
-    watched: Vec<(Weak<()>, Arc<Watched>)>,
+    watched: Vec<Looked>,
     running: bool,
 }
 
@@ -153,7 +162,11 @@ impl Watcher {
     ///
     /// # Errors
     /// Too many files are watched.
-    pub(super) fn add(self: &Arc<Self>, file: Watched, alive: &Arc<()>) -> Result<(), String> {
+    pub(super) fn add(
+        self: &Arc<Self>,
+        file: Arc<dyn Look>,
+        alive: &Arc<()>,
+    ) -> Result<(), String> {
         let mut files = self.files.lock();
         if files.watched.len() >= MAX_FILES {
             files.watched.retain(|(alive, _)| alive.strong_count() > 0);
@@ -161,7 +174,7 @@ impl Watcher {
         if files.watched.len() >= MAX_FILES {
             return Err(format!("is one too many: {MAX_FILES} files are watched"));
         }
-        files.watched.push((Arc::downgrade(alive), Arc::new(file)));
+        files.watched.push((Arc::downgrade(alive), file));
         if !files.running {
             files.running = true;
             self.runtime.spawn(run(Arc::downgrade(self), self.every));
@@ -170,7 +183,7 @@ impl Watcher {
     }
 
     /// The files that are still wanted. When there is none the task is told to end.
-    fn living(&self) -> Option<Vec<(Weak<()>, Arc<Watched>)>> {
+    fn living(&self) -> Option<Vec<Looked>> {
         let mut files = self.files.lock();
         files.watched.retain(|(alive, _)| alive.strong_count() > 0);
         files.running = !files.watched.is_empty();

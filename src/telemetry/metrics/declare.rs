@@ -88,6 +88,7 @@ declare! {
     REQUESTS Counter "farmgate_requests_total" "requests" ["listener" "route" "upstream"] over "code" CODES, "Requests that ended, by the class of their status.";
     REQUEST_ERRORS Counter "farmgate_request_errors_total" "requests" ["route"] over "reason" (Reason::TOKENS), "Requests that ended for another reason than a delivered response.";
     REQUESTS_IN_FLIGHT Gauge "farmgate_requests_in_flight" "requests" ["listener"] "Requests between the end of their head and the end of their response.";
+    BODY_MEMORY Gauge "farmgate_body_memory_bytes" "bytes" [] "Memory of bodies that are held back: of requests until the origin is asked and of responses until they are released. `server.body_memory` bounds it.";
     REQUESTS_REJECTED Counter "farmgate_requests_rejected_total" "requests" ["listener"] over "reason" (Reason::TOKENS), "Requests that ended before routing: bad heads, limits, timeouts.";
     KEEPALIVE_REQUESTS Counter "farmgate_keepalive_requests_total" "requests" ["listener"] "Requests that came on a connection which had carried one before.";
     REQUEST_DURATION Histogram "farmgate_request_duration_seconds" "seconds" ["route"] "From the first byte of the request to the last byte of the response.";

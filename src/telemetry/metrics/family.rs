@@ -450,6 +450,12 @@ impl<M: Cell> Collector for Exported<M> {
     }
 }
 
+impl<M: Cell> std::fmt::Debug for Family<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.desc.fq_name)
+    }
+}
+
 impl<M: Cell> std::fmt::Debug for Series<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}{:?}", self.family.desc.fq_name, self.labels)

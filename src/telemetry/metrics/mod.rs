@@ -33,7 +33,7 @@ pub use handles::{
     RequestMetrics, RouteMetrics, UnderWay, UpstreamMetrics,
 };
 pub use moved::{Added, Counts, FamilyCounts, SeriesCounts, Tally};
-pub use plugin::{PluginMetricError, PluginMetrics};
+pub use plugin::{CounterBy, PluginMetricError, PluginMetrics};
 pub use store::{CacheFigures, CacheSource};
 pub use tls::{ORDER_STAGES, TlsMetrics};
 
@@ -59,6 +59,7 @@ pub struct Metrics {
     request_errors: Groups,
     requests_in_flight: Gauges,
     tunnels_open: Gauges,
+    body_memory: Gauge,
     requests_rejected: Groups,
     keepalive_requests: Counters,
     request_duration: Histograms,
@@ -135,6 +136,7 @@ impl Metrics {
             request_errors: groups(&declare::REQUEST_ERRORS)?,
             requests_in_flight: gauges(&declare::REQUESTS_IN_FLIGHT)?,
             tunnels_open: gauges(&declare::TUNNELS_OPEN)?,
+            body_memory: gauges(&declare::BODY_MEMORY)?.get(&[]),
             requests_rejected: groups(&declare::REQUESTS_REJECTED)?,
             keepalive_requests: counters(&declare::KEEPALIVE_REQUESTS)?,
             request_duration: histograms(&declare::REQUEST_DURATION)?,
@@ -173,6 +175,11 @@ impl Metrics {
     /// The cap on series, changed by a reload with `set_cap`.
     pub fn budget(&self) -> &SeriesBudget {
         &self.book.budget
+    }
+
+    /// Memory of bodies that are held back.
+    pub fn body_memory(&self) -> Gauge {
+        Arc::clone(&self.body_memory)
     }
 
     /// Handles of a listener.

@@ -1,15 +1,15 @@
 //! Counters and gauges that plugins declare: `farmgate_plugin_<kind>_<name>`, labelled by the plugin's name.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::Metrics;
-use super::cell::{CounterCell, GaugeCell};
+use super::cell::{CounterCell, GaugeCell, HistogramCell};
 use super::declare::{Declared, Kind};
-use super::family::{Counter, Family, Gauge};
+use super::family::{Counter, Family, Gauge, Histogram, OTHER};
 
 /// Metric names that all plugins of a process may declare together.
 pub(super) const MAX_PLUGIN_METRICS: usize = 512;
@@ -45,7 +45,46 @@ impl std::error::Error for PluginMetricError {}
 
 enum Declaration {
     Counter(Arc<Family<CounterCell>>),
+    CounterBy(&'static str, Arc<Family<CounterCell>>),
     Gauge(Arc<Family<GaugeCell>>),
+    Histogram(Arc<Family<HistogramCell>>),
+}
+
+/// What a declaration is to be.
+#[derive(Clone, Copy)]
+enum Shape {
+    Counter,
+    CounterBy(&'static str),
+    Gauge,
+    Histogram,
+}
+
+/// A counter by the values of a label: the first so many have a series each.
+#[derive(Debug)]
+pub struct CounterBy {
+    family: Arc<Family<CounterCell>>,
+    plugin: Arc<str>,
+    most: usize,
+    known: RwLock<HashMap<Box<str>, Counter>>,
+    other: Counter,
+}
+
+impl CounterBy {
+    /// Adds `n` to the series of this value, or to that of `other`.
+    pub fn add(&self, value: &str, n: u64) {
+        if let Some(counter) = self.known.read().get(value) {
+            counter.add(n);
+            return;
+        }
+        let mut known = self.known.write();
+        if known.len() >= self.most && !known.contains_key(value) {
+            drop(known);
+            self.other.add(n);
+            return;
+        }
+        let make = || self.family.get(&[&self.plugin, value]);
+        known.entry(value.into()).or_insert_with(make).add(n);
+    }
 }
 
 /// The declared names. They stay for the life of the process: they come from code, so they are few.
@@ -73,6 +112,13 @@ fn valid(name: &str) -> bool {
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
+fn total(name: &str) -> Cow<'_, str> {
+    match name.strip_suffix("_total") {
+        Some(_) => Cow::Borrowed(name),
+        None => Cow::Owned(format!("{name}_total")),
+    }
+}
+
 impl PluginMetrics {
     pub(super) fn new(metrics: Arc<Metrics>, kind: &'static str, plugin: &str) -> Self {
         PluginMetrics {
@@ -84,17 +130,53 @@ impl PluginMetrics {
 
     /// A counter. `name` is without prefix, as `denied`; `_total` is appended when it does not end so.
     pub fn counter(&self, name: &str, help: &str) -> Result<Counter, PluginMetricError> {
-        let name = match name.strip_suffix("_total") {
-            Some(_) => Cow::Borrowed(name),
-            None => Cow::Owned(format!("{name}_total")),
-        };
         self.declare(
-            &name,
+            &total(name),
             help,
-            Kind::Counter,
+            Shape::Counter,
             |declaration| match declaration {
                 Declaration::Counter(family) => Some(family.get(&[&self.plugin])),
-                Declaration::Gauge(_) => None,
+                _ => None,
+            },
+        )
+    }
+
+    /// A counter with one label more, whose first `most` values have a series each. The name as for a counter.
+    pub fn counter_by(
+        &self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        most: usize,
+    ) -> Result<CounterBy, PluginMetricError> {
+        if !valid(label) || label == "plugin" {
+            return Err(PluginMetricError::Name(label.to_owned()));
+        }
+        let shape = Shape::CounterBy(label);
+        self.declare(&total(name), help, shape, |declaration| match declaration {
+            Declaration::CounterBy(known, family) if *known == label => Some(CounterBy {
+                family: Arc::clone(family),
+                plugin: Arc::clone(&self.plugin),
+                most,
+                known: RwLock::default(),
+                other: family.get(&[&self.plugin, OTHER]),
+            }),
+            _ => None,
+        })
+    }
+
+    /// A histogram. `name` is without prefix, as `score`; one that ends in `_total` is refused.
+    pub fn histogram(&self, name: &str, help: &str) -> Result<Histogram, PluginMetricError> {
+        if name.ends_with("_total") {
+            return Err(PluginMetricError::Name(name.to_owned()));
+        }
+        self.declare(
+            name,
+            help,
+            Shape::Histogram,
+            |declaration| match declaration {
+                Declaration::Histogram(family) => Some(family.get(&[&self.plugin])),
+                _ => None,
             },
         )
     }
@@ -104,9 +186,9 @@ impl PluginMetrics {
         if name.ends_with("_total") {
             return Err(PluginMetricError::Name(name.to_owned()));
         }
-        self.declare(name, help, Kind::Gauge, |declaration| match declaration {
+        self.declare(name, help, Shape::Gauge, |declaration| match declaration {
             Declaration::Gauge(family) => Some(family.get(&[&self.plugin])),
-            Declaration::Counter(_) => None,
+            _ => None,
         })
     }
 
@@ -114,7 +196,7 @@ impl PluginMetrics {
         &self,
         name: &str,
         help: &str,
-        kind: Kind,
+        shape: Shape,
         take: impl FnOnce(&Declaration) -> Option<T>,
     ) -> Result<T, PluginMetricError> {
         if !valid(name) || !valid(self.kind) {
@@ -134,17 +216,30 @@ impl PluginMetrics {
         }
         let declaration = Declared {
             name: Cow::Owned(full.clone()),
-            kind,
+            kind: match shape {
+                Shape::Counter | Shape::CounterBy(_) => Kind::Counter,
+                Shape::Gauge => Kind::Gauge,
+                Shape::Histogram => Kind::Histogram,
+            },
             unit: "",
-            labels: &["plugin"],
+            labels: match shape {
+                // Kept for the life of the process, as the declaration is; there are `MAX_PLUGIN_METRICS` at most.
+                Shape::CounterBy(label) => Box::leak(Box::new(["plugin", label])),
+                _ => &["plugin"],
+            },
             closed_label: "",
             closed_words: &[],
             help: Cow::Owned(help.to_owned()),
         };
         let book = &self.metrics.book;
-        let family = match kind {
-            Kind::Gauge => book.gauge(&declaration).map(Declaration::Gauge),
-            _ => book.counted(&declaration).map(Declaration::Counter),
+        let family = match shape {
+            Shape::Gauge => book.gauge(&declaration).map(Declaration::Gauge),
+            Shape::Counter => book.counted(&declaration).map(Declaration::Counter),
+            Shape::Histogram => book.counted(&declaration).map(Declaration::Histogram),
+            Shape::CounterBy(label) => {
+                let family = book.counted(&declaration);
+                family.map(|family| Declaration::CounterBy(label, family))
+            }
         }
         .map_err(|_| conflict())?;
         let taken = take(&family).ok_or_else(conflict);

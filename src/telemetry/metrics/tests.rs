@@ -44,6 +44,7 @@ fn use_everything(m: &Arc<Metrics>) {
     l.keepalive_requests.inc();
     l.requests_in_flight.inc();
     l.tunnels_open.inc();
+    m.body_memory().set(1);
     m.drain().cut(crate::telemetry::DrainCut::WebSocket);
     l.h2_ended(crate::telemetry::H2End::Idle);
     let r = m.route("api");
@@ -385,6 +386,40 @@ fn plugins_declare_their_own() {
         a.gauge("one_more", "G.").unwrap_err(),
         PluginMetricError::TooMany
     );
+}
+
+#[test]
+fn plugins_count_by_values_of_a_bounded_label() {
+    let m = metrics(20_000);
+    let waf = m.plugin_metrics("waf", "shop");
+    let matches = waf.counter_by("matches", "Matches.", "rule", 2).unwrap();
+    for (rule, n) in [
+        ("942100", 1),
+        ("941100", 2),
+        ("930100", 4),
+        ("942100", 8),
+        ("1", 16),
+    ] {
+        matches.add(rule, n);
+    }
+    for (rule, n) in [("942100", 9), ("941100", 2), ("other", 20)] {
+        assert_line(
+            &m,
+            &format!("farmgate_plugin_waf_matches_total{{plugin=\"shop\",rule=\"{rule}\"}} {n}"),
+        );
+    }
+    // Another label, or none, is another metric; and `plugin` is taken.
+    assert!(waf.counter_by("matches", "Matches.", "id", 2).is_err());
+    assert!(waf.counter("matches", "Matches.").is_err());
+    assert!(waf.counter_by("x", "X.", "plugin", 2).is_err());
+    let score = waf.histogram("score", "Scores.").unwrap();
+    score.observe_ns(5_000_000_000);
+    assert_line(
+        &m,
+        "farmgate_plugin_waf_score_bucket{plugin=\"shop\",le=\"5\"} 1",
+    );
+    assert_line(&m, "farmgate_plugin_waf_score_sum{plugin=\"shop\"} 5");
+    assert!(waf.histogram("score_total", "X.").is_err());
 }
 
 #[test]

@@ -464,6 +464,12 @@ where
             return Ok(None);
         }
 
+        let filtered_tasks = self.inner.hold_response(filtered_tasks, ctx)?;
+        if filtered_tasks.is_empty() {
+            // held back: nothing to write yet
+            return Ok(None);
+        }
+
         let response_done = session.write_response_tasks(filtered_tasks).await?;
 
         Ok(Some(response_done))

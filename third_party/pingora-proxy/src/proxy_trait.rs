@@ -609,6 +609,13 @@ pub trait ProxyHttp {
         None
     }
 
+    /// Called with what is about to be written to the client of an origin's response. What it returns
+    /// is written now; an empty list writes nothing, and the application keeps what it took until a
+    /// later call. The last call has the end of the response in it. An error ends the request.
+    fn hold_response(&self, tasks: Vec<HttpTask>, _ctx: &mut Self::CTX) -> Result<Vec<HttpTask>> {
+        Ok(tasks)
+    }
+
     /// Watched while the request body is read: the error it comes to counts as one of reading. Never,
     /// by default.
     fn downstream_read_end(

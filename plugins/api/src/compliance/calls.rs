@@ -9,9 +9,10 @@ use http::{HeaderMap, StatusCode};
 use super::fake::{FakeRequest, FakeResponse, FakeUpstreamRequest};
 use super::{hostile, verdict};
 use crate::exchange::BufferedBody;
+use crate::exchange::Request;
 use crate::facts::ConnectionFacts;
 use crate::field::is_engine_field;
-use crate::filter::{BodyMode, Filter, Outcome, Phases};
+use crate::filter::{BodyMode, Explained, Filter, Outcome, Phases};
 use crate::verdict::Verdict;
 
 pub(super) fn check(filter: &dyn Filter, wrong: &mut Vec<String>) {
@@ -100,7 +101,16 @@ fn requests(filter: &dyn Filter, run: &mut Run<'_>) {
                 bytes_out: 0,
                 total_us: u64::MAX,
             };
-            filter.log(&request, &outcome);
+            filter.log(&mut request, &outcome);
+            None
+        });
+        run("explain", &mut || {
+            filter.explain(&Explained {
+                facts: &request,
+                raw_target: request.raw_target(),
+                route: "test",
+                body: b"a=1&\xff\xfe",
+            });
             None
         });
         let mut upstream = FakeUpstreamRequest::new(request);

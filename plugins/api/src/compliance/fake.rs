@@ -8,6 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::exchange::{Headers, Request, Response, UpstreamRequest};
 use crate::facts::{Consumer, Facts};
+use crate::filter::BodyMode;
+use crate::verdict::Reply;
 
 /// Header fields in memory.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +64,14 @@ pub struct FakeRequest {
     pub upstream_host: Option<HeaderValue>,
     /// Fields that filters want on the response.
     pub response_headers: Vec<(HeaderName, HeaderValue)>,
+    /// How the filter wants this request's body, if it said so.
+    pub wanted_body: Option<BodyMode>,
+    /// The response is held back.
+    pub held: bool,
+    /// The reply that ends the response.
+    pub refusal: Option<Reply>,
+    /// What filters note for `explain`.
+    pub notes: String,
 }
 
 impl FakeRequest {
@@ -90,6 +100,10 @@ impl FakeRequest {
             target: target.to_owned(),
             upstream_host: None,
             response_headers: Vec::new(),
+            wanted_body: None,
+            held: false,
+            refusal: None,
+            notes: String::new(),
         }
     }
 
@@ -217,6 +231,26 @@ impl Facts for FakeRequest {
 }
 
 impl Request for FakeRequest {
+    fn want_body(&mut self, mode: BodyMode) {
+        self.wanted_body = Some(mode);
+    }
+
+    fn hold(&mut self) {
+        self.held = true;
+    }
+
+    fn release(&mut self) {
+        self.held = false;
+    }
+
+    fn refuse(&mut self, reply: Reply) {
+        self.refusal = Some(reply);
+    }
+
+    fn note(&mut self, text: &str) {
+        self.notes.push_str(text);
+    }
+
     fn edit(&mut self) -> &mut dyn Headers {
         &mut self.headers
     }

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
+use super::files::FakeFiles;
 use crate::services::{
-    Busy, ClientRequest, Clock, Counter, Gauge, HostFuture, HttpClient, Kept, LogWriter, Parse,
-    Random, Saved, Services,
+    Busy, ClientRequest, Clock, Counter, CounterBy, Gauge, Histogram, HostFuture, HttpClient, Kept,
+    Load, LogWriter, Offload, Parse, Random, Saved, Services, Work,
 };
 
 type Task = Box<dyn Fn() -> HostFuture<()> + Send + Sync>;
@@ -58,9 +59,11 @@ pub struct FakeServices {
     pub clock: Arc<ManualClock>,
     files: Mutex<HashMap<PathBuf, Vec<u8>>>,
     watches: Mutex<Vec<(PathBuf, Parse)>>,
+    loads: Mutex<Vec<(Vec<PathBuf>, Load)>>,
     shared: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
     kept: Mutex<BTreeMap<String, Arc<dyn Kept>>>,
     counters: Mutex<HashMap<&'static str, Arc<Number>>>,
+    values: Mutex<HashMap<&'static str, Sums>>,
     tasks: Mutex<Vec<Task>>,
     upstreams: Mutex<Vec<String>>,
     answers: Answers,
@@ -81,9 +84,11 @@ impl FakeServices {
             clock: Arc::new(ManualClock::new()),
             files: Mutex::default(),
             watches: Mutex::default(),
+            loads: Mutex::default(),
             shared: Mutex::default(),
             kept: Mutex::default(),
             counters: Mutex::default(),
+            values: Mutex::default(),
             tasks: Mutex::default(),
             upstreams: Mutex::default(),
             answers: Arc::default(),
@@ -102,6 +107,13 @@ impl FakeServices {
         for (watched, parse) in lock(&self.watches).iter() {
             if *watched == path {
                 parse(content.as_ref())?;
+            }
+        }
+        let files = FakeFiles::of(&lock(&self.files));
+        for (used, load) in lock(&self.loads).iter_mut() {
+            if used.iter().any(|one| path.starts_with(one)) {
+                load(&files)?;
+                *used = files.take();
             }
         }
         Ok(())
@@ -123,6 +135,13 @@ impl FakeServices {
         counters
             .get(name)
             .map_or(0, |number| number.0.load(Ordering::Relaxed))
+    }
+
+    /// What a counter by values counted for `value`.
+    pub fn metric_by(&self, name: &str, value: &str) -> u64 {
+        let values = lock(&self.values);
+        let sums = values.get(name).map(|sums| lock(sums));
+        sums.and_then(|sums| sums.get(value).copied()).unwrap_or(0)
     }
 
     /// The names of all counters and gauges that were asked for.
@@ -193,6 +212,24 @@ impl Services for FakeServices {
         self.number(name)
     }
 
+    fn counter_by(
+        &self,
+        name: &'static str,
+        _help: &'static str,
+        _label: &'static str,
+        most: usize,
+    ) -> Arc<dyn CounterBy> {
+        Arc::new(Values {
+            sum: self.number(name),
+            most,
+            values: Arc::clone(lock(&self.values).entry(name).or_default()),
+        })
+    }
+
+    fn histogram(&self, name: &'static str, _help: &'static str) -> Arc<dyn Histogram> {
+        self.number(name)
+    }
+
     fn shared(
         &self,
         key: &str,
@@ -224,6 +261,13 @@ impl Services for FakeServices {
         Ok(())
     }
 
+    fn watch_files(&self, load: Load) -> Result<(), String> {
+        let files = FakeFiles::of(&lock(&self.files));
+        load(&files)?;
+        lock(&self.loads).push((files.take(), load));
+        Ok(())
+    }
+
     fn periodic(&self, _period: Duration, task: Task) {
         lock(&self.tasks).push(task);
     }
@@ -240,11 +284,12 @@ impl Services for FakeServices {
         }
     }
 
-    fn offload(
-        &self,
-        work: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>,
-    ) -> HostFuture<Result<Box<dyn Any + Send>, Busy>> {
-        Box::pin(async move { Ok(work()) })
+    fn offload(&self, work: Work) -> HostFuture<Result<Box<dyn Any + Send>, Busy>> {
+        Here.run(work)
+    }
+
+    fn offloader(&self) -> Arc<dyn Offload> {
+        Arc::new(Here)
     }
 
     fn log_writer(&self, _path: &Path) -> Result<Arc<dyn LogWriter>, String> {
@@ -274,8 +319,43 @@ impl Random for Steps {
     }
 }
 
+/// Work is done by whoever waits for it.
+struct Here;
+
+impl Offload for Here {
+    fn run(&self, work: Work) -> HostFuture<Result<Box<dyn Any + Send>, Busy>> {
+        Box::pin(async move { Ok(work()) })
+    }
+}
+
+type Sums = Arc<Mutex<BTreeMap<String, u64>>>;
+
+/// A counter by values.
+struct Values {
+    sum: Arc<Number>,
+    most: usize,
+    values: Sums,
+}
+
+impl CounterBy for Values {
+    fn add(&self, value: &str, n: u64) {
+        self.sum.add(n);
+        let mut values = lock(&self.values);
+        let known = values.contains_key(value) || values.len() < self.most;
+        let value = if known { value } else { "other" };
+        *values.entry(value.to_owned()).or_default() += n;
+    }
+}
+
 #[derive(Default)]
 struct Number(AtomicI64);
+
+impl Histogram for Number {
+    /// Counts how many values were observed.
+    fn observe(&self, _value: f64) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 impl Counter for Number {
     fn add(&self, n: u64) {
@@ -311,6 +391,6 @@ impl LogWriter for Lines {
 }
 
 /// A poisoned lock only means that another test thread failed; its data is still whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,6 +9,7 @@
 mod calls;
 mod documents;
 mod fake;
+mod files;
 mod host;
 mod hostile;
 mod json;

@@ -162,7 +162,7 @@ async fn one_task_looks_until_nobody_is_interested() {
     let case = Case::new();
     let watcher = Watcher::new(Handle::current(), Duration::from_secs(1));
     let alive = Arc::default();
-    watcher.add(case.open().unwrap(), &alive).unwrap();
+    watcher.add(Arc::new(case.open().unwrap()), &alive).unwrap();
     case.write("ok 2");
     while case.seen().len() < 2 {
         // tidy: waits for a condition
@@ -176,7 +176,7 @@ async fn one_task_looks_until_nobody_is_interested() {
     assert!(watcher.files.lock().watched.is_empty());
     // And again from the start.
     let alive = Arc::default();
-    watcher.add(case.open().unwrap(), &alive).unwrap();
+    watcher.add(Arc::new(case.open().unwrap()), &alive).unwrap();
     case.write("ok 3");
     while case.seen().len() < 4 {
         // tidy: waits for a condition
