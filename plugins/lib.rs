@@ -20,6 +20,7 @@ plugins! {
     request_id,
     respond,
     rewrite,
+    waf,
 }
 
 /// The examples of the guide are compiled and run, so that they stay true.

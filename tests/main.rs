@@ -14,3 +14,4 @@ mod reload;
 mod scenarios;
 mod tls;
 mod upgrade;
+mod waf;

@@ -27,6 +27,7 @@ mod purge;
 mod run;
 mod schema;
 mod status;
+mod waf;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -171,7 +172,7 @@ enum Command {
         state: String,
     },
     /// Works with the firewall's audit log.
-    Waf(operate::LaterArgs),
+    Waf(waf::WafArgs),
     /// JSON Schema of the configuration.
     Schema,
     /// The plugin kinds of this build, or the options of one.
@@ -238,7 +239,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Upgrade(args) => operate::upgrade(&args),
         Command::Purge(args) => purge::purge(&args),
         Command::Breaker(args) => operate::later(&args.node, "breaker"),
-        Command::Waf(args) => operate::later(&args.node, "waf"),
+        Command::Waf(args) => waf::waf(&args),
         Command::History(node) => operate::history(&node),
         Command::Rollback { node, generation } => operate::rollback(&node, generation),
         Command::ReopenLogs(node) => operate::reopen_logs(&node),

@@ -112,13 +112,13 @@ impl Files for MapFiles {
 }
 
 /// True if a name of a path stands for several.
-fn is_pattern(name: &[u8]) -> bool {
+pub fn is_pattern(name: &[u8]) -> bool {
     name.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['))
 }
 
 /// Whether a file's name fits a pattern: `*` any bytes, `?` one, `[a-z]` and `[!a-z]` one of a set.
 /// A leading dot is only matched by a dot, as in a shell.
-fn glob_matches(pattern: &[u8], name: &[u8]) -> bool {
+pub fn glob_matches(pattern: &[u8], name: &[u8]) -> bool {
     if name.first() == Some(&b'.') && pattern.first() != Some(&b'.') {
         return false;
     }

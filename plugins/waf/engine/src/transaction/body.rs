@@ -186,7 +186,9 @@ impl Transaction {
         }
         let limit = usize::try_from(self.body.limit).unwrap_or(usize::MAX);
         if self.body.kind == Some(Kind::Multipart) {
-            self.work.spend(piece.len(), 1);
+            // The content of files is only searched for the boundary, many bytes at once; what is no
+            // file costs again when rules look at it.
+            self.work.spend(piece.len() / 16, 1);
             if let Some(multipart) = &mut self.body.multipart {
                 let most = self.limits.arguments.saturating_sub(self.body.arguments) as usize;
                 let mut stage = Stage {
