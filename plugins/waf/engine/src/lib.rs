@@ -12,3 +12,4 @@ pub mod plan;
 pub mod seclang;
 pub mod transaction;
 pub mod transform;
+pub mod work;

@@ -32,6 +32,7 @@ pub mod report;
 pub mod request;
 pub mod schema;
 pub mod template;
+pub mod worst;
 
 pub use judge::{Evidence, Found};
 pub use load::Stage;

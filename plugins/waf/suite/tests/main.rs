@@ -3,3 +3,4 @@
 mod corpora;
 mod differential;
 mod regression;
+mod worst;

@@ -37,10 +37,10 @@ pub const TOO_DEEP: &str = "nested deeper than allowed";
 pub const NAMES_TOO_LONG: &str = "the names of the values are far longer than the document";
 
 /// How many bytes of names a byte of the document may cause, beyond a start of [`NAMES_FREE`] bytes.
-const NAMES_PER_BYTE: usize = 64;
+const NAMES_PER_BYTE: usize = 8;
 
 /// See [`NAMES_PER_BYTE`].
-const NAMES_FREE: usize = 64 * 1024;
+const NAMES_FREE: usize = 16 * 1024;
 
 /// Hands every leaf of `input` to `sink`. `depth` is the most arrays and objects inside each other.
 ///

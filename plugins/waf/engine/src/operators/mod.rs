@@ -31,6 +31,7 @@ pub use verify::{Number, Verify};
 use crate::injection;
 use crate::seclang::{Files, OperatorName};
 use crate::transform::ByteSet;
+use crate::work::Kind;
 
 /// Operators of ModSecurity that are not offered, with the reason.
 pub const REFUSED: &[(&str, &str)] = &[
@@ -233,9 +234,8 @@ impl Op {
         compare::takes_macros(name)
     }
 
-    /// What the operator costs per byte of a value, roughly, for the budget of work: 1 is one pass
-    /// of a lazy DFA, a few nanoseconds a byte.
-    pub fn cost(&self) -> u32 {
+    /// What kind of work it is to ask the operator.
+    pub fn kind(&self) -> Kind {
         match self {
             Self::Always
             | Self::Never
@@ -247,14 +247,13 @@ impl Op {
             | Self::Geo(_)
             | Self::ByteRange(_)
             | Self::UrlEncoding
-            | Self::Utf8Encoding
-            | Self::Rx(_) => 1,
-            Self::Phrases(_) => 2,
+            | Self::Utf8Encoding => Kind::Plain,
+            Self::Rx(_) => Kind::Regex,
+            Self::Phrases(_) => Kind::Phrases,
             // Several searches over the same bytes.
-            Self::RxGlobal(_) => 4,
-            Self::Verify(_) => 8,
-            // Tokens, folding and a second reading for each kind of quote.
-            Self::Sqli | Self::Xss => 8,
+            Self::RxGlobal(_) | Self::Verify(_) => Kind::Groups,
+            Self::Sqli => Kind::Sqli,
+            Self::Xss => Kind::Xss,
         }
     }
 

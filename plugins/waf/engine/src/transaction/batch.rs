@@ -19,6 +19,7 @@ use crate::plan::compiled::{Condition, Exclude, View};
 use crate::plan::{Gate, Plan, PlanRule};
 use crate::seclang::Phase;
 use crate::transform::ByteSet;
+use crate::work::{Kind, Work};
 
 /// A check matched a string: the one it came from, and what the transformations made of it.
 #[derive(Clone, Copy, Debug)]
@@ -71,11 +72,15 @@ impl Batch {
         let Some((checks, asked)) = plan.checks(phase) else {
             return;
         };
+        transaction.work.spend(Kind::Rules, plan.len(phase));
         self.matched.resize(checks.words, 0);
         self.classes.clear();
         self.active.clear();
         for list in &asked.lists {
             self.gather(checks, asked.classes, *list, transaction);
+            if transaction.work.is_over() {
+                return;
+            }
         }
         let active = std::mem::take(&mut self.active);
         for id in &active {
@@ -101,7 +106,9 @@ impl Batch {
             }
         }
         self.active = active;
-        self.hits.sort_by_key(|hit| hit.check);
+        // By string too, so that [`Self::found`] goes to its hits at once; what one string gave stays in
+        // order.
+        self.hits.sort_by_key(|hit| (hit.check, hit.source));
     }
 
     /// Notes the classes of every string of a list.
@@ -119,9 +126,11 @@ impl Batch {
             values,
             strings,
             ids,
+            work,
             ..
         } = transaction;
         let (first, entries) = values.of(list);
+        work.spend(Kind::Entries, entries.len());
         let end = first as usize + entries.len();
         if ids.len() < end {
             ids.resize(end, (NONE, NONE));
@@ -151,12 +160,14 @@ impl Batch {
             if of_value & wanted != 0 {
                 if ids.1 == NONE {
                     ids.1 = strings.of_value(values, entry.value);
+                    work.spend(Kind::String, entry.value.len as usize);
                 }
                 self.note(ids.1, of_value & wanted);
             }
             if of_name & wanted != 0 {
                 if ids.0 == NONE {
                     ids.0 = strings.of_value(values, entry.name);
+                    work.spend(Kind::String, entry.name.len as usize);
                 }
                 self.note(ids.0, of_name & wanted);
             }
@@ -186,6 +197,7 @@ impl Batch {
         transaction: &mut Transaction,
     ) {
         self.steps.clear();
+        transaction.work.spend(Kind::Steps, profile.len());
         for step in profile {
             let (id, changed) = match step.transformation {
                 None => (source, true),
@@ -205,8 +217,9 @@ impl Batch {
                         (parent, false)
                     } else {
                         let bytes = strings.bytes(values, parent);
-                        work.spend(bytes.len(), 1);
+                        work.spend(Kind::Transform, bytes.len());
                         if transformation.apply(bytes, &mut self.made) {
+                            work.spend(Kind::String, self.made.len());
                             let id = strings.of_made(values, &self.made);
                             if transformation.only_changes_case() && strings.met(id, 0).is_none() {
                                 strings.share_met(parent, id);
@@ -252,7 +265,7 @@ impl Batch {
         let words = checks.prefilter.words();
         if strings.met(id, words).is_none() {
             strings.set_met(values, id, words, |bytes, met| {
-                work.spend(bytes.len(), 1);
+                work.spend(Kind::Scan, bytes.len());
                 checks.prefilter.scan(bytes, &present, met);
             });
         }
@@ -317,6 +330,7 @@ impl Batch {
         condition: &Condition,
         removed: &[&Exclude],
         transaction: &Transaction,
+        work: &mut Work,
         found: &mut Vec<Found>,
     ) {
         let start = self.hits.partition_point(|hit| hit.check < check);
@@ -335,25 +349,34 @@ impl Batch {
             };
             for variable in [Some(lists.0), lists.1].into_iter().flatten() {
                 let (first, entries) = values.of(variable);
+                work.spend(Kind::Entries, entries.len());
                 for (entry, at) in entries.iter().zip(first as usize..) {
                     let name = values.bytes(entry.name);
                     let Some((of_name, of_value)) = ids.get(at).copied() else {
                         continue;
                     };
                     let id = if names { of_name } else { of_value };
-                    for hit in hits.iter().filter(|hit| hit.source == id) {
+                    let from = hits.partition_point(|hit| hit.source < id);
+                    let mine = hits.get(from..).unwrap_or_default();
+                    for hit in mine.iter().take_while(|hit| hit.source == id) {
+                        if work.is_over() {
+                            return;
+                        }
                         if !target.selector.takes(name)
                             || is_excluded(condition, removed, target, name)
                         {
                             continue;
                         }
                         let value = strings.bytes(values, hit.result);
+                        work.spend(Kind::Found, name.len() + value.len());
                         found.push(Found {
                             variable: target.variable,
                             count: false,
                             name: name.to_vec(),
                             value: value.to_vec(),
-                            captures: condition.capture.then(|| captures(plan, condition, value)),
+                            captures: condition
+                                .capture
+                                .then(|| captures(plan, condition, value, work)),
                         });
                     }
                 }
@@ -370,13 +393,7 @@ fn meets(check: &Check, met: &[u64]) -> bool {
     })
 }
 
-fn ask(
-    plan: &Plan,
-    check: &Check,
-    bytes: &[u8],
-    present: &ByteSet,
-    work: &mut super::evaluate::Work,
-) -> bool {
+fn ask(plan: &Plan, check: &Check, bytes: &[u8], present: &ByteSet, work: &mut Work) -> bool {
     let Some(op) = plan.rule_set().ops().get(check.op) else {
         return false;
     };
@@ -386,15 +403,20 @@ fn ask(
         Op::ByteRange(allowed) => present.leaves(allowed),
         Op::Utf8Encoding if !present.meets(&ByteSet::range(0x80, 0xff)) => false,
         Op::UrlEncoding if !present.contains(b'%') => false,
-        op => work.spend(bytes.len(), op.cost()) && op.matches(bytes, None),
+        op => work.spend(op.kind(), bytes.len()) && op.matches(bytes, None),
     }
 }
 
-fn captures(plan: &Plan, condition: &Condition, value: &[u8]) -> Captures {
+fn captures(plan: &Plan, condition: &Condition, value: &[u8], work: &mut Work) -> Captures {
     let mut captures = Captures::default();
     if let crate::plan::compiled::Operator::Fixed(at) = condition.operator
         && let Some(op) = plan.rule_set().ops().get(at)
     {
+        let kind = match op.kind() {
+            Kind::Regex => Kind::Groups,
+            kind => kind,
+        };
+        work.spend(kind, value.len());
         op.matches(value, Some(&mut captures));
     }
     captures

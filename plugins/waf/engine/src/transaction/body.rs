@@ -12,6 +12,7 @@ use crate::body::{
 use crate::plan::TOO_MANY_ARGUMENTS;
 use crate::plan::compile::{XML_ATTRIBUTES, XML_TEXT};
 use crate::seclang::{Phase, Settings, Variable};
+use crate::work;
 
 /// What is known of the body so far.
 pub(super) struct Body {
@@ -186,9 +187,7 @@ impl Transaction {
         }
         let limit = usize::try_from(self.body.limit).unwrap_or(usize::MAX);
         if self.body.kind == Some(Kind::Multipart) {
-            // The content of files is only searched for the boundary, many bytes at once; what is no
-            // file costs again when rules look at it.
-            self.work.spend(piece.len() / 16, 1);
+            self.work.spend(work::Kind::Body, piece.len());
             if let Some(multipart) = &mut self.body.multipart {
                 let most = self.limits.arguments.saturating_sub(self.body.arguments) as usize;
                 let mut stage = Stage {
@@ -313,7 +312,7 @@ impl Transaction {
         self.body.argument_bytes += arguments.bytes;
         self.body.too_many |= read.stopped;
         self.body.bad_escapes |= read.invalid_escapes > 0;
-        self.work.spend(self.body.raw.len(), 1);
+        self.work.spend(work::Kind::Body, self.body.raw.len());
     }
 
     fn set_json(&mut self, partial: bool) {
@@ -326,7 +325,7 @@ impl Transaction {
         let read = json(&self.body.raw, depth, &mut arguments);
         self.body.argument_bytes += arguments.bytes;
         self.body.too_many |= arguments.count >= most;
-        self.work.spend(self.body.raw.len(), 1);
+        self.work.spend(work::Kind::Body, self.body.raw.len());
         if let (Err(error), false) = (read, partial) {
             self.body.error = Some(format!("JSON: {error}"));
         }
@@ -338,7 +337,7 @@ impl Transaction {
             depth: self.limits.depth.min(XmlLimits::default().depth),
         };
         let read = xml(&self.body.raw, limits, &mut XmlValues(&mut self.values));
-        self.work.spend(self.body.raw.len(), 2);
+        self.work.spend(work::Kind::Body, self.body.raw.len());
         if let (Err(error), false) = (read, partial) {
             self.body.error = Some(format!("XML: {error}"));
         }

@@ -4,36 +4,14 @@
 use super::matched::Found;
 use super::sight::Sight;
 use crate::operators::{Captures, Op};
-use crate::plan::compiled::{Condition, Exclude, Operator, Ops, Target};
+use crate::plan::compiled::{Condition, Exclude, Operator, Ops, Selector, Target, View};
+use crate::work::{Kind, Work};
 
 /// Buffers for transformed values, kept between values.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     pub(crate) first: Vec<u8>,
     pub(crate) second: Vec<u8>,
-}
-
-/// Work done and still allowed, in bytes passed through automata.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Work {
-    pub(crate) done: u64,
-    pub(crate) limit: u64,
-}
-
-impl Work {
-    /// Counts work; false when the limit is passed.
-    pub(crate) fn spend(&mut self, bytes: usize, cost: u32) -> bool {
-        self.done = self.done.saturating_add(
-            (bytes as u64)
-                .saturating_add(8)
-                .saturating_mul(u64::from(cost)),
-        );
-        self.done <= self.limit
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.done > self.limit
-    }
 }
 
 /// The operator of a condition, its argument expanded.
@@ -54,10 +32,10 @@ impl<'a> Asked<'a> {
         })
     }
 
-    fn cost(&self) -> u32 {
+    fn kind(&self) -> Kind {
         match self {
-            Self::Fixed(op) => op.cost(),
-            Self::Dynamic(..) => 1,
+            Self::Fixed(op) => op.kind(),
+            Self::Dynamic(..) => Kind::Plain,
         }
     }
 
@@ -65,6 +43,14 @@ impl<'a> Asked<'a> {
         match self {
             Self::Fixed(op) => op.matches(value, None),
             Self::Dynamic(name, argument) => Op::matches_argument(*name, argument, value),
+        }
+    }
+
+    /// The work of [`Self::captures`].
+    fn groups(&self) -> Kind {
+        match self.kind() {
+            Kind::Regex => Kind::Groups,
+            kind => kind,
         }
     }
 
@@ -92,6 +78,9 @@ pub(crate) fn evaluate(
         return;
     };
     for target in &condition.targets {
+        if !work.spend(Kind::Entries, looks(target, sight)) {
+            return;
+        }
         if target.count {
             let value = count(target, condition, removed, sight).to_string();
             ask(
@@ -111,6 +100,20 @@ pub(crate) fn evaluate(
                 ask(condition, &asked, target, name, value, buffers, work, found);
             }
         });
+    }
+}
+
+/// How many entries are looked at to find the values of a target.
+fn looks(target: &Target, sight: &Sight<'_>) -> usize {
+    match (target.view, &target.selector) {
+        (View::Stored { lists, .. }, _) => [Some(lists.0), lists.1]
+            .into_iter()
+            .flatten()
+            .map(|list| sight.values.of(list).1.len())
+            .sum(),
+        (View::Tx, Selector::All | Selector::Pattern(_)) => sight.slots.len() + sight.tx.made_up(),
+        (View::MatchedVars | View::MatchedVarsNames, _) => sight.matched.all().len(),
+        _ => 1,
     }
 }
 
@@ -149,11 +152,15 @@ fn ask(
     found: &mut Vec<Found>,
 ) {
     let mut test = |value: &[u8], work: &mut Work| {
-        if !work.spend(value.len(), asked.cost()) {
+        if !work.spend(asked.kind(), value.len()) {
             return;
         }
         if asked.matches(value) != condition.negated {
-            let captures = (condition.capture && !condition.negated).then(|| asked.captures(value));
+            work.spend(Kind::Found, value.len() + name.len());
+            let captures = (condition.capture && !condition.negated).then(|| {
+                work.spend(asked.groups(), value.len());
+                asked.captures(value)
+            });
             found.push(Found {
                 variable: target.variable,
                 count: target.count,
@@ -169,7 +176,7 @@ fn ask(
     let Buffers { first, second } = buffers;
     let mut changed = false;
     for transformation in &condition.transformations {
-        if !work.spend(value.len(), 1) {
+        if !work.spend(Kind::Transform, value.len()) {
             return;
         }
         let next = if changed {

@@ -28,8 +28,9 @@ pub use report::{MATCH_BYTES, MATCHES, Match, Refusal, RefusalKind, Verdict};
 use crate::plan::compiled::Exclude;
 use crate::plan::{Plan, PreparedExclusion};
 use crate::seclang::{AuditEngine, EngineMode, Phase};
+use crate::work::Work;
 use body::Body;
-use evaluate::{Buffers, Work};
+use evaluate::Buffers;
 use matched::{Found, Matched};
 use response::ResponseState;
 use tx::Tx;
@@ -38,7 +39,7 @@ use values::Values;
 /// What a transaction may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most work, in bytes passed through automata; `u64::MAX` for no limit. See [`crate::work`].
+    /// Most work, in units; `u64::MAX` for no limit. See [`crate::work`].
     pub work: u64,
     /// Most bytes of request body that rules look at, the content of uploaded files not counted.
     pub inspect: u64,
@@ -178,7 +179,8 @@ impl Transaction {
     /// Phase 5: rules that only count and log. Everything else is over.
     pub fn finish(&mut self) {
         // What other phases used up must not hide the correlation rules.
-        self.work.limit = self.work.limit.saturating_add(FINISH_WORK);
+        let limit = self.work.limit.max(self.work.done);
+        self.work.limit = limit.saturating_add(FINISH_WORK);
         self.run(Phase::Log);
     }
 
@@ -209,7 +211,7 @@ impl Transaction {
         self.audit
     }
 
-    /// Work done so far, in bytes passed through automata.
+    /// Work done so far, in units of [`crate::work`].
     pub fn work(&self) -> u64 {
         self.work.done
     }
@@ -240,4 +242,4 @@ impl Transaction {
 }
 
 /// Work that the log phase may add beyond the limit.
-const FINISH_WORK: u64 = 100_000;
+const FINISH_WORK: u64 = 500_000;

@@ -15,6 +15,7 @@ use crate::plan::compiled::{
 use crate::plan::slots::{CAPTURES, Slot};
 use crate::plan::{Gate, Plan, PlanRule};
 use crate::seclang::{Allow, Ctl, Disruptive, EngineMode, Phase, Sanitise, Variable};
+use crate::work::Kind;
 
 /// A match of a rule's first condition, before the whole chain is known to hold.
 struct Pending {
@@ -102,6 +103,7 @@ impl Transaction {
         hits: &batch::Batch,
     ) -> bool {
         self.matched.clear();
+        self.work.spend(Kind::Rule, 1);
         let removed: Vec<Arc<Exclude>> = self
             .removed_targets
             .iter()
@@ -123,7 +125,11 @@ impl Transaction {
             }
             let mut found = std::mem::take(&mut self.found);
             match gate {
-                Gate::Check(check) => hits.found(check, condition, &removed, self, &mut found),
+                Gate::Check(check) => {
+                    let mut work = self.work;
+                    hits.found(check, condition, &removed, self, &mut work, &mut found);
+                    self.work = work;
+                }
                 _ => self.ask(plan, compiled, condition, &removed, &mut found),
             }
             let any = !found.is_empty();
@@ -133,7 +139,10 @@ impl Transaction {
                 self.matched.push(one);
                 self.act(plan, compiled, condition);
                 if told && pending.len() < MATCHES {
-                    pending.push(self.pending(compiled, self.matched.last()));
+                    pending.push(self.pending_or_count(compiled, pending.len()));
+                }
+                if self.work.is_over() {
+                    break;
                 }
             }
             self.found = found;
@@ -288,6 +297,12 @@ impl Transaction {
             SetOp::Subtract(text) => Some(TxValue::Number(before().saturating_sub(number(text)))),
             SetOp::Unset => None,
         };
+        let bytes = match &value {
+            Some(TxValue::Bytes(bytes)) if !matches!(set.op, SetOp::Constant(_)) => bytes.len(),
+            _ => 0,
+        };
+        let bytes = bytes + name.as_ref().err().map_or(0, Vec::len);
+        self.work.spend(Kind::Write, bytes);
         match name {
             Ok(slot) if plan.is_forced(slot) => {}
             Ok(slot) => self.tx.set(slot, value),
@@ -299,10 +314,18 @@ impl Transaction {
 
     fn control(&mut self, ctl: &CompiledCtl) {
         match ctl {
-            CompiledCtl::RemoveRules(rules) => self.removed_rules.push(Arc::clone(rules)),
+            // Once is enough, however many values the rule matched.
+            CompiledCtl::RemoveRules(rules) => {
+                let removed = &mut self.removed_rules;
+                if !removed.iter().any(|known| Arc::ptr_eq(known, rules)) {
+                    removed.push(Arc::clone(rules));
+                }
+            }
             CompiledCtl::RemoveTarget(rules, exclude) => {
-                self.removed_targets
-                    .push((Arc::clone(rules), Arc::clone(exclude)));
+                let removed = &mut self.removed_targets;
+                if !removed.iter().any(|known| Arc::ptr_eq(&known.1, exclude)) {
+                    removed.push((Arc::clone(rules), Arc::clone(exclude)));
+                }
             }
             CompiledCtl::Plain(ctl) => match ctl {
                 Ctl::AuditEngine(engine) => self.audit = Some(*engine),
@@ -346,6 +369,22 @@ impl Transaction {
         cut(data)
     }
 
+    /// A match to be told; when no more are kept, one without its texts, to be counted.
+    fn pending_or_count(&mut self, compiled: &CompiledRule, before: usize) -> Pending {
+        let is_kept = self.matches.len() + before < MATCHES;
+        if !is_kept && compiled.rule.sanitise.is_empty() {
+            return Pending {
+                variable: Vec::new(),
+                value: Vec::new(),
+                data: Vec::new(),
+            };
+        }
+        let found = self.matched.last();
+        let bytes = found.map_or(0, |found| found.name.len() + 2 * found.value.len());
+        self.work.spend(Kind::Write, bytes);
+        self.pending(compiled, self.matched.last())
+    }
+
     fn pending(&self, compiled: &CompiledRule, found: Option<&Found>) -> Pending {
         let data = match compiled.conditions.len() {
             1 => self.log_data(compiled),
@@ -370,6 +409,11 @@ impl Transaction {
         if pending.is_empty() {
             return;
         }
+        if self.matches.len() >= MATCHES {
+            self.matches_left_out += u32::try_from(pending.len()).unwrap_or(u32::MAX);
+            return;
+        }
+        self.work.spend(Kind::Record, pending.len());
         let expand = |text| {
             let mut out = Vec::new();
             self.sight(Some(compiled)).expand(text, &mut out);

@@ -63,6 +63,11 @@ impl Tx {
         }
     }
 
+    /// How many names were made up.
+    pub(crate) fn made_up(&self) -> usize {
+        self.dynamic.len()
+    }
+
     pub(crate) fn get(&self, slot: Slot) -> Option<&TxValue> {
         let at = usize::from(slot.0);
         match self.written.get(at) {

@@ -249,7 +249,7 @@ fn names_written_out_for_every_leaf_are_bounded() {
     let mut seen = Count::default();
     let error = json(body.as_bytes(), 10, &mut seen).expect_err("too long");
     assert_eq!(error.reason, crate::body::json::NAMES_TOO_LONG);
-    assert!(seen.bytes <= 65 * body.len() + 64 * 1024, "{}", seen.bytes);
+    assert!(seen.bytes <= 9 * body.len() + 16 * 1024, "{}", seen.bytes);
 }
 
 #[test]

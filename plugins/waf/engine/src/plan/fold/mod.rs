@@ -17,12 +17,13 @@ use super::compiled::{
 use super::slots::{CAPTURES, Slot, Slots};
 use super::{Gate, Place, PlanOptions, PlanRule, RuleSet, TOO_MANY_ARGUMENTS};
 use crate::seclang::{Disruptive, Phase, Problem};
-use crate::transaction::evaluate::{Buffers, Work, evaluate};
+use crate::transaction::evaluate::{Buffers, evaluate};
 use crate::transaction::matched::Matched;
 use crate::transaction::run::is_told;
 use crate::transaction::sight::Sight;
 use crate::transaction::tx::{Tx, TxValue};
 use crate::transaction::values::Values;
+use crate::work::Work;
 
 /// A name in TX, and what the options say of it.
 type Forced = (&'static [u8], fn(&PlanOptions) -> Option<u32>);
