@@ -2,6 +2,7 @@
 //! ([`search`]). Both the engine's units of work and the time on this machine are told per byte of the
 //! whole request (its head counts; of an answer, its body).
 
+mod bodies;
 pub mod corpus;
 pub mod search;
 pub mod words;

@@ -27,7 +27,7 @@ const ONE_PASS_BYTES: usize = 1 << 20;
 /// thread that searches with it at the same time. Most regexes of the Core Rule Set stay under
 /// 100 KiB; all of them took 4 MiB a thread. When it is full it is emptied, and if that
 /// happens too often the search goes on without it: slower, still linear.
-const CACHE_BYTES: usize = 2 << 20;
+const CACHE_BYTES: usize = 512 << 10;
 
 /// How deep groups may be nested.
 const DEPTH: u32 = 250;
