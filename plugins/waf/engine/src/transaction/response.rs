@@ -5,6 +5,7 @@ use super::report::Verdict;
 use super::request::Fields;
 use crate::plan::prefilter::Scan;
 use crate::seclang::{EngineMode, Phase, Variable};
+use crate::work::Kind;
 
 /// What is known of the answer so far.
 #[derive(Default)]
@@ -108,7 +109,7 @@ impl Transaction {
                 .scan
                 .get_or_insert_with(|| Scan::new(&checks.prefilter));
             scan.feed(&checks.prefilter, piece_read);
-            self.work.spend(piece_read.len(), 1);
+            self.work.spend(Kind::Scan, piece_read.len());
         }
         self.response.body.extend_from_slice(piece_read);
         piece.len() <= room
