@@ -1,5 +1,6 @@
 //! The engine in process: regression tests, corpora, and the plan against the naive evaluation.
 
+mod bounds;
 mod corpora;
 mod differential;
 mod regression;

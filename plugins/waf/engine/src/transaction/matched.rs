@@ -40,8 +40,10 @@ impl Found {
     }
 }
 
-/// Most values that one chain keeps for MATCHED_VARS.
-const KEPT: usize = 256;
+/// Most values that one chain keeps for MATCHED_VARS. Later links look at these values alone: what is not
+/// kept is not seen, so whoever passes the bound must not pass the firewall. Far above what a request
+/// of usual limits can hold.
+pub(crate) const KEPT: usize = 65_536;
 
 /// The values matched by the rule at work, oldest first.
 #[derive(Debug, Default)]
@@ -55,12 +57,14 @@ impl Matched {
         self.found.clear();
     }
 
-    /// Adds a value; beyond the bound the last one gives way, as MATCHED_VAR is the newest.
-    pub(crate) fn push(&mut self, found: Found) {
-        if self.found.len() >= KEPT {
+    /// Adds a value. Beyond the bound the last one gives way, as MATCHED_VAR is the newest; false then.
+    pub(crate) fn push(&mut self, found: Found) -> bool {
+        let full = self.found.len() >= KEPT;
+        if full {
             self.found.pop();
         }
         self.found.push(found);
+        !full
     }
 
     pub(crate) fn last(&self) -> Option<&Found> {

@@ -136,7 +136,9 @@ impl Transaction {
             for one in found.drain(..) {
                 self.set_captures(condition, &one);
                 self.set_place(plan, condition, &one);
-                self.matched.push(one);
+                if !self.matched.push(one) {
+                    self.give_up();
+                }
                 self.act(plan, compiled, condition);
                 if told && pending.len() < MATCHES {
                     pending.push(self.pending_or_count(compiled, pending.len()));
@@ -159,6 +161,12 @@ impl Transaction {
         }
         self.record(compiled, pending);
         true
+    }
+
+    /// What rules would have to remember is more than the bounds allow: they cannot judge the rest, which is
+    /// told as work used up. Whoever floods the tables must not slip past the rules that way.
+    fn give_up(&mut self) {
+        self.work.limit = self.work.limit.min(self.work.done.saturating_sub(1));
     }
 
     fn ask(
@@ -307,7 +315,10 @@ impl Transaction {
             Ok(slot) if plan.is_forced(slot) => {}
             Ok(slot) => self.tx.set(slot, value),
             Err(name) => {
-                self.names_refused |= !self.tx.set_named(plan.rule_set().slots(), &name, value);
+                if !self.tx.set_named(plan.rule_set().slots(), &name, value) {
+                    self.names_refused = true;
+                    self.give_up();
+                }
             }
         }
     }
