@@ -3,5 +3,6 @@
 mod bounds;
 mod corpora;
 mod differential;
+mod programs;
 mod regression;
 mod worst;

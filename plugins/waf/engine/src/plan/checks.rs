@@ -172,6 +172,20 @@ impl Checks {
     }
 }
 
+/// True if the condition holds for an empty value: some transformations make something of it, as a digest
+/// or a length.
+fn holds_for_nothing(condition: &Condition, op: &Op) -> bool {
+    let (mut value, mut next) = (Vec::new(), Vec::new());
+    let mut holds = op.matches(&value, None);
+    for transformation in &condition.transformations {
+        if transformation.apply(&value, &mut next) {
+            std::mem::swap(&mut value, &mut next);
+        }
+        holds |= op.matches(&value, None);
+    }
+    holds
+}
+
 /// The operator and the clauses of a condition, if the batch may judge it.
 fn judge(condition: &Condition, rule: &Rule, ops: &Ops) -> Option<(u32, Vec<Clause>)> {
     let Operator::Fixed(at) = condition.operator else {
@@ -185,7 +199,11 @@ fn judge(condition: &Condition, rule: &Rule, ops: &Ops) -> Option<(u32, Vec<Clau
             && matches!(target.view, View::Stored { .. })
             && matches!(target.selector, Selector::All | Selector::Name(_))
     });
-    if condition.negated || condition.targets.is_empty() || !fixed || op.matches(b"", None) {
+    if condition.negated
+        || condition.targets.is_empty()
+        || !fixed
+        || holds_for_nothing(condition, op)
+    {
         return None;
     }
     let argument = rule

@@ -43,7 +43,41 @@ pub(crate) struct Condition {
     pub(crate) check: Option<u16>,
 }
 
+impl CompiledRule {
+    /// True if what its conditions matched can be seen afterwards: by a later condition or in a text.
+    pub(crate) fn shows_matches(&self) -> bool {
+        let own = self.message.iter().chain(&self.tags).chain(&self.redirect);
+        own.into_iter().any(Macros::show_matches)
+            || self
+                .conditions
+                .iter()
+                .any(|condition| condition.sees_matches() || condition.writes_matches())
+    }
+}
+
 impl Condition {
+    /// True if what it does is done at most once: of its values no more than one can match, or it does
+    /// nothing.
+    pub(crate) fn acts_once(&self) -> bool {
+        let one = |target: &Target| target.count || matches!(target.selector, Selector::Slot(_));
+        let idle = self.set_vars.is_empty() && self.ctls.is_empty();
+        idle || (self.targets.len() <= 1 && self.targets.iter().all(one) && !self.multi_match)
+    }
+
+    fn writes_matches(&self) -> bool {
+        let set = |set: &SetVar| {
+            let value = match &set.op {
+                SetOp::Set(text) | SetOp::Add(text) | SetOp::Subtract(text) => text.show_matches(),
+                SetOp::Constant(_) | SetOp::Unset => false,
+            };
+            value || matches!(&set.name, SetName::Macros(name) if name.show_matches())
+        };
+        let operator = matches!(&self.operator, Operator::Dynamic(_, text) if text.show_matches());
+        operator
+            || self.set_vars.iter().any(set)
+            || self.log_data.as_ref().is_some_and(Macros::show_matches)
+    }
+
     /// True if it looks at the transaction itself.
     pub(crate) fn sees_transaction(&self) -> bool {
         self.targets
@@ -136,6 +170,21 @@ impl Selector {
 /// Text whose macros are resolved to where their values are.
 #[derive(Debug, Clone)]
 pub(crate) struct Macros(pub(crate) Vec<Part>);
+
+impl Macros {
+    /// True if a macro tells what was matched.
+    fn show_matches(&self) -> bool {
+        let shows = |variable| {
+            !matches!(
+                view_of(variable),
+                View::Stored { .. } | View::Computed | View::Tx
+            )
+        };
+        self.0
+            .iter()
+            .any(|part| matches!(part, Part::Value(variable, _) if shows(*variable)))
+    }
+}
 
 /// A part of it.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use super::super::compiled::{
 };
 use super::super::slots::Slot;
 use super::Fold;
-use crate::seclang::{Allow, Disruptive, Variable};
+use crate::seclang::{Ctl, Disruptive, Variable};
 
 impl Fold<'_> {
     /// Notes what a rule that stays may read, write, end and remove.
@@ -44,16 +44,21 @@ impl Fold<'_> {
                 }
             }
             for ctl in &condition.ctls {
-                if let CompiledCtl::RemoveRules(rules) = ctl {
-                    self.removals.push(Arc::clone(rules));
+                match ctl {
+                    CompiledCtl::RemoveRules(rules) => self.removals.push(Arc::clone(rules)),
+                    CompiledCtl::RemoveTarget(rules, exclude)
+                        if exclude.variable == Variable::Tx =>
+                    {
+                        self.narrowed.push(Arc::clone(rules));
+                    }
+                    CompiledCtl::Plain(Ctl::RuleEngine(_)) => self.may_end = true,
+                    CompiledCtl::RemoveTarget(..) | CompiledCtl::Plain(_) => {}
                 }
             }
         }
-        self.no_hoist |= compiled.rule.skip > 0
-            || matches!(
-                compiled.rule.disruptive,
-                Disruptive::Allow(Allow::Phase | Allow::Request)
-            );
+        self.may_skip |= compiled.rule.skip > 0;
+        // What comes after a refusal does not run, but the log phase sees TX.
+        self.may_end |= compiled.rule.disruptive != Disruptive::Pass;
     }
 
     fn read_text(&mut self, text: &Macros) {

@@ -63,8 +63,10 @@ pub(super) fn fold(set: &RuleSet, options: &PlanOptions, naive: bool) -> Folded 
         unknown: vec![false; set.slots.len()],
         touched: vec![false; set.slots.len()],
         forced: Vec::new(),
-        no_hoist: false,
+        may_end: false,
+        may_skip: false,
         removals: Vec::new(),
+        narrowed: Vec::new(),
         naive,
     };
     let mut warnings = Vec::new();
@@ -97,9 +99,13 @@ struct Fold<'s> {
     touched: Vec<bool>,
     forced: Vec<Slot>,
     /// A rule that was kept may end the phase: what follows is not certain to run.
-    no_hoist: bool,
+    may_end: bool,
+    /// A rule that was kept has `skip`, which counts rules: any that follows may be left out.
+    may_skip: bool,
     /// The rules that `ctl`s of kept rules may remove.
     removals: Vec<Arc<[u32]>>,
+    /// The rules from which `ctl`s of kept rules may take values of TX.
+    narrowed: Vec<Arc<[u32]>>,
     naive: bool,
 }
 
@@ -179,12 +185,12 @@ impl Fold<'_> {
             if compiled.rule.phase != phase || skipping.is_some() {
                 continue;
             }
-            let known = if self.naive {
+            let known = if self.naive || self.loses_targets(number) {
                 Known::Nothing
             } else {
                 self.known(compiled)
             };
-            let certain = waiting.is_empty() && !self.no_hoist;
+            let certain = waiting.is_empty() && !self.may_end && !self.may_skip;
             match known {
                 Known::Never => continue,
                 Known::Always if self.is_bookkeeping(compiled) => match &compiled.rule.skip_after {
@@ -204,7 +210,11 @@ impl Fold<'_> {
             }
             // A condition that is not asked matches no value: nobody may want to see one.
             let unseen = (compiled.told > 0 || !is_told(compiled))
-                && !compiled.conditions.iter().any(Condition::sees_matches);
+                && !compiled.shows_matches()
+                && compiled
+                    .conditions
+                    .first()
+                    .is_some_and(Condition::acts_once);
             let gate = match known {
                 Known::Always | Known::First if unseen => Gate::True,
                 _ => Gate::Ask,
@@ -232,6 +242,13 @@ impl Fold<'_> {
             }
         }
         kept
+    }
+
+    /// True if a `ctl` may take away what the rule's conditions look at.
+    fn loses_targets(&self, number: u32) -> bool {
+        self.narrowed
+            .iter()
+            .any(|list| list.binary_search(&number).is_ok())
     }
 
     /// What is known of the rule's conditions.
@@ -344,7 +361,8 @@ impl Fold<'_> {
             && compiled
                 .conditions
                 .iter()
-                .all(|condition| condition.ctls.is_empty() && condition.targets.len() <= 1)
+                .all(|condition| condition.ctls.is_empty() && condition.acts_once())
+            && !compiled.shows_matches()
     }
 
     /// True if a skip that is known to happen may be done now: it happens whatever else does, and
@@ -356,6 +374,9 @@ impl Fold<'_> {
         marker: &str,
         waiting: &[(&str, Vec<usize>)],
     ) -> bool {
+        if self.may_skip {
+            return false;
+        }
         let compiled = self.set.compiled(number);
         if compiled.is_none_or(|compiled| {
             compiled
