@@ -112,6 +112,7 @@ impl Transaction {
             .collect();
         let removed: Vec<&Exclude> = removed.iter().map(|exclude| &**exclude).collect();
         let mut pending: Vec<Pending> = Vec::new();
+        let mut left_out = 0u32;
         let told = is_told(compiled);
         for (place, condition) in compiled.conditions.iter().enumerate() {
             let gate = if place == 0 { rule.gate } else { Gate::Ask };
@@ -142,6 +143,8 @@ impl Transaction {
                 self.act(plan, compiled, condition);
                 if told && pending.len() < MATCHES {
                     pending.push(self.pending_or_count(compiled, pending.len()));
+                } else if told {
+                    left_out = left_out.saturating_add(1);
                 }
                 if self.work.is_over() {
                     break;
@@ -159,6 +162,7 @@ impl Transaction {
                 .iter_mut()
                 .for_each(|pending| pending.data.clone_from(&data));
         }
+        self.matches_left_out = self.matches_left_out.saturating_add(left_out);
         self.record(compiled, pending);
         true
     }
