@@ -19,7 +19,8 @@ impl Sink for Seen {
     }
 
     fn file(&mut self, file: &File<'_>) -> bool {
-        self.0.push((b'f', file.name.to_vec(), file.filename.to_vec(), file.size));
+        self.0
+            .push((b'f', file.name.to_vec(), file.filename.to_vec(), file.size));
         true
     }
 }
@@ -27,7 +28,8 @@ impl Sink for Seen {
 fn read(pieces: &mut dyn Iterator<Item = &[u8]>) -> (Seen, MultipartFlags) {
     let mut seen = Seen::default();
     let limits = MultipartLimits::default();
-    let mut parser = Multipart::new(b"multipart/form-data; boundary=ab", limits).expect("a boundary");
+    let mut parser =
+        Multipart::new(b"multipart/form-data; boundary=ab", limits).expect("a boundary");
     for piece in pieces {
         parser.push(piece, &mut seen);
     }

@@ -60,7 +60,12 @@ impl Audit {
         let route = request.route().unwrap_or_default();
         text(&mut out, "route", route.as_bytes(), TEXT_BYTES);
         let _ = write!(out, ",\"client\":\"{}\"", request.client_ip());
-        text(&mut out, "method", request.method().as_str().as_bytes(), TEXT_BYTES);
+        text(
+            &mut out,
+            "method",
+            request.method().as_str().as_bytes(),
+            TEXT_BYTES,
+        );
         text(&mut out, "host", request.host().as_bytes(), TEXT_BYTES);
         text(&mut out, "path", request.path().as_bytes(), TEXT_BYTES);
         if let Some(query) = request.query() {
@@ -136,7 +141,14 @@ impl Audit {
 /// The word of a severity.
 fn severity_word(severity: u8) -> &'static str {
     const WORDS: [&str; 8] = [
-        "EMERGENCY", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG",
+        "EMERGENCY",
+        "ALERT",
+        "CRITICAL",
+        "ERROR",
+        "WARNING",
+        "NOTICE",
+        "INFO",
+        "DEBUG",
     ];
     WORDS.get(usize::from(severity)).copied().unwrap_or("DEBUG")
 }
@@ -153,7 +165,11 @@ pub(super) fn number(phase: Phase) -> u8 {
 }
 
 fn shown(bytes: &[u8], hidden: bool) -> &[u8] {
-    if hidden && !bytes.is_empty() { HIDDEN } else { bytes }
+    if hidden && !bytes.is_empty() {
+        HIDDEN
+    } else {
+        bytes
+    }
 }
 
 /// `,"name":"value"`, unless the value is empty.
@@ -235,7 +251,11 @@ impl std::fmt::Display for Stamp {
         let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
         let of_year = day - (365 * year + year / 4 - year / 100);
         let shifted = (5 * of_year + 2) / 153;
-        let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+        let month = if shifted < 10 {
+            shifted + 3
+        } else {
+            shifted - 9
+        };
         let date = of_year - (153 * shifted + 2) / 5 + 1;
         let year = year + era * 400 + u64::from(month <= 2);
         write!(

@@ -201,7 +201,8 @@ impl WafConfig {
         if count == 0 || count > MOST_PATTERNS {
             let text = format!("rules holds {count} patterns; 1 to {MOST_PATTERNS} are possible");
             let error = Diagnostic::error(codes::VALUE, &self.rules.place, text);
-            diagnostics.push(error.with_help("rules = [\"crs/crs-setup.conf\", \"crs/rules/*.conf\"]"));
+            diagnostics
+                .push(error.with_help("rules = [\"crs/crs-setup.conf\", \"crs/rules/*.conf\"]"));
         }
         if self.exclude.len() > MOST_EXCLUSIONS
             && let Some(one) = self.exclude.get(MOST_EXCLUSIONS)
@@ -215,16 +216,17 @@ impl WafConfig {
             .filter_map(|config| config.value.compile(&config.place, diagnostics))
             .collect();
         let redaction = Arc::new(Redaction::new(&self.redact.names.0, self.redact.defaults));
-        let audit = self.audit_log.as_ref().and_then(|path| {
-            match services.log_writer(path.value.path()) {
-                Ok(writer) => Some(Audit::new(name, writer, Arc::clone(&redaction))),
-                Err(why) => {
-                    let text = format!("{} {why}", path.value);
-                    diagnostics.error(codes::FILE, &path.place, text);
-                    None
-                }
-            }
-        });
+        let audit =
+            self.audit_log
+                .as_ref()
+                .and_then(|path| match services.log_writer(path.value.path()) {
+                    Ok(writer) => Some(Audit::new(name, writer, Arc::clone(&redaction))),
+                    Err(why) => {
+                        let text = format!("{} {why}", path.value);
+                        diagnostics.error(codes::FILE, &path.place, text);
+                        None
+                    }
+                });
         if diagnostics.error_count() > before {
             return None;
         }
@@ -238,7 +240,12 @@ impl WafConfig {
             EngineMode::Off => None,
             EngineMode::On | EngineMode::DetectionOnly => {
                 let wanted = rules::Wanted::new(&self.rules.value, options, exclusions);
-                Some(rules::load(wanted, &self.rules.place, services, diagnostics)?)
+                Some(rules::load(
+                    wanted,
+                    &self.rules.place,
+                    services,
+                    diagnostics,
+                )?)
             }
         };
         Some(WafFilter {
@@ -261,9 +268,16 @@ impl WafConfig {
     }
 
     fn options(&self, diagnostics: &mut Diagnostics) -> PlanOptions {
-        for level in [&self.paranoia, &self.detection_paranoia].into_iter().flatten() {
+        for level in [&self.paranoia, &self.detection_paranoia]
+            .into_iter()
+            .flatten()
+        {
             if !(1..=4).contains(&level.value) {
-                diagnostics.error(codes::VALUE, &level.place, "a paranoia level is from 1 to 4");
+                diagnostics.error(
+                    codes::VALUE,
+                    &level.place,
+                    "a paranoia level is from 1 to 4",
+                );
             }
         }
         if let Some(detection) = &self.detection_paranoia {
@@ -312,7 +326,11 @@ impl WafConfig {
         {
             let text = format!("upload is below inspect, which is {inspect}");
             let error = Diagnostic::error(codes::OPTIONS, &written.place, text);
-            diagnostics.push(error.with_help("upload bounds a whole multipart body, inspect what rules see of it"));
+            diagnostics.push(
+                error.with_help(
+                    "upload bounds a whole multipart body, inspect what rules see of it",
+                ),
+            );
         }
         let seen = within(
             response.inspect.as_ref(),

@@ -35,7 +35,8 @@ impl Encoding {
                 let word = word.trim_ascii();
                 let one = if word.is_empty() || word.eq_ignore_ascii_case(b"identity") {
                     continue;
-                } else if word.eq_ignore_ascii_case(b"gzip") || word.eq_ignore_ascii_case(b"x-gzip") {
+                } else if word.eq_ignore_ascii_case(b"gzip") || word.eq_ignore_ascii_case(b"x-gzip")
+                {
                     Self::Gzip
                 } else if word.eq_ignore_ascii_case(b"deflate") {
                     Self::Deflate
@@ -43,7 +44,11 @@ impl Encoding {
                     Self::Unknown
                 };
                 // One upon another is what bombs are made of.
-                known = if known == Self::Plain { one } else { Self::Unknown };
+                known = if known == Self::Plain {
+                    one
+                } else {
+                    Self::Unknown
+                };
             }
         }
         known
@@ -86,7 +91,12 @@ impl Job {
             _ if unread => !self.pieces.is_empty(),
             Encoding::Gzip => {
                 let most = self.most;
-                decode(MultiGzDecoder::new(self.reader()), most, partial, transaction)
+                decode(
+                    MultiGzDecoder::new(self.reader()),
+                    most,
+                    partial,
+                    transaction,
+                )
             }
             Encoding::Deflate => {
                 let most = self.most;

@@ -11,7 +11,8 @@ use serde::Deserialize;
 
 /// Longest path pattern, target or tag.
 const MAX_WORD_BYTES: usize = 1024;
-const FORMS: &str = "one of rule = 942100, rule_range = \"942000-942999\" and tag = \"attack-sqli\"";
+const FORMS: &str =
+    "one of rule = 942100, rule_range = \"942000-942999\" and tag = \"attack-sqli\"";
 
 /// An entry of `exclude`.
 #[derive(Debug, Deserialize)]
@@ -72,10 +73,16 @@ impl PathPattern {
             None => (path, false),
         };
         let mut segments = Vec::new();
-        let path = if rest { path.strip_suffix('/').unwrap_or(path) } else { path };
+        let path = if rest {
+            path.strip_suffix('/').unwrap_or(path)
+        } else {
+            path
+        };
         if !(rest && path.is_empty()) {
             for segment in path.split('/') {
-                let inner = segment.strip_prefix('{').and_then(|one| one.strip_suffix('}'));
+                let inner = segment
+                    .strip_prefix('{')
+                    .and_then(|one| one.strip_suffix('}'));
                 segments.push(match inner {
                     Some(_) => None,
                     None if segment.contains(['*', '{', '}']) => {
@@ -114,7 +121,10 @@ impl ExcludeConfig {
             (None, Some(range), None) => match range_of(range) {
                 Some((first, last)) => Some(RuleChoice::Id(first, last)),
                 None => {
-                    wrong(format!("{range:?} is no range of rules"), "write \"942000-942999\"");
+                    wrong(
+                        format!("{range:?} is no range of rules"),
+                        "write \"942000-942999\"",
+                    );
                     None
                 }
             },
@@ -124,13 +134,19 @@ impl ExcludeConfig {
                 None
             }
         };
-        let target = self.target.as_deref().and_then(|text| match target_of(text) {
-            Ok(target) => Some(target),
-            Err(why) => {
-                wrong(format!("{text:?} is no target: {why}"), "write \"ARGS:q\", \"REQUEST_COOKIES:/^_ga/\" or \"ARGS\"");
-                None
-            }
-        });
+        let target = self
+            .target
+            .as_deref()
+            .and_then(|text| match target_of(text) {
+                Ok(target) => Some(target),
+                Err(why) => {
+                    wrong(
+                        format!("{text:?} is no target: {why}"),
+                        "write \"ARGS:q\", \"REQUEST_COOKIES:/^_ga/\" or \"ARGS\"",
+                    );
+                    None
+                }
+            });
         let mut paths = Vec::new();
         for text in &self.paths.0 {
             match PathPattern::parse(text) {
@@ -179,12 +195,18 @@ fn target_of(text: &str) -> Result<TargetRemoval, String> {
         let first = problems.into_iter().next();
         first.map(|problem| problem.message).unwrap_or_default()
     })?;
-    let rule = loaded.program.items.into_iter().find_map(|item| match item {
-        Item::Rule(rule) => Some(rule),
-        Item::Marker(_) => None,
-    });
+    let rule = loaded
+        .program
+        .items
+        .into_iter()
+        .find_map(|item| match item {
+            Item::Rule(rule) => Some(rule),
+            Item::Marker(_) => None,
+        });
     let condition = rule.and_then(|rule| rule.conditions.into_iter().next());
-    let targets = condition.map(|condition| condition.targets).unwrap_or_default();
+    let targets = condition
+        .map(|condition| condition.targets)
+        .unwrap_or_default();
     match <[Target; 1]>::try_from(targets) {
         Ok([target]) if !target.count && !target.excluded => Ok(TargetRemoval {
             variable: target.variable,
@@ -237,10 +259,23 @@ mod tests {
 
     #[test]
     fn targets_are_those_of_rules() {
-        for good in ["ARGS", "ARGS:q", "REQUEST_COOKIES:/^_ga/", "REQUEST_HEADERS:User-Agent"] {
+        for good in [
+            "ARGS",
+            "ARGS:q",
+            "REQUEST_COOKIES:/^_ga/",
+            "REQUEST_HEADERS:User-Agent",
+        ] {
             assert!(target_of(good).is_ok(), "{good}: {:?}", target_of(good));
         }
-        for wrong in ["", "ARG", "&ARGS", "!ARGS", "ARGS|TX:a", "A\nB", "ARGS \"@x"] {
+        for wrong in [
+            "",
+            "ARG",
+            "&ARGS",
+            "!ARGS",
+            "ARGS|TX:a",
+            "A\nB",
+            "ARGS \"@x",
+        ] {
             assert!(target_of(wrong).is_err(), "{wrong}");
         }
     }

@@ -11,9 +11,7 @@ use farmgate_plugin_api::{
     Answer, BodyMode, Explained, Facts, Filter, FilterError, Phases, Reply, Verdict,
 };
 use farmgate_waf::seclang::EngineMode;
-use farmgate_waf::transaction::{
-    Connection, Limits, RefusalKind, Transaction, Verdict as Judged,
-};
+use farmgate_waf::transaction::{Connection, Limits, RefusalKind, Transaction, Verdict as Judged};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use parking_lot::Mutex;
 
@@ -225,7 +223,9 @@ impl WafFilter {
 
     /// Most bytes of a request's body: only multipart bodies have files that rules do not see.
     fn most(&self, headers: &HeaderMap) -> u64 {
-        let kind = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes().trim_ascii_start());
+        let kind = headers
+            .get(header::CONTENT_TYPE)
+            .map(|value| value.as_bytes().trim_ascii_start());
         let start = kind.and_then(|kind| kind.get(..10));
         match start.is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/")) {
             true => self.bodies.upload,
@@ -321,7 +321,9 @@ impl WafFilter {
                 }
                 self.settle(inspection, &transaction, judged)
             }
-            Seen::TooLarge => self.refuse_body(inspection, StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Seen::TooLarge => {
+                self.refuse_body(inspection, StatusCode::PAYLOAD_TOO_LARGE, "too_large")
+            }
             Seen::Encoded => {
                 self.refuse_body(inspection, StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding")
             }
@@ -347,7 +349,12 @@ impl WafFilter {
     }
 
     /// The end: phase 5, numbers, the audit log, the note for `explain`.
-    pub(super) fn record(&self, request: &mut dyn Request, inspection: &mut Inspection, status: u16) {
+    pub(super) fn record(
+        &self,
+        request: &mut dyn Request,
+        inspection: &mut Inspection,
+        status: u16,
+    ) {
         if std::mem::replace(&mut inspection.recorded, true) {
             return;
         }
@@ -357,9 +364,14 @@ impl WafFilter {
             return;
         };
         transaction.finish();
-        self.metrics.seconds.observe(rules::seconds(transaction.work()));
+        self.metrics
+            .seconds
+            .observe(rules::seconds(transaction.work()));
         let (inbound, outbound) = (transaction.inbound_score(), transaction.outbound_score());
-        for (score, histogram) in [(inbound, &self.metrics.inbound), (outbound, &self.metrics.outbound)] {
+        for (score, histogram) in [
+            (inbound, &self.metrics.inbound),
+            (outbound, &self.metrics.outbound),
+        ] {
             if score > 0 {
                 histogram.observe(score as f64);
             }
@@ -422,8 +434,12 @@ impl WafFilter {
             };
             judged = match job.run(&mut transaction) {
                 Seen::Judged(judged, _) => judged,
-                Seen::TooLarge => return vec!["refused: the body is over the limits (413)".to_owned()],
-                Seen::Encoded => return vec!["refused: the body's encoding is not read (415)".to_owned()],
+                Seen::TooLarge => {
+                    return vec!["refused: the body is over the limits (413)".to_owned()];
+                }
+                Seen::Encoded => {
+                    return vec!["refused: the body's encoding is not read (415)".to_owned()];
+                }
             };
         }
         transaction.finish();

@@ -33,7 +33,12 @@ impl Metrics {
                 "verdict",
                 VERDICTS,
             ),
-            matches: by("matches", "Matches of rules, by their ids.", "rule", MAX_RULES),
+            matches: by(
+                "matches",
+                "Matches of rules, by their ids.",
+                "rule",
+                MAX_RULES,
+            ),
             bodies: by(
                 "bodies",
                 "Bodies that were not looked at whole, by why.",
@@ -51,7 +56,10 @@ impl Metrics {
                 "busy",
                 "Large bodies looked at on the threads that serve: the others were taken.",
             ),
-            lost: services.counter("audit_lost", "Lines of the audit log that were not written."),
+            lost: services.counter(
+                "audit_lost",
+                "Lines of the audit log that were not written.",
+            ),
         }
     }
 }

@@ -2,15 +2,42 @@
 
 /// Parts of names, in lower case.
 const DEFAULTS: &[&str] = &[
-    "api-key", "api_key", "apikey", "authorization", "card", "cookie", "credential", "cvc", "cvv", "iban",
-    "jwt", "passphrase", "passwd", "password", "pincode", "private_key", "pwd", "secret", "session",
-    "signature", "ssn", "token",
+    "api-key",
+    "api_key",
+    "apikey",
+    "authorization",
+    "card",
+    "cookie",
+    "credential",
+    "cvc",
+    "cvv",
+    "iban",
+    "jwt",
+    "passphrase",
+    "passwd",
+    "password",
+    "pincode",
+    "private_key",
+    "pwd",
+    "secret",
+    "session",
+    "signature",
+    "ssn",
+    "token",
 ];
 
 /// Collections that hold whole requests or bodies: a secret may stand anywhere in them.
 const WHOLE: &[&[u8]] = &[
-    b"FULL_REQUEST", b"QUERY_STRING", b"REQUEST_BODY", b"REQUEST_LINE", b"REQUEST_URI", b"REQUEST_URI_RAW",
-    b"RESPONSE_BODY", b"MATCHED_VAR", b"MATCHED_VARS", b"TX",
+    b"FULL_REQUEST",
+    b"QUERY_STRING",
+    b"REQUEST_BODY",
+    b"REQUEST_LINE",
+    b"REQUEST_URI",
+    b"REQUEST_URI_RAW",
+    b"RESPONSE_BODY",
+    b"MATCHED_VAR",
+    b"MATCHED_VARS",
+    b"TX",
 ];
 
 /// What stands for a hidden value.
@@ -26,7 +53,10 @@ pub(super) struct Redaction {
 impl Redaction {
     /// The operator's parts of names, and with `defaults` the built-in ones.
     pub(super) fn new(names: &[String], defaults: bool) -> Self {
-        let built_in = DEFAULTS.iter().filter(|_| defaults).map(|word| (*word).to_owned());
+        let built_in = DEFAULTS
+            .iter()
+            .filter(|_| defaults)
+            .map(|word| (*word).to_owned());
         let own = names.iter().filter(|name| !name.is_empty());
         let words = built_in.chain(own.map(|name| name.to_ascii_lowercase()));
         Self {
@@ -51,7 +81,8 @@ impl Redaction {
     /// True if the text has one of the words in it, whatever the letter case.
     pub(super) fn names(&self, text: &[u8]) -> bool {
         self.words.iter().any(|word| {
-            text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word))
+            text.windows(word.len())
+                .any(|part| part.eq_ignore_ascii_case(word))
         })
     }
 }

@@ -62,7 +62,10 @@ impl WafFilter {
         }
         match answer {
             // There is no connection of the client's to close without a word: it is cut.
-            Verdict::Reset => Verdict::Reply(Box::new(Reply::problem(StatusCode::FORBIDDEN, verdict::BLOCKED))),
+            Verdict::Reset => Verdict::Reply(Box::new(Reply::problem(
+                StatusCode::FORBIDDEN,
+                verdict::BLOCKED,
+            ))),
             answer => answer,
         }
     }
@@ -116,7 +119,10 @@ impl WafFilter {
                 Judged::Refuse(refused) => Some(refused.kind.clone()),
                 Judged::Continue => None,
             };
-            if !matches!(self.settle(inspection, &transaction, judged), Verdict::Continue) {
+            if !matches!(
+                self.settle(inspection, &transaction, judged),
+                Verdict::Continue
+            ) {
                 refusal = kind.as_ref().map(verdict::late);
             }
         }

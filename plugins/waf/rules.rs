@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, OnceLock, Weak};
 use std::time::Duration;
@@ -15,8 +14,7 @@ use farmgate_plugin_api::kind::codes;
 use farmgate_plugin_api::services::{Files as HostFiles, Gauge};
 use farmgate_waf::plan::{Plan, PlanOptions, PreparedExclusion, RuleSet};
 use farmgate_waf::seclang::files::{glob_matches, is_pattern};
-use farmgate_waf::seclang::{EngineMode, Files, MapFiles, Problem, Source};
-use farmgate_waf::transaction::{Connection, Limits, Transaction};
+use farmgate_waf::seclang::{Files, Problem, Source};
 use parking_lot::Mutex;
 
 use super::exclude::{Excluded, Scope};
@@ -63,9 +61,16 @@ pub(super) struct Loaded {
 
 impl Loaded {
     /// The exclusions that hold on this path of this route.
-    pub(super) fn exclusions(&self, path: &str, route: &str) -> impl Iterator<Item = &PreparedExclusion> {
+    pub(super) fn exclusions(
+        &self,
+        path: &str,
+        route: &str,
+    ) -> impl Iterator<Item = &PreparedExclusion> {
         let holds = move |(scope, _): &&(Scope, PreparedExclusion)| scope.holds(path, route);
-        self.exclusions.iter().filter(holds).map(|(_, exclusion)| exclusion)
+        self.exclusions
+            .iter()
+            .filter(holds)
+            .map(|(_, exclusion)| exclusion)
     }
 }
 
@@ -127,7 +132,11 @@ impl Told {
         let lines = lines.chain(wrong.map(|(place, _, text)| format!("{place}: {text}")));
         let lines: Vec<_> = lines.take(LOGGED).collect();
         let more = self.errors.len().saturating_sub(LOGGED);
-        let tail = if more > 0 { format!("\n{more} more") } else { String::new() };
+        let tail = if more > 0 {
+            format!("\n{more} more")
+        } else {
+            String::new()
+        };
         format!("the rules cannot be used: {}{tail}", lines.join("\n"))
     }
 
@@ -142,7 +151,11 @@ impl Told {
         };
         for (problems, error) in [(&self.errors, true), (&self.warnings, false)] {
             for problem in problems {
-                let make = if error { Diagnostic::error } else { Diagnostic::warning };
+                let make = if error {
+                    Diagnostic::error
+                } else {
+                    Diagnostic::warning
+                };
                 let diagnostic = make(codes::FILE, &at(problem), problem.message.clone());
                 diagnostics.push(match &problem.help {
                     Some(help) if !help.is_empty() => diagnostic.with_help(help.clone()),
@@ -340,86 +353,27 @@ pub(super) fn seconds(units: u64) -> f64 {
     units as f64 / (units_per_ms() as f64 * 1000.0)
 }
 
-/// A machine slower than this has more to do than to serve: 1 us a byte.
-const LEAST_UNITS_PER_MS: u64 = 1000;
+/// A machine slower than this has more to do than to serve: 20 ns for a unit, which is meant to be one.
+const LEAST_UNITS_PER_MS: u64 = 50_000;
 
-/// Runs, and time of them, for a measurement.
-const MOST_RUNS: u32 = 200;
-const MOST_NANOS: i128 = 20_000_000;
-
-/// Measured once: short runs of the engine, the fastest of them, in time of the thread, so that a busy
-/// machine does not look slow.
+/// Measured once, in 5 to 10 ms of one processor.
 fn units_per_ms() -> u64 {
     static MEASURED: OnceLock<u64> = OnceLock::new();
     *MEASURED.get_or_init(|| {
-        let (mut best, mut all) = (0, 0);
-        for run in 0..MOST_RUNS {
-            let start = thread_nanos();
-            let units = sample();
-            let nanos = (thread_nanos() - start).max(1);
-            best = best.max(i128::from(units) * 1_000_000 / nanos);
-            all += nanos;
-            if run >= 2 && all > MOST_NANOS {
-                break;
-            }
-        }
-        u64::try_from(best).unwrap_or(0).max(LEAST_UNITS_PER_MS)
+        let per_us = farmgate_waf::work::calibrate();
+        ((per_us * 1000.0) as u64).max(LEAST_UNITS_PER_MS)
     })
 }
-
-fn thread_nanos() -> i128 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
-}
-
-/// A little work, nearly all of it in automata; how much it was.
-fn sample() -> u64 {
-    static PLAN: LazyLock<Option<Arc<Plan>>> = LazyLock::new(|| {
-        let source = Source::Text {
-            name: "sample".to_owned(),
-            text: SAMPLE.to_owned(),
-        };
-        let (rules, _) = RuleSet::load(&[source], &MapFiles::default()).ok()?;
-        Some(Plan::compile(&rules, &PlanOptions::default()).0)
-    });
-    static BODY: LazyLock<Vec<u8>> = LazyLock::new(|| {
-        let text = "some+words+of+a+text,+select+one+of+them+and+another+1234;+";
-        let argument = |n| format!("a{n}={n}{}&", text.repeat(40));
-        (0..4).map(argument).collect::<String>().into_bytes()
-    });
-    let Some(plan) = PLAN.as_ref() else { return 0 };
-    let connection = Connection {
-        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        client_port: 0,
-        server: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        server_port: 0,
-        server_name: b"",
-    };
-    let mut transaction =
-        Transaction::new(plan, EngineMode::On, Limits::default(), "", &connection);
-    let mut fields =
-        [(&b"content-type"[..], &b"application/x-www-form-urlencoded"[..])].into_iter();
-    let _ = transaction.request_head(b"POST", b"/", b"HTTP/1.1", &mut fields);
-    transaction.request_piece(&BODY);
-    let _ = transaction.request_end(false);
-    transaction.work()
-}
-
-/// Rules of the usual kind: patterns with literals and without.
-const SAMPLE: &str = r#"
-SecRule ARGS "@rx (?i)union\s+all\s+select" "id:1,phase:2,pass,nolog,t:urlDecodeUni,t:lowercase"
-SecRule ARGS "@rx (?i)\b(?:select|insert|delete)\b.{1,40}\b(?:from|into|where)\b" "id:2,phase:2,pass,nolog"
-SecRule ARGS "@rx [^a-z0-9 ]{6}" "id:3,phase:2,pass,nolog"
-SecRule ARGS "@rx ^[^;]*;[^|]*\|" "id:4,phase:2,pass,nolog,t:htmlEntityDecode"
-SecRule ARGS "@pm sleep benchmark waitfor" "id:5,phase:2,pass,nolog"
-"#;
 
 /// How many rule sets of this file are in use.
 #[cfg(test)]
 pub(super) fn in_use(file: &str) -> usize {
     let all = SHARED.lock();
     let named = Source::Pattern(file.to_owned());
-    all.iter().filter_map(Weak::upgrade).filter(|one| one.sources.contains(&named)).count()
+    all.iter()
+        .filter_map(Weak::upgrade)
+        .filter(|one| one.sources.contains(&named))
+        .count()
 }
 
 #[cfg(test)]
@@ -428,7 +382,6 @@ mod tests {
 
     #[test]
     fn work_is_measured_and_turned_into_time() {
-        assert!(sample() > 20_000, "{}", sample());
         let unit = units(Duration::from_millis(50));
         assert!(unit >= 50 * LEAST_UNITS_PER_MS);
         assert!((seconds(unit) - 0.05).abs() < 0.001);

@@ -31,7 +31,9 @@ fn build(table: &str, services: &FakeServices) -> Built {
 }
 
 fn error(table: &str, services: &FakeServices) -> String {
-    compliance::build(KIND, table, services).err().expect("an error")
+    compliance::build(KIND, table, services)
+        .err()
+        .expect("an error")
 }
 
 /// The status of the reply; 0 for a request that passes.
@@ -53,7 +55,9 @@ fn body(built: &Built, request: &mut FakeRequest, pieces: &[&[u8]], partial: boo
         body.push(Bytes::copy_from_slice(piece));
     }
     body.partial = partial;
-    status(compliance::verdict(built.filter.request_body(request, &mut body)))
+    status(compliance::verdict(
+        built.filter.request_body(request, &mut body),
+    ))
 }
 
 /// The whole life of a request without an answer of an origin; the status it gets, or 200.
@@ -85,7 +89,10 @@ fn form(target: &str) -> FakeRequest {
 
 fn lines(services: &FakeServices) -> Vec<String> {
     let lines = services.lines();
-    lines.iter().map(|line| String::from_utf8(line.clone()).unwrap()).collect()
+    lines
+        .iter()
+        .map(|line| String::from_utf8(line.clone()).unwrap())
+        .collect()
 }
 
 #[test]
@@ -108,7 +115,10 @@ fn rules_refuse_with_their_status() {
     assert_eq!(ask(&built, FakeRequest::get("/?a=evil-arg"), &[]).0, 406);
     assert_eq!(ask(&built, form("/"), &[b"a=evil", b"-arg"]).0, 406);
     assert_eq!(ask(&built, FakeRequest::get("/?a=points"), &[]).0, 200);
-    assert_eq!(ask(&built, FakeRequest::get("/?a=points&b=points"), &[]).0, 403);
+    assert_eq!(
+        ask(&built, FakeRequest::get("/?a=points&b=points"), &[]).0,
+        403
+    );
     assert_eq!(services.metric_by("requests", "blocked"), 4);
     assert_eq!(services.metric_by("requests", "passed"), 2);
     assert_eq!(services.metric_by("matches", "2"), 2);
@@ -118,15 +128,30 @@ fn rules_refuse_with_their_status() {
 #[test]
 fn detection_only_refuses_nothing() {
     let services = host();
-    let built = build("engine = 'detection_only'\naudit_log = 'waf.log'", &services);
-    assert_eq!(ask(&built, FakeRequest::get("/evil-path?a=evil-arg"), &[]).0, 200);
+    let built = build(
+        "engine = 'detection_only'\naudit_log = 'waf.log'",
+        &services,
+    );
+    assert_eq!(
+        ask(&built, FakeRequest::get("/evil-path?a=evil-arg"), &[]).0,
+        200
+    );
     let line = lines(&services).remove(0);
-    assert!(line.contains("\"verdict\":\"would_block\"") && line.contains("\"rule\":"), "{line}");
-    assert!(line.contains("\"id\":1,") && line.contains("\"id\":2,"), "{line}");
+    assert!(
+        line.contains("\"verdict\":\"would_block\"") && line.contains("\"rule\":"),
+        "{line}"
+    );
+    assert!(
+        line.contains("\"id\":1,") && line.contains("\"id\":2,"),
+        "{line}"
+    );
     // Nor is a body refused.
     assert_eq!(
         built.filter.body_mode(),
-        BodyMode::Buffered { limit: 100 << 20, over: OverLimit::Partial }
+        BodyMode::Buffered {
+            limit: 100 << 20,
+            over: OverLimit::Partial
+        }
     );
     let request = form("/").header("content-encoding", "br");
     assert_eq!(ask(&built, request, &[b"a=1"]).0, 200);
@@ -160,7 +185,11 @@ fn exclusions_hold_on_their_paths_and_routes() {
         ("/evil-path", 403),
         ("/?a=points&b=points", 200),
     ] {
-        assert_eq!(ask(&built, FakeRequest::get(target), &[]).0, expected, "{target}");
+        assert_eq!(
+            ask(&built, FakeRequest::get(target), &[]).0,
+            expected,
+            "{target}"
+        );
     }
 }
 
@@ -180,7 +209,10 @@ fn the_audit_log_tells_what_matched_and_hides_secrets() {
     let parsed: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
     assert_eq!(parsed["request_id"], "0123456789abcdef");
     assert_eq!(parsed["time"], "2026-01-01T00:00:00.000Z");
-    assert_eq!((&parsed["status"], &parsed["rule"]), (&406.into(), &2.into()));
+    assert_eq!(
+        (&parsed["status"], &parsed["rule"]),
+        (&406.into(), &2.into())
+    );
     assert_eq!(parsed["query"], "q=*&x=*");
     let rule = &parsed["rules"][0];
     assert_eq!(rule["id"], 2);
@@ -189,7 +221,11 @@ fn the_audit_log_tells_what_matched_and_hides_secrets() {
     assert_eq!(rule["tags"][0], "two");
     assert_eq!(rule["place"], "waf.conf:3");
     assert_eq!(rule["value"], "evil-arg\"\\");
-    assert!(lines[1].contains("\"value\":\"***\"") && !lines[1].contains("evil-arg1"), "{}", lines[1]);
+    assert!(
+        lines[1].contains("\"value\":\"***\"") && !lines[1].contains("evil-arg1"),
+        "{}",
+        lines[1]
+    );
     assert!(lines[1].contains("\"data\":\"***\""), "{}", lines[1]);
     assert!(!lines[2].contains("evil-arg2"), "{}", lines[2]);
 }
@@ -197,31 +233,49 @@ fn the_audit_log_tells_what_matched_and_hides_secrets() {
 #[test]
 fn bodies_are_bounded_by_their_kind() {
     let services = host();
-    let built = build("engine = 'on'\nrequest_body = { inspect = '100B', upload = '1KiB' }", &services);
-    let refuse = |limit| BodyMode::Buffered { limit, over: OverLimit::Refuse };
+    let built = build(
+        "engine = 'on'\nrequest_body = { inspect = '100B', upload = '1KiB' }",
+        &services,
+    );
+    let refuse = |limit| BodyMode::Buffered {
+        limit,
+        over: OverLimit::Refuse,
+    };
     assert_eq!(built.filter.body_mode(), refuse(1024));
     let mut request = form("/");
     assert_eq!(head(&built, &mut request), 0);
     assert_eq!(request.wanted_body, Some(refuse(100)));
     let multipart = "Multipart/form-data; boundary=x";
-    let mut request = FakeRequest::get("/").method(Method::POST).header("content-type", multipart);
+    let mut request = FakeRequest::get("/")
+        .method(Method::POST)
+        .header("content-type", multipart);
     assert_eq!(head(&built, &mut request), 0);
     assert_eq!(request.wanted_body, Some(refuse(1024)));
     // What is no file counts against `inspect`.
-    let long = format!("--x\r\nContent-Disposition: form-data; name=a\r\n\r\n{}\r\n--x--\r\n", "b".repeat(200));
+    let long = format!(
+        "--x\r\nContent-Disposition: form-data; name=a\r\n\r\n{}\r\n--x--\r\n",
+        "b".repeat(200)
+    );
     assert_eq!(body(&built, &mut request, &[long.as_bytes()], false), 413);
     let file = format!(
         "--x\r\nContent-Disposition: form-data; name=a; filename=b\r\n\r\n{}\r\n--x--\r\n",
         "b".repeat(500)
     );
-    let request = FakeRequest::get("/").method(Method::POST).header("content-type", multipart);
+    let request = FakeRequest::get("/")
+        .method(Method::POST)
+        .header("content-type", multipart);
     assert_eq!(ask(&built, request, &[file.as_bytes()]).0, 200);
     assert_eq!(services.metric_by("bodies", "too_large"), 1);
     // A stream is never waited for.
-    let mut request = FakeRequest::get("/").method(Method::POST).header("content-type", "application/grpc+proto");
+    let mut request = FakeRequest::get("/")
+        .method(Method::POST)
+        .header("content-type", "application/grpc+proto");
     assert_eq!(head(&built, &mut request), 0);
     assert_eq!(request.wanted_body, Some(BodyMode::None));
-    let built = build("engine = 'on'\nrequest_body = { inspect = '0B' }", &services);
+    let built = build(
+        "engine = 'on'\nrequest_body = { inspect = '0B' }",
+        &services,
+    );
     let mut request = form("/");
     assert_eq!(head(&built, &mut request), 0);
     assert_eq!(request.wanted_body, Some(BodyMode::None));
@@ -256,10 +310,16 @@ fn compressed_bodies_are_looked_at_within_bounds() {
     }
     let request = form("/").header("content-encoding", "identity");
     assert_eq!(ask(&built, request, &[b"a=fine"]).0, 200);
-    let built = build("engine = 'on'\nrequest_body = { compressed = 'refuse' }", &services);
+    let built = build(
+        "engine = 'on'\nrequest_body = { compressed = 'refuse' }",
+        &services,
+    );
     assert_eq!(ask(&built, gzipped(), &[&gzip(b"a=fine")]).0, 415);
     // Partial: the beginning is judged.
-    let built = build("engine = 'on'\nrequest_body = { over_limit = 'partial' }", &services);
+    let built = build(
+        "engine = 'on'\nrequest_body = { over_limit = 'partial' }",
+        &services,
+    );
     assert_eq!(ask(&built, gzipped(), &[&bomb]).0, 200);
     assert_eq!(services.metric_by("bodies", "partial"), 1);
 }
@@ -288,38 +348,77 @@ fn answers_are_refused_held_or_cut() {
     let (got, mut response) = answer(&built, "x-fine", false);
     assert_eq!(got, 0);
     assert_eq!(piece(&built, &mut response.request, "an evil", false), None);
-    assert_eq!(piece(&built, &mut response.request, "-body", true), Some(403));
+    assert_eq!(
+        piece(&built, &mut response.request, "-body", true),
+        Some(403)
+    );
     log(&built, &mut response.request, 200);
     assert_eq!(services.metric_by("requests", "reset"), 1);
-    let built = build("engine = 'on'\nresponse_body = { hold = true, inspect = '20B' }", &services);
+    let built = build(
+        "engine = 'on'\nresponse_body = { hold = true, inspect = '20B' }",
+        &services,
+    );
     let (_, mut response) = answer(&built, "x-fine", true);
-    assert_eq!(piece(&built, &mut response.request, "evil-body", true), Some(403));
+    assert_eq!(
+        piece(&built, &mut response.request, "evil-body", true),
+        Some(403)
+    );
     log(&built, &mut response.request, 403);
     assert_eq!(services.metric_by("requests", "blocked"), 1);
     // A long answer is let go once its beginning was judged.
     let (_, mut response) = answer(&built, "x-fine", true);
-    assert_eq!(piece(&built, &mut response.request, "0123456789012345678901", false), None);
+    assert_eq!(
+        piece(
+            &built,
+            &mut response.request,
+            "0123456789012345678901",
+            false
+        ),
+        None
+    );
     assert!(!response.request.held);
     let table = "engine = 'on'\nresponse_body = { inspect = '20B', over_limit = 'reject' }";
     let built = build(table, &services);
     let (_, mut response) = answer(&built, "x-fine", false);
-    assert_eq!(piece(&built, &mut response.request, "0123456789012345678901", false), Some(502));
+    assert_eq!(
+        piece(
+            &built,
+            &mut response.request,
+            "0123456789012345678901",
+            false
+        ),
+        Some(502)
+    );
 }
 
 #[test]
 fn a_budget_ends_the_inspection() {
     let services = host();
     services
-        .write_file("slow.conf", "SecRule ARGS \"@rx (?:a|b|ab)*c$\" \"id:1,phase:2,pass,nolog,t:lowercase\"")
+        .write_file(
+            "slow.conf",
+            "SecRule ARGS \"@rx (?:a|b|ab)*c$\" \"id:1,phase:2,pass,nolog,t:lowercase\"",
+        )
         .unwrap();
     let long = format!("a={}", "ab".repeat(60_000));
     let table = "rules = ['slow.conf', 'waf.conf']\ncpu_budget = '1ms'\nengine = ";
     services.write_file("slow.conf", many_slow_rules()).unwrap();
-    for (mode, over, expected) in [("on", "block", 503), ("on", "pass", 200), ("detection_only", "block", 200)] {
-        let table = format!("{table}'{mode}'\nover_budget = '{over}'").replace("'waf.conf'", "'waf-late.conf'");
-        services.write_file("waf-late.conf", RULES.replace("id:", "id:90")).unwrap();
+    for (mode, over, expected) in [
+        ("on", "block", 503),
+        ("on", "pass", 200),
+        ("detection_only", "block", 200),
+    ] {
+        let table = format!("{table}'{mode}'\nover_budget = '{over}'")
+            .replace("'waf.conf'", "'waf-late.conf'");
+        services
+            .write_file("waf-late.conf", RULES.replace("id:", "id:90"))
+            .unwrap();
         let built = compliance::build(KIND, &table, &services).unwrap();
-        assert_eq!(ask(&built, form("/"), &[long.as_bytes()]).0, expected, "{mode} {over}");
+        assert_eq!(
+            ask(&built, form("/"), &[long.as_bytes()]).0,
+            expected,
+            "{mode} {over}"
+        );
         assert_eq!(ask(&built, form("/"), &[b"a=b"]).0, 200);
     }
     assert!(services.metric("over_budget") >= 2);
@@ -328,7 +427,9 @@ fn a_budget_ends_the_inspection() {
 /// Rules without a literal to look for first: each reads all of every argument.
 fn many_slow_rules() -> String {
     (1..=200)
-        .map(|id| format!("SecRule ARGS \"@rx [^a-z]{{{id}}}\" \"id:{id},phase:2,pass,nolog,t:none\"\n"))
+        .map(|id| {
+            format!("SecRule ARGS \"@rx [^a-z]{{{id}}}\" \"id:{id},phase:2,pass,nolog,t:none\"\n")
+        })
         .collect()
 }
 
@@ -342,7 +443,9 @@ fn changed_rules_are_taken_and_bad_ones_are_not() {
     let why = bad.expect_err("it is refused");
     assert!(why.contains("waf.conf:1"), "{why}");
     assert_eq!(evil(), 403);
-    services.write_file("waf.conf", RULES.replace("status:403", "status:410")).unwrap();
+    services
+        .write_file("waf.conf", RULES.replace("status:403", "status:410"))
+        .unwrap();
     assert_eq!(evil(), 410);
 }
 
@@ -351,12 +454,16 @@ fn instances_with_the_same_files_share_what_is_compiled() {
     let services = host();
     services.write_file("shared.conf", RULES).unwrap();
     let table = "engine = 'on'\nrules = ['shared.conf']";
-    let built: Vec<_> = (0..3).map(|_| compliance::build(KIND, table, &services).unwrap()).collect();
+    let built: Vec<_> = (0..3)
+        .map(|_| compliance::build(KIND, table, &services).unwrap())
+        .collect();
     assert_eq!(super::rules::in_use("shared.conf"), 1);
     // Other options are another plan over the same rules.
     let other = compliance::build(KIND, &format!("{table}\nparanoia = 2"), &services).unwrap();
     assert_eq!(super::rules::in_use("shared.conf"), 1);
-    services.write_file("shared.conf", format!("{RULES}\n# changed")).unwrap();
+    services
+        .write_file("shared.conf", format!("{RULES}\n# changed"))
+        .unwrap();
     assert_eq!(super::rules::in_use("shared.conf"), 1);
     drop((built, other, services));
     assert_eq!(super::rules::in_use("shared.conf"), 0);
@@ -369,24 +476,65 @@ fn mistakes_have_their_places() {
         ("engine = 'on'\nrules = ['no*.conf']", "finds no file"),
         ("engine = 'on'\nrules = []", "test.toml:2:"),
         ("engine = 'maybe'\nrules = ['waf.conf']", "test.toml:1:"),
-        ("engine = 'on'\nrules = ['waf.conf']\nparanoia = 5", "test.toml:3:"),
-        ("engine = 'on'\nrules = ['waf.conf']\nparanoia = 3\ndetection_paranoia = 2", "test.toml:4:"),
-        ("engine = 'on'\nrules = ['waf.conf']\nanomaly = { inbound = 0 }", "test.toml:3:"),
-        ("engine = 'on'\nrules = ['waf.conf']\ncpu_budget = '1h'", "from 1ms to 10s"),
-        ("engine = 'on'\nrules = ['waf.conf']\nrequest_body = { inspect = '1GiB' }", "inspect is from"),
-        ("engine = 'on'\nrules = ['waf.conf']\nexclude = [{ target = 'ARGS' }]", "in one way"),
-        ("engine = 'on'\nrules = ['waf.conf']\nexclude = [{ rule = 1, tag = 'x' }]", "in one way"),
-        ("engine = 'on'\nrules = ['waf.conf']\nexclude = [{ rule = 1, target = 'ARG:x' }]", "is no target"),
-        ("engine = 'on'\nrules = ['waf.conf']\nexclude = [{ rule_range = '9-1' }]", "no range"),
-        ("engine = 'on'\nrules = ['waf.conf']\nexclude = [{ rule = 1, paths = 'x' }]", "is no path"),
-        ("engine = 'on'\nrules = ['waf.conf']\nexclude = [{ rule = 1, target = 'ARGS:/(/' }]", "test.toml:3:"),
+        (
+            "engine = 'on'\nrules = ['waf.conf']\nparanoia = 5",
+            "test.toml:3:",
+        ),
+        (
+            "engine = 'on'\nrules = ['waf.conf']\nparanoia = 3\ndetection_paranoia = 2",
+            "test.toml:4:",
+        ),
+        (
+            "engine = 'on'\nrules = ['waf.conf']\nanomaly = { inbound = 0 }",
+            "test.toml:3:",
+        ),
+        (
+            "engine = 'on'\nrules = ['waf.conf']\ncpu_budget = '1h'",
+            "from 1ms to 10s",
+        ),
+        (
+            "engine = 'on'\nrules = ['waf.conf']\nrequest_body = { inspect = '1GiB' }",
+            "inspect is from",
+        ),
+        (
+            "engine = 'on'\nrules = ['waf.conf']\nexclude = [{ target = 'ARGS' }]",
+            "in one way",
+        ),
+        (
+            "engine = 'on'\nrules = ['waf.conf']\nexclude = [{ rule = 1, tag = 'x' }]",
+            "in one way",
+        ),
+        (
+            "engine = 'on'\nrules = ['waf.conf']\nexclude = [{ rule = 1, target = 'ARG:x' }]",
+            "is no target",
+        ),
+        (
+            "engine = 'on'\nrules = ['waf.conf']\nexclude = [{ rule_range = '9-1' }]",
+            "no range",
+        ),
+        (
+            "engine = 'on'\nrules = ['waf.conf']\nexclude = [{ rule = 1, paths = 'x' }]",
+            "is no path",
+        ),
+        (
+            "engine = 'on'\nrules = ['waf.conf']\nexclude = [{ rule = 1, target = 'ARGS:/(/' }]",
+            "test.toml:3:",
+        ),
         // A warning: nothing is left out by it.
-        ("engine = 'on'\nrules = ['waf.conf']\nexclude = [{ rule = 77 }]", "nothing is excluded"),
+        (
+            "engine = 'on'\nrules = ['waf.conf']\nexclude = [{ rule = 77 }]",
+            "nothing is excluded",
+        ),
     ] {
         let error = error(table, &services);
         assert!(error.contains(expected), "{table}: {error}");
     }
-    services.write_file("bad.conf", "SecRule ARGS \"@rx a\" \"id:1,phase:2,pass\"\nSecNonsense On\n").unwrap();
+    services
+        .write_file(
+            "bad.conf",
+            "SecRule ARGS \"@rx a\" \"id:1,phase:2,pass\"\nSecNonsense On\n",
+        )
+        .unwrap();
     let error = error("engine = 'on'\nrules = ['bad.conf']", &services);
     assert!(error.contains("bad.conf:2:1: E-OPTION-002"), "{error}");
 }
@@ -404,9 +552,15 @@ fn a_request_is_explained_without_effect() {
     };
     let lines = built.filter.explain(&explained);
     assert!(lines[0].starts_with("refused by rule 2"), "{lines:?}");
-    assert!(lines[1].starts_with("rule 2 phase 2 ARGS:password = ***: Argument"), "{lines:?}");
+    assert!(
+        lines[1].starts_with("rule 2 phase 2 ARGS:password = ***: Argument"),
+        "{lines:?}"
+    );
     assert_eq!(services.metric_by("requests", "blocked"), 0);
     assert!(services.lines().is_empty());
     let (_, request) = ask(&built, FakeRequest::get("/evil-path"), &[]);
-    assert_eq!(request.notes, "waf: blocked, inbound score 0, outbound score 0, rules 1");
+    assert_eq!(
+        request.notes,
+        "waf: blocked, inbound score 0, outbound score 0, rules 1"
+    );
 }

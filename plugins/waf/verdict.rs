@@ -53,7 +53,9 @@ pub(super) fn answer(kind: &RefusalKind) -> Verdict {
                 _ => Reply::problem(StatusCode::FORBIDDEN, BLOCKED),
             }
         }
-        RefusalKind::OverBudget => Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "waf_over_budget"),
+        RefusalKind::OverBudget => {
+            Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "waf_over_budget")
+        }
     };
     Verdict::Reply(Box::new(reply))
 }

@@ -40,7 +40,7 @@ pub const NAMES_TOO_LONG: &str = "the names of the values are far longer than th
 const NAMES_PER_BYTE: usize = 8;
 
 /// See [`NAMES_PER_BYTE`].
-const NAMES_FREE: usize = 16 * 1024;
+const NAMES_FREE: usize = 32 * 1024;
 
 /// Hands every leaf of `input` to `sink`. `depth` is the most arrays and objects inside each other.
 ///

@@ -187,7 +187,9 @@ impl Transaction {
         }
         let limit = usize::try_from(self.body.limit).unwrap_or(usize::MAX);
         if self.body.kind == Some(Kind::Multipart) {
-            self.work.spend(work::Kind::Body, piece.len());
+            self.work.spend(work::Kind::Upload, piece.len());
+            let lines = memchr::memchr_iter(b'\n', piece).count();
+            self.work.spend(work::Kind::Lines, lines);
             if let Some(multipart) = &mut self.body.multipart {
                 let most = self.limits.arguments.saturating_sub(self.body.arguments) as usize;
                 let mut stage = Stage {
