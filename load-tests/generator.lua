@@ -1,3 +1,13 @@
+-- Its argument, if any, is the file with the request's body. wrk makes the request once, after this.
+init = function(arguments)
+  if arguments[1] then
+    local file = assert(io.open(arguments[1], "rb"))
+    wrk.method = "POST"
+    wrk.body = file:read("*a")
+    file:close()
+  end
+end
+
 -- What wrk measured, as one line of JSON. The request itself stays static, so this costs nothing per request.
 done = function(summary, latency, requests)
   local errors = summary.errors

@@ -4,27 +4,33 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::case::{self, Case};
+use crate::case::{self, ALL, CRS_VARIABLE, Case, RuleFolder};
 use crate::certificate::CertificateFiles;
 use crate::contestant::{self, Contestant, Running, Setting};
+use crate::engines;
 use crate::generator::{Generator, Seen};
 use crate::interrupt;
 use crate::machine::Machine;
+use crate::measure::{cpu_time, resident_mib};
 use crate::process::{Process, free_port};
 use crate::report::{self, CaseReport, Measured, Row};
 
 /// Load average above which the bench says that its figures are not to be trusted.
 const QUIET_LOAD: f64 = 0.7;
+/// The longest wait for a contestant to come to rest, and how many looks without any CPU time are rest.
+const SETTLE_LIMIT: Duration = Duration::from_secs(3);
+const QUIET_STEPS: u32 = 3;
 /// Memory with the face of a file system, on every Linux.
 const MEMORY_FOLDER: &str = "/dev/shm";
 
 /// What `bench` is told on its command line.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct BenchOptions {
-    /// Cases to run: folders of `cases`, or what stands before the first `_` of several
+    /// Cases to run: folders of `cases`, or what stands before the first `_` of several, or `all`
     #[arg(default_value = "proxy")]
     cases: Vec<String>,
     /// Name the cases and what they ask, and run none
@@ -74,10 +80,23 @@ pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode, String> {
     }
     interrupt::watch()?;
     let (core, load_core) = options.cores()?;
-    let cases = case::chosen(&folder, &options.cases)?
+    let mut cases = case::chosen(&folder, &options.cases)?
         .iter()
         .map(|name| Case::open(&folder, name))
         .collect::<Result<Vec<_>, _>>()?;
+    let rules = RuleFolder::find()?;
+    let mut within = true;
+    if rules.is_none() && cases.iter().any(|case| case.load.waf.is_some()) {
+        println!(
+            "waf: not run, set {CRS_VARIABLE} to a folder with the Core Rule Set (rules/ and crs-setup.conf.example)"
+        );
+        cases.retain(|case| case.load.waf.is_none());
+        // Whoever asked for it by name wants to know.
+        within = options.cases.iter().any(|word| word == ALL);
+        if cases.is_empty() {
+            return Ok(exit_code(within || options.no_budget));
+        }
+    }
     let contestants = find_contestants(&options.only, &cases)?;
     let machine = Machine::describe(&options.folder);
     println!(
@@ -101,7 +120,7 @@ pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode, String> {
 
     let mut reports = Vec::new();
     for case in &cases {
-        let report = run_case(case, &contestants, options)?;
+        let report = run_case(case, &contestants, rules.as_ref(), options)?;
         print!("\n{}", report.table());
         reports.push(report);
     }
@@ -109,7 +128,6 @@ pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode, String> {
         let text = report::json(&machine, options.seconds, &reports);
         fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
     }
-    let mut within = true;
     for (case, report) in cases.iter().zip(&reports) {
         for verdict in report.verdicts(&case.budget) {
             match &verdict {
@@ -118,11 +136,15 @@ pub(crate) fn run(options: &BenchOptions) -> Result<ExitCode, String> {
             within &= verdict.is_ok();
         }
     }
-    Ok(if within || options.no_budget {
+    Ok(exit_code(within || options.no_budget))
+}
+
+fn exit_code(is_good: bool) -> ExitCode {
+    if is_good {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
+    }
 }
 
 /// Prints the cases, those of a group one below the other.
@@ -158,10 +180,26 @@ fn find_contestants(only: &[String], cases: &[Case]) -> Result<Vec<Contestant>, 
 fn run_case(
     case: &Case,
     contestants: &[Contestant],
+    rules: Option<&RuleFolder>,
     options: &BenchOptions,
 ) -> Result<CaseReport, String> {
     let (core, load_core) = options.cores()?;
     let folder = temporary(None)?;
+    let rules = rules.filter(|_| case.load.waf.is_some());
+    let levels = case.load.waf.as_ref().map(|waf| waf.in_process.as_slice());
+    let engines = match (rules, levels) {
+        (Some(rules), Some(levels @ [_, ..])) => {
+            let bench = engines::Bench {
+                sources: &options.folder,
+                rules,
+                core,
+                folder: folder.path(),
+                rounds: options.rounds,
+            };
+            Some(bench.run(case, levels)?)
+        }
+        _ => None,
+    };
     let memory = match case.load.cache {
         Some(_) => Some(temporary(Some(Path::new(MEMORY_FOLDER)))?),
         None => None,
@@ -180,11 +218,15 @@ fn run_case(
         core,
         folder: folder.path(),
         memory: memory.as_ref().map(TempDir::path),
+        rules,
     };
     let mut started: Vec<(Row, Running)> = Vec::new();
     for contestant in contestants {
         if !contestant::takes_part(contestant.name(), &case.load) {
-            println!("skipped: {} is not for {}", contestant.name(), case.name);
+            // Those that other cases name are no news here.
+            if !contestant.is_named() {
+                println!("skipped: {} is not for {}", contestant.name(), case.name);
+            }
             continue;
         }
         match start(case, contestant, &setting, &generator) {
@@ -197,9 +239,13 @@ fn run_case(
     for _ in 0..options.rounds {
         started.reverse();
         for (row, running) in &mut started {
-            let load = |seconds| generator.run(case, running, seconds, folder.path());
-            let warm_up = load(options.warm_up)?;
-            let seen = load(options.seconds)?;
+            let load =
+                |running: &Running, seconds| generator.run(case, running, seconds, folder.path());
+            let warm_up = load(running, options.warm_up)?;
+            if rules.is_some() {
+                settle(running)?;
+            }
+            let seen = load(running, options.seconds)?;
             running.process.check_alive()?;
             row.rounds.push(measured(row.name, seen, &warm_up)?);
         }
@@ -208,8 +254,29 @@ fn run_case(
     if options.rounds % 2 == 1 {
         started.reverse();
     }
+    if rules.is_some() {
+        for (row, running) in &mut started {
+            row.resident_mib = Some(resident_mib(running.process.id())?);
+        }
+    }
     let rows = started.into_iter().map(|(row, _)| row).collect();
-    Ok(CaseReport::new(case, &generator.version, rows))
+    Ok(CaseReport::new(case, &generator.version, rows, engines))
+}
+
+/// Waits until a contestant has done what the warm-up left it. Where a request takes tens of milliseconds, those whose
+/// clients have gone are some of the few that fit into a run.
+fn settle(running: &mut Running) -> Result<(), String> {
+    let deadline = Instant::now() + SETTLE_LIMIT;
+    let mut before = cpu_time(running.process.id())?;
+    let mut quiet = 0;
+    while quiet < QUIET_STEPS && Instant::now() < deadline {
+        interrupt::pause()?;
+        running.process.check_alive()?;
+        let now = cpu_time(running.process.id())?;
+        quiet = if now == before { quiet + 1 } else { 0 };
+        before = now;
+    }
+    Ok(())
 }
 
 fn temporary(parent: Option<&Path>) -> Result<TempDir, String> {
@@ -269,6 +336,9 @@ fn start_origin(case: &Case, core: usize, folder: &Path) -> Result<(Process, Soc
         format!("--listen={address}"),
         format!("--size={}", case.load.response_bytes),
     ];
+    if case.load.cache.is_none() {
+        arguments.push(format!("--request-bytes={}", case.load.content.len()));
+    }
     if let Some(cache) = &case.load.cache {
         arguments.push(format!("--head-ms={}", cache.head_ms()));
         arguments.push(format!("--body-ms={}", cache.body_ms()));

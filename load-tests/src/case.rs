@@ -1,14 +1,17 @@
 //! A load case: a folder with what to send, Farmgate's configuration and the budget.
 
 mod cache;
+mod waf;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use self::cache::{Asks, CacheLoad, Per};
+pub(crate) use self::waf::{CRS_VARIABLE, RuleFolder, WafLoad};
 
 /// What the generator sends and the origin answers: `load.toml`.
 #[derive(Debug, Deserialize)]
@@ -20,6 +23,11 @@ pub(crate) struct Load {
     pub(crate) host: String,
     /// Further header lines, `name: value`.
     pub(crate) headers: Vec<String>,
+    /// File beside `load.toml` with the body, byte for byte; then the request is a POST. Not for caches.
+    pub(crate) body: Option<PathBuf>,
+    /// What is in that file; empty without one.
+    #[serde(skip)]
+    pub(crate) content: Bytes,
     /// Connections the generator keeps open; with TLS and no protocol inside, handshakes at a time.
     pub(crate) connections: u32,
     /// Bytes of the answer's body.
@@ -27,10 +35,15 @@ pub(crate) struct Load {
     /// Contestants that cannot do it.
     #[serde(default)]
     pub(crate) without: Vec<String>,
+    /// Contestants that take part only in cases that name them.
+    #[serde(default)]
+    pub(crate) also: Vec<String>,
     /// How the clients encrypt; without it they do not.
     pub(crate) tls: Option<TlsLoad>,
     /// What is asked of a cache; without it the contestants proxy every request.
     pub(crate) cache: Option<CacheLoad>,
+    /// How a firewall is measured; without it there is none.
+    pub(crate) waf: Option<WafLoad>,
 }
 
 /// `[tls]` of `load.toml`: the one thing that is offered, so that all contestants do the same work.
@@ -66,10 +79,32 @@ impl Load {
         }
     }
 
+    /// The method of its request.
+    pub(crate) fn method(&self) -> &'static str {
+        match self.body {
+            Some(_) => "POST",
+            None => "GET",
+        }
+    }
+
     /// Reads a `load.toml`. The error names the file and what is wrong with it.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
-        let load: Self = read(path)?;
+        let mut load: Self = read(path)?;
         let wrong = |what: String| Err(format!("{}: {what}", path.display()));
+        if let Some(body) = &mut load.body {
+            *body = path.with_file_name(&*body);
+            let content =
+                fs::read(&*body).map_err(|error| format!("{}: {error}", body.display()))?;
+            load.content = content.into();
+        }
+        if load.body.is_some() && load.cache.is_some() {
+            return wrong("`body` and `cache` together: nothing would be stored".into());
+        }
+        if let Some(waf) = &load.waf
+            && let Err(reason) = waf.check()
+        {
+            return wrong(reason);
+        }
         if let Some(tls) = &load.tls
             && (tls.streams == 0 || (tls.streams > 1 && tls.protocol != Protocol::H2))
         {
@@ -113,6 +148,10 @@ pub(crate) struct Budget {
     pub(crate) ratio_to_nginx: Option<f64>,
     /// The same, by Varnish's.
     pub(crate) ratio_to_varnish: Option<f64>,
+    /// Microseconds of CPU time that Farmgate's engine may take for the request in process, at paranoia level 1.
+    pub(crate) engine_us: Option<f64>,
+    /// MiB that any other Farmgate of the case may occupy beyond the contestant `farmgate`.
+    pub(crate) resident_growth_mib: Option<f64>,
     /// Requests at the origin per request of a client, or per group where the clients come in groups, at most in
     /// every round. For cases with a cache.
     pub(crate) origin_fetches: Option<f64>,
@@ -150,6 +189,15 @@ impl Case {
             budget: read(&folder.join("budget.toml"))?,
             folder,
         };
+        let in_process = case.load.waf.as_ref().is_some_and(WafLoad::judges_level_1);
+        if (case.budget.engine_us.is_some() && !in_process)
+            || (case.budget.resident_growth_mib.is_some() && case.load.waf.is_none())
+        {
+            return Err(format!(
+                "{}: `engine_us` is for cases with 1 in `waf.in_process`, `resident_growth_mib` for cases with `waf`",
+                case.folder.join("budget.toml").display()
+            ));
+        }
         let counts = case.load.cache.is_some();
         let groups = matches!(&case.load.cache, Some(cache) if cache.head_ms() > 0);
         if (case.budget.origin_fetches.is_some() && !counts)
@@ -163,8 +211,12 @@ impl Case {
         Ok(case)
     }
 
-    /// Where the contestants' configurations stand below `rivals`: one set without TLS, one with, one for caches.
+    /// Where the contestants' configurations stand below `rivals`: one set without TLS, one with, one for caches, one
+    /// for firewalls.
     pub(crate) fn setup(&self, rivals: &Path) -> PathBuf {
+        if self.load.waf.is_some() {
+            return rivals.join("waf");
+        }
         match (&self.load.cache, &self.load.tls) {
             (Some(_), _) => rivals.join("cache"),
             (None, Some(_)) => rivals.join("tls"),
@@ -184,14 +236,19 @@ impl Case {
     }
 }
 
+/// The word that stands for every case.
+pub(crate) const ALL: &str = "all";
+
 /// The cases that the words of a command line stand for, in their order and each once: a word is a case's name, or
-/// what stands before the first `_` of several names.
+/// what stands before the first `_` of several names; [`ALL`] is every case.
 pub(crate) fn chosen(cases: &Path, words: &[String]) -> Result<Vec<String>, String> {
     let known = names(cases)?;
     let mut chosen: Vec<String> = Vec::new();
     for word in words {
         let mut meant: Vec<String> = vec![word.clone()];
-        if !known.contains(word) {
+        if word == ALL {
+            meant.clone_from(&known);
+        } else if !known.contains(word) {
             let group = format!("{word}_");
             let members = known.iter().filter(|name| name.starts_with(&group));
             meant = members.cloned().collect();

@@ -1,6 +1,7 @@
 //! The proxies that are compared: where to find them, how to start them, when they are ready.
 
 mod kinds;
+mod places;
 mod ready;
 
 use std::env;
@@ -9,10 +10,11 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-pub(crate) use self::kinds::{BARE_PINGORA, FARMGATE, NGINX, VARNISH};
+pub(crate) use self::kinds::{BARE_PINGORA, FARMGATE, FARMGATE_OFF, NGINX, NGINX_OFF, VARNISH};
 use self::kinds::{Config, KINDS, Kind, Role};
+pub(crate) use self::places::Places;
 use crate::bare_pingora::PINGORA_VERSION;
-use crate::case::{Case, Load};
+use crate::case::{Case, Load, RuleFolder};
 use crate::certificate::CertificateFiles;
 use crate::process::{Process, find, first_line, free_port};
 
@@ -29,6 +31,7 @@ pub(crate) fn takes_part(name: &str, load: &Load) -> bool {
         Role::Both => true,
         Role::Proxy => load.cache.is_none(),
         Role::Cache => load.cache.is_some(),
+        Role::Named => load.also.iter().any(|also| also == name),
     });
     can && !load.without.iter().any(|out| out == name)
 }
@@ -47,23 +50,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) folder: &'a Path,
     /// The same in memory, for what a cache keeps in files. Only for cases with a cache.
     pub(crate) memory: Option<&'a Path>,
-}
-
-/// What the places in braces stand for.
-pub(crate) struct Places(Vec<(&'static str, String)>);
-
-impl Places {
-    fn add(&mut self, name: &'static str, path: &Path) {
-        self.0.push((name, path.display().to_string()));
-    }
-
-    fn fill(&self, template: &str) -> String {
-        self.0
-            .iter()
-            .fold(template.to_owned(), |text, (name, value)| {
-                text.replace(&format!("${{{name}}}"), value)
-            })
-    }
+    /// For cases with a firewall.
+    pub(crate) rules: Option<&'a RuleFolder>,
 }
 
 /// A proxy that was found on this machine.
@@ -89,7 +77,7 @@ impl Contestant {
         let own = env::current_exe().map_err(|error| error.to_string())?;
         let program = match kind.name {
             BARE_PINGORA => Some(own),
-            FARMGATE => find(kind.variable, kind.program)?
+            _ if kind.program == FARMGATE => find(kind.variable, kind.program)?
                 .filter(|_| env::var_os(kind.variable).is_some())
                 // Without a variable it is the one built beside us, never one installed long ago.
                 .or_else(|| Some(own.with_file_name("farmgate")).filter(|file| file.is_file())),
@@ -106,6 +94,11 @@ impl Contestant {
         }))
     }
 
+    /// Whether it takes part only in cases that name it.
+    pub(crate) fn is_named(&self) -> bool {
+        self.kind.role == Role::Named
+    }
+
     /// What a case with a cache says about it below the table.
     pub(crate) fn cache_note(&self) -> Option<&'static str> {
         self.kind.cache_note
@@ -119,26 +112,29 @@ impl Contestant {
         fs::create_dir_all(folder.join("run")).map_err(failed)?;
         let port = free_port()?;
         let origin = setting.origin;
-        let mut places = Places(vec![
-            ("PORT", port.to_string()),
-            ("ADMIN_PORT", free_port()?.to_string()),
-            ("ORIGIN", origin.to_string()),
-            ("ORIGIN_HOST", origin.ip().to_string()),
-            ("ORIGIN_PORT", origin.port().to_string()),
-            ("FOLDER", folder.display().to_string()),
-        ]);
-        places.add("SETUP", &case.setup(setting.rivals));
+        let mut places = Places::default();
+        places.add("PORT", port);
+        places.add("ADMIN_PORT", free_port()?);
+        places.add("ORIGIN", origin);
+        places.add("ORIGIN_HOST", origin.ip());
+        places.add("ORIGIN_PORT", origin.port());
+        places.add("FOLDER", folder.display());
+        places.add("SETUP", case.setup(setting.rivals).display());
+        if let Some(RuleFolder(rules)) = setting.rules {
+            places.add("CRS", rules.display());
+            places.add("PARANOIA", 1);
+        }
         if let Some(memory) = setting.memory {
             let memory = memory.join(name);
             fs::create_dir_all(&memory).map_err(failed)?;
-            places.add("MEMORY", &memory);
+            places.add("MEMORY", memory.display());
         }
         let mut environment = self.kind.environment.to_vec();
         let mut arguments = self.kind.arguments.to_vec();
         if let Some(files) = setting.certificate {
-            places.add("CERTIFICATE", &files.certificate);
-            places.add("KEY", &files.key);
-            places.add("BUNDLE", &files.bundle);
+            places.add("CERTIFICATE", files.certificate.display());
+            places.add("KEY", files.key.display());
+            places.add("BUNDLE", files.bundle.display());
             arguments.extend(self.kind.tls_arguments);
             environment.extend(self.kind.tls_environment);
         }
@@ -147,8 +143,8 @@ impl Contestant {
                 .map_err(|error| format!("{}: {error}", template.display()))?;
             // The name stays: Envoy tells the format by its ending, Traffic Server finds its files by it.
             let config = folder.join(template.file_name().unwrap_or_default());
-            fs::write(&config, places.fill(&text)).map_err(failed)?;
-            places.add("CONFIG", &config);
+            fs::write(&config, places.fill(&places::unroll(&text)?)).map_err(failed)?;
+            places.add("CONFIG", config.display());
         }
         let fill = |word: &&str| OsString::from(places.fill(word));
         // env becomes the program, as the wrappers of every process do.
@@ -179,6 +175,10 @@ impl Config {
                     .unwrap_or_else(|| setup.join(file)),
             ],
             Self::Rival(file) => vec![setup.join(file)],
+            Self::Beside(file, beside) => {
+                let beside = Some(setup.join(beside)).filter(|file| file.is_file());
+                [setup.join(file)].into_iter().chain(beside).collect()
+            }
             Self::Folder(name) => {
                 let folder = setup.join(name);
                 let files = fs::read_dir(&folder)

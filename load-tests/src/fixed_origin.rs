@@ -1,7 +1,7 @@
 //! The origin behind the contestants: one fixed answer to every request.
 //!
 //! It shares its core with the load generator, so it has to be cheap: one thread, one read and
-//! one write per request. It looks for the end of the head only.
+//! one write per request. It looks for the end of the head only, and skips a body by its known length.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,15 +12,15 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::heads::Heads;
 
-/// Serves answers with a body of `size` bytes until the process ends.
+/// Serves answers with a body of `size` bytes until the process ends, to requests with bodies of `request_bytes`.
 /// Fails when the address cannot be bound.
-pub(crate) fn run(listen: SocketAddr, size: usize) -> io::Result<()> {
+pub(crate) fn run(listen: SocketAddr, size: usize, request_bytes: usize) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(listen).await?;
-        serve(listener, answer(size)).await
+        serve(listener, answer(size), request_bytes).await
     })
 }
 
@@ -36,19 +36,23 @@ fn answer(size: usize) -> Arc<[u8]> {
     bytes.into()
 }
 
-async fn serve(listener: TcpListener, answer: Arc<[u8]>) -> io::Result<()> {
+async fn serve(listener: TcpListener, answer: Arc<[u8]>, request_bytes: usize) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         let answer = Arc::clone(&answer);
         // A broken connection is the generator's to count; here it just ends.
-        tokio::spawn(async move { serve_connection(stream, &answer).await });
+        tokio::spawn(async move { serve_connection(stream, &answer, request_bytes).await });
     }
 }
 
-async fn serve_connection(mut stream: TcpStream, answer: &[u8]) -> io::Result<()> {
+async fn serve_connection(
+    mut stream: TcpStream,
+    answer: &[u8],
+    request_bytes: usize,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut heads = Heads::new();
-    while heads.next(&mut stream).await?.is_some() {
+    let mut heads = Heads::with_bodies(request_bytes);
+    while heads.next(&mut stream).await?.is_some() && heads.skip_body(&mut stream).await? {
         stream.write_all(answer).await?;
     }
     Ok(())
@@ -65,7 +69,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let expected = answer(10);
-        tokio::spawn(serve(listener, Arc::clone(&expected)));
+        tokio::spawn(serve(listener, Arc::clone(&expected), 0));
         let mut stream = TcpStream::connect(address).await.unwrap();
         for (part, answers) in [
             ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 1),

@@ -75,8 +75,8 @@ pub(crate) struct Seen {
     pub(crate) origin_fetches: Option<f64>,
 }
 
-/// Reads the line that `generator.lua` or our own client prints.
-fn parse<T: DeserializeOwned>(printed: &str) -> Result<T, String> {
+/// Reads the line that `generator.lua`, our own client or a judge prints.
+pub(crate) fn parse<T: DeserializeOwned>(printed: &str) -> Result<T, String> {
     let line = printed
         .lines()
         .find_map(|line| line.strip_prefix("RESULT "))
@@ -246,6 +246,9 @@ fn wrk_arguments(load: &Load, script: &Path, address: SocketAddr, seconds: u64) 
         arguments.extend(["-H".into(), header.into()]);
     }
     arguments.push(format!("http://{address}{}", load.target).into());
+    if let Some(body) = &load.body {
+        arguments.extend(["--".into(), body.into()]);
+    }
     arguments
 }
 

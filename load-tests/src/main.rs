@@ -4,10 +4,11 @@
 //! `bare-pingora` is the smallest proxy the framework can be, and the budget's yardstick;
 //! `origin-fixed` is the origin behind all of them; `client` is the generator where there is TLS; `cached` and
 //! `origin-storable` are the two where the contestants are caches;
+//! `judge` is Farmgate's firewall without a proxy around it;
 //! `mixed` counts what clients of every kind lose while a server is upgraded, reloaded or killed.
 //!
 //! A bench reads top down: [`bench`] sequences, [`case`] says what to send, [`contestant`] starts
-//! the proxies, [`generator`] loads them by wrk, [`client`] or [`cached`], [`measure`] counts, [`report`] prints.
+//! the proxies, [`engines`] the firewalls without one, [`generator`] loads them by wrk, [`client`] or [`cached`], [`measure`] counts, [`report`] prints.
 
 mod bare_pingora;
 mod bench;
@@ -17,10 +18,12 @@ mod case;
 mod certificate;
 mod client;
 mod contestant;
+mod engines;
 mod fixed_origin;
 mod generator;
 mod heads;
 mod interrupt;
+mod judge;
 mod machine;
 mod measure;
 mod mixed;
@@ -38,7 +41,7 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "farmgate-load", version)]
 enum Command {
-    /// Run load cases (all when none is named) and compare CPU time per request
+    /// Run load cases (`proxy` when none is named) and compare CPU time per request
     Bench(bench::BenchOptions),
     /// Serve as the smallest proxy on Pingora, one thread
     BarePingora {
@@ -59,6 +62,8 @@ enum Command {
     Client(client::ClientOptions),
     /// Load a cache as a case says, check what it answers, and print what was seen; `bench` starts this
     Cached(cached::CachedOptions),
+    /// Judge a case's request by Farmgate's firewall without a proxy, again and again; `bench` starts this
+    Judge(judge::JudgeOptions),
     /// Load a server with clients of every kind, none of which tries twice, and count what fails
     Mixed(mixed::MixedOptions),
     /// Serve one fixed answer as cheaply as possible, one thread
@@ -69,6 +74,9 @@ enum Command {
         /// Bytes of the answer's body
         #[arg(long, default_value_t = 1024)]
         size: usize,
+        /// Bytes of every request's body
+        #[arg(long, default_value_t = 0)]
+        request_bytes: usize,
     },
     /// Serve objects that may be stored, each target its own, and count the requests; one thread
     OriginStorable(storable_origin::StorableOptions),
@@ -85,8 +93,13 @@ fn main() -> ExitCode {
         } => bare_pingora::run(listen, origin, certificate.zip(key)),
         Command::Client(options) => client::run(&options),
         Command::Cached(options) => cached::run(&options),
+        Command::Judge(options) => judge::run(&options),
         Command::Mixed(options) => mixed::run(&options),
-        Command::OriginFixed { listen, size } => fixed_origin::run(listen, size)
+        Command::OriginFixed {
+            listen,
+            size,
+            request_bytes,
+        } => fixed_origin::run(listen, size, request_bytes)
             .map(|()| ExitCode::SUCCESS)
             .map_err(|error| format!("origin-fixed on {listen}: {error}")),
         Command::OriginStorable(options) => storable_origin::run(options)

@@ -1,4 +1,4 @@
-//! CPU time of processes, and the statistics of rounds.
+//! CPU time and memory of processes, and the statistics of rounds.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,6 +10,32 @@ const TICKS_PER_SECOND: u64 = 100;
 /// User and system time that the process and its descendants have used, to 10 ms.
 /// Threads that have ended count; child processes that have ended do not.
 pub(crate) fn cpu_time(root: u32) -> Result<Duration, String> {
+    let ticks = tree_sum(&processes(root)?, root, &|_, stat| stat.ticks);
+    Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+}
+
+/// Memory in RAM (RSS) of the process and its descendants, in MiB. What several of them share counts for each.
+pub(crate) fn resident_mib(root: u32) -> Result<f64, String> {
+    let kib = tree_sum(&processes(root)?, root, &|id, _| {
+        let status = fs::read_to_string(format!("/proc/{id}/status"));
+        status
+            .ok()
+            .and_then(|text| resident_kib(&text))
+            .unwrap_or(0)
+    });
+    Ok(kib as f64 / 1024.0)
+}
+
+/// The line of /proc/PID/status, `VmRSS:   51200 kB`. None for what has no memory of its own any more.
+fn resident_kib(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// All processes; `root` is one of them.
+fn processes(root: u32) -> Result<HashMap<u32, Stat>, String> {
     let mut table = HashMap::new();
     let entries = fs::read_dir("/proc").map_err(|error| format!("/proc: {error}"))?;
     for entry in entries.flatten() {
@@ -26,15 +52,14 @@ pub(crate) fn cpu_time(root: u32) -> Result<Duration, String> {
     if !table.contains_key(&root) {
         return Err(format!("process {root} is gone"));
     }
-    let ticks = tree_ticks(&table, root);
-    Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+    Ok(table)
 }
 
-fn tree_ticks(table: &HashMap<u32, Stat>, root: u32) -> u64 {
-    let own = table.get(&root).map_or(0, |stat| stat.ticks);
+fn tree_sum(table: &HashMap<u32, Stat>, root: u32, figure: &dyn Fn(u32, &Stat) -> u64) -> u64 {
+    let own = table.get(&root).map_or(0, |stat| figure(root, stat));
     let children = table.iter().filter(|(_, stat)| stat.parent == root);
     own + children
-        .map(|(child, _)| tree_ticks(table, *child))
+        .map(|(child, _)| tree_sum(table, *child, figure))
         .sum::<u64>()
 }
 
@@ -113,13 +138,22 @@ mod tests {
             (4, stat(3, 100)),
         ];
         let table = rows.into_iter().collect();
-        assert_eq!(tree_ticks(&table, 2), 111);
+        assert_eq!(tree_sum(&table, 2, &|_, stat| stat.ticks), 111);
+        assert_eq!(tree_sum(&table, 2, &|id, _| u64::from(id)), 9);
     }
 
     #[test]
     fn knows_its_own_time() {
         assert!(cpu_time(std::process::id()).is_ok());
         assert!(cpu_time(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn knows_its_own_memory() {
+        assert!(resident_mib(std::process::id()).unwrap() > 1.0);
+        assert!(resident_mib(u32::MAX).is_err());
+        assert_eq!(resident_kib("Name:\ta\nVmRSS:\t    7720 kB\n"), Some(7720));
+        assert_eq!(resident_kib("Name:\tkthreadd\n"), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -88,6 +89,36 @@ impl Process {
         I: IntoIterator<Item = A>,
         A: AsRef<OsStr>,
     {
+        Self::spawn(name, program, arguments, core, log, Stdio::null())
+    }
+
+    /// The same for a program that can be told something.
+    pub(crate) fn start_listening<I, A>(
+        name: &str,
+        program: &Path,
+        arguments: I,
+        core: usize,
+        log: PathBuf,
+    ) -> Result<Self, String>
+    where
+        I: IntoIterator<Item = A>,
+        A: AsRef<OsStr>,
+    {
+        Self::spawn(name, program, arguments, core, log, Stdio::piped())
+    }
+
+    fn spawn<I, A>(
+        name: &str,
+        program: &Path,
+        arguments: I,
+        core: usize,
+        log: PathBuf,
+        input: Stdio,
+    ) -> Result<Self, String>
+    where
+        I: IntoIterator<Item = A>,
+        A: AsRef<OsStr>,
+    {
         let failed = |error: std::io::Error| format!("{name}: {error}");
         let output = File::create(&log).map_err(failed)?;
         let errors = output.try_clone().map_err(failed)?;
@@ -97,7 +128,7 @@ impl Process {
             .args(["--pdeathsig", "KILL", "taskset", "-c", &core.to_string()])
             .arg(program)
             .args(arguments)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(output)
             .stderr(errors)
             .spawn()
@@ -144,8 +175,37 @@ impl Process {
         }
     }
 
+    /// Gives a line to one that listens.
+    pub(crate) fn tell(&mut self, line: &str) -> Result<(), String> {
+        let told = match &mut self.child.stdin {
+            Some(input) => writeln!(input, "{line}"),
+            None => Err(std::io::ErrorKind::BrokenPipe.into()),
+        };
+        told.map_err(|error| format!("{}: {error}", self.name))
+    }
+
+    /// Waits for a line of its output, counted from 0.
+    pub(crate) fn line(&mut self, at: usize, limit: Duration) -> Result<String, String> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let printed = fs::read_to_string(&self.log);
+            let printed = printed.map_err(|error| format!("{}: {error}", self.name))?;
+            // The last one may still be growing.
+            let whole = printed.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            if let Some(line) = whole.lines().nth(at) {
+                return Ok(line.to_owned());
+            }
+            self.check_alive()?;
+            if Instant::now() > deadline {
+                return Err(format!("{} said nothing within {limit:?}", self.name));
+            }
+            interrupt::pause()?;
+        }
+    }
+
     /// Waits for the process to end well and gives back what it printed.
     pub(crate) fn finish(mut self, limit: Duration) -> Result<String, String> {
+        drop(self.child.stdin.take());
         let deadline = Instant::now() + limit;
         loop {
             match self.child.try_wait() {
@@ -196,6 +256,23 @@ mod tests {
         assert_eq!(run("echo out; echo err >&2").unwrap(), "out\nerr\n");
         let error = run("echo no such thing; exit 3").unwrap_err();
         assert!(error.contains("3") && error.contains("no such thing"));
+    }
+
+    #[test]
+    fn one_that_listens_answers_line_by_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let shell = Path::new("/bin/sh");
+        let script = "echo ready; while read -r word; do echo \"got $word\"; done; echo end";
+        let mut process = Process::start_listening("shell", shell, ["-c", script], 0, log).unwrap();
+        let limit = Duration::from_secs(20);
+        assert_eq!(process.line(0, limit).unwrap(), "ready");
+        for (at, word) in [(1, "one"), (2, "two")] {
+            process.tell(word).unwrap();
+            assert_eq!(process.line(at, limit).unwrap(), format!("got {word}"));
+        }
+        assert!(process.line(3, Duration::ZERO).is_err());
+        assert!(process.finish(limit).unwrap().ends_with("end\n"));
     }
 
     #[test]

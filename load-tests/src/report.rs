@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::case::{CacheLoad, Case, Per, Unit};
-use crate::contestant::{BARE_PINGORA, Contestant, NGINX, VARNISH};
+use crate::contestant::{BARE_PINGORA, Contestant, FARMGATE, FARMGATE_OFF, NGINX, VARNISH};
+use crate::engines::EnginesReport;
 use crate::generator::Run;
 use crate::machine::Machine;
 use crate::measure::Spread;
@@ -38,6 +39,9 @@ pub(crate) struct Row {
     note: Option<&'static str>,
     /// Its rounds, in order.
     pub(crate) rounds: Vec<Measured>,
+    /// Memory of its processes after the last round; only where there is a firewall.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resident_mib: Option<f64>,
 }
 
 impl Row {
@@ -49,6 +53,7 @@ impl Row {
             version: contestant.version.clone(),
             note: contestant.cache_note().filter(|_| is_cache),
             rounds: Vec::new(),
+            resident_mib: None,
         }
     }
 
@@ -77,22 +82,35 @@ pub(crate) struct CaseReport {
     /// The ratios of the table.
     yardsticks: [&'static str; 2],
     cache: Option<CacheLoad>,
+    has_waf: bool,
     rows: Vec<Row>,
+    /// The firewalls without a proxy.
+    engines: Option<EnginesReport>,
 }
 
 impl CaseReport {
     /// The report of `case`, which was loaded by `generator`.
-    pub(crate) fn new(case: &Case, generator: &str, rows: Vec<Row>) -> Self {
+    pub(crate) fn new(
+        case: &Case,
+        generator: &str,
+        rows: Vec<Row>,
+        engines: Option<EnginesReport>,
+    ) -> Self {
+        let is_off = |row: &Row| row.name == FARMGATE_OFF;
         Self {
             case: case.name.clone(),
             unit: case.load.unit(),
             generator: generator.to_owned(),
             yardsticks: match case.load.cache {
                 Some(_) => [NGINX, VARNISH],
+                None if rows.iter().any(is_off) => [FARMGATE_OFF, NGINX],
+                None if case.load.waf.is_some() => [FARMGATE, NGINX],
                 None => [BARE_PINGORA, NGINX],
             },
             cache: case.load.cache.clone(),
+            has_waf: case.load.waf.is_some(),
             rows,
+            engines,
         }
     }
 
@@ -117,7 +135,11 @@ impl CaseReport {
     pub(crate) fn table(&self) -> String {
         let mut lines = vec![self.headings()];
         lines.extend(self.rows.iter().map(|row| self.line(row)));
-        let mut table = aligned(&lines);
+        let mut table = match &self.engines {
+            Some(engines) => engines.table() + "\n",
+            None => String::new(),
+        };
+        table.push_str(&aligned(&lines));
         for row in &self.rows {
             table.push_str(&format!("  {}: {}", row.name, row.version));
             if let Some(note) = row.note {
@@ -154,6 +176,9 @@ impl CaseReport {
             Some(Per::Request) => headings.push("fetches/req".to_owned()),
             None => {}
         }
+        if self.has_waf {
+            headings.push("RSS MiB".to_owned());
+        }
         let short = |name: &&str| format!("/{}", name.trim_start_matches("bare-"));
         headings.extend(self.yardsticks.iter().map(short));
         headings
@@ -180,6 +205,10 @@ impl CaseReport {
         if self.per().is_some() {
             line.push(row.origin_fetches().map_or("-".into(), count));
         }
+        if self.has_waf {
+            let resident = row.resident_mib.map(|mib| format!("{mib:.1}"));
+            line.push(resident.unwrap_or_else(|| "-".to_owned()));
+        }
         for yardstick in self.yardsticks {
             let ratio = self.ratio(row, yardstick);
             line.push(ratio.map_or("-".into(), |spread| format!("{:.3}", spread.median)));
@@ -198,7 +227,7 @@ fn count(fetches: f64) -> String {
 }
 
 /// Columns as wide as their widest cell, the first to the left, the others to the right.
-fn aligned(lines: &[Vec<String>]) -> String {
+pub(crate) fn aligned(lines: &[Vec<String>]) -> String {
     let columns = lines.first().map_or(0, Vec::len);
     let mut widths = vec![0; columns];
     for line in lines {
@@ -240,6 +269,7 @@ pub(crate) fn json(machine: &Machine, seconds: u64, reports: &[CaseReport]) -> S
             "generator": report.generator,
             "rows": report.rows,
             "ratios": ratios(report),
+            "in_process": report.engines,
         })
     };
     let cases: Vec<_> = reports.iter().map(case).collect();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{StatusCode, Uri};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
@@ -20,7 +20,7 @@ use crate::case::Asks;
 use crate::client::ANSWER_LIMIT;
 
 /// A kept connection; the rest of it runs beside, until this is dropped.
-type Sender = SendRequest<Empty<Bytes>>;
+type Sender = SendRequest<Full<Bytes>>;
 
 /// The clients of a group: one after another it asks for new objects.
 pub(super) struct Group(Vec<Option<Sender>>);

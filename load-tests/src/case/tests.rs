@@ -16,6 +16,8 @@ fn every_case_opens_and_is_complete() {
             budget.ratio_to_nginx,
             budget.ratio_to_varnish,
             budget.origin_fetches,
+            budget.resident_growth_mib,
+            budget.engine_us,
         ];
         assert!(limits.iter().flatten().count() > 0, "{name}");
         assert!(case.load.connections > 0, "{name}");

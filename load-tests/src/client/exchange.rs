@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, Version, header};
-use http_body_util::{BodyExt, Empty};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -13,9 +13,11 @@ use crate::case::{Load, Protocol};
 
 /// The case's request, ready to be sent again and again.
 pub(crate) struct Order {
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
     version: Version,
+    body: Bytes,
 }
 
 impl Order {
@@ -42,6 +44,11 @@ impl Order {
             headers.append(name, value);
         }
         Ok(Self {
+            method: match load.body {
+                Some(_) => Method::POST,
+                None => Method::GET,
+            },
+            body: load.content.clone(),
             uri,
             headers,
             version: if is_h2 {
@@ -53,8 +60,9 @@ impl Order {
     }
 
     /// It as a message to send.
-    pub(crate) fn request(&self) -> Request<Empty<Bytes>> {
-        let mut request = Request::new(Empty::new());
+    pub(crate) fn request(&self) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
         *request.version_mut() = self.version;
@@ -83,8 +91,8 @@ pub(crate) struct Answer {
 
 /// The sending end of a connection; the rest of it runs beside, until this is dropped.
 pub(crate) enum Sender {
-    Http1(http1::SendRequest<Empty<Bytes>>),
-    H2(http2::SendRequest<Empty<Bytes>>),
+    Http1(http1::SendRequest<Full<Bytes>>),
+    H2(http2::SendRequest<Full<Bytes>>),
 }
 
 impl Sender {

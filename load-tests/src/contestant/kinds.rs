@@ -6,6 +6,10 @@ pub(crate) const BARE_PINGORA: &str = "bare-pingora";
 pub(crate) const FARMGATE: &str = "farmgate";
 /// Name of the rival whose cost is the aim.
 pub(crate) const NGINX: &str = "nginx";
+/// Name of the one under test without the firewall that a case is about.
+pub(crate) const FARMGATE_OFF: &str = "farmgate-off";
+/// Name of the rival without it.
+pub(crate) const NGINX_OFF: &str = "nginx-off";
 /// Name of the rival whose cost is the aim where answers of a middle size come from a cache.
 pub(crate) const VARNISH: &str = "varnish";
 
@@ -42,6 +46,8 @@ pub(super) enum Role {
     Cache,
     /// Either, as it is configured.
     Both,
+    /// What a case asks for by name, with a configuration of its own in the setup.
+    Named,
 }
 
 pub(super) enum Config {
@@ -50,6 +56,8 @@ pub(super) enum Config {
     Case(&'static str),
     /// In the folder of the case's setup, below `rivals`.
     Rival(&'static str),
+    /// The first as there; the second where the setup has it.
+    Beside(&'static str, &'static str),
     /// All files of a folder there; they are put beside each other into the contestant's.
     Folder(&'static str),
 }
@@ -70,16 +78,47 @@ const PLAIN: Kind = Kind {
     cache_note: None,
 };
 
+/// Farmgate, however it is configured.
+const ANY_FARMGATE: Kind = Kind {
+    variable: "FARMGATE",
+    program: "farmgate",
+    arguments: &["run", "--config", "${CONFIG}"],
+    version: &["--version"],
+    ..PLAIN
+};
+
+/// nginx, however it is configured.
+const ANY_NGINX: Kind = Kind {
+    variable: "NGINX",
+    program: "nginx",
+    arguments: &["-p", "${FOLDER}", "-e", "stderr", "-c", "${CONFIG}"],
+    ..PLAIN
+};
+
 /// All of them, in the order of the report.
 pub(super) const KINDS: &[Kind] = &[
     Kind {
         name: FARMGATE,
-        variable: "FARMGATE",
-        program: "farmgate",
-        arguments: &["run", "--config", "${CONFIG}"],
-        version: &["--version"],
         config: Config::Case("farmgate.toml"),
-        ..PLAIN
+        ..ANY_FARMGATE
+    },
+    Kind {
+        name: FARMGATE_OFF,
+        role: Role::Named,
+        config: Config::Rival("farmgate-off.toml"),
+        ..ANY_FARMGATE
+    },
+    Kind {
+        name: "farmgate-100-routes",
+        role: Role::Named,
+        config: Config::Rival("farmgate-100-routes.toml"),
+        ..ANY_FARMGATE
+    },
+    Kind {
+        name: "farmgate-100-plugins",
+        role: Role::Named,
+        config: Config::Rival("farmgate-100-plugins.toml"),
+        ..ANY_FARMGATE
     },
     Kind {
         name: BARE_PINGORA,
@@ -99,11 +138,14 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: NGINX,
-        variable: "NGINX",
-        program: "nginx",
-        arguments: &["-p", "${FOLDER}", "-e", "stderr", "-c", "${CONFIG}"],
-        config: Config::Rival("nginx.conf"),
-        ..PLAIN
+        config: Config::Beside("nginx.conf", "modsecurity.conf"),
+        ..ANY_NGINX
+    },
+    Kind {
+        name: NGINX_OFF,
+        role: Role::Named,
+        config: Config::Rival("nginx-off.conf"),
+        ..ANY_NGINX
     },
     Kind {
         name: "haproxy",

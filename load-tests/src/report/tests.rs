@@ -1,6 +1,6 @@
 use super::*;
 use crate::case::{Asks, Budget};
-use crate::contestant::FARMGATE;
+use crate::contestant::{FARMGATE, FARMGATE_OFF, NGINX_OFF};
 
 const BUDGET: Budget = Budget {
     ratio_to_bare_pingora: Some(1.15),
@@ -13,6 +13,8 @@ const NONE: Budget = Budget {
     ratio_to_varnish: None,
     origin_fetches: None,
     first_byte_after_head_ms: None,
+    engine_us: None,
+    resident_growth_mib: None,
     losses: 0,
 };
 
@@ -42,6 +44,7 @@ fn row(name: &'static str, cpu: &[f64]) -> Row {
         version: "1".into(),
         note: None,
         rounds: cpu.iter().map(round).collect(),
+        resident_mib: None,
     }
 }
 
@@ -57,7 +60,9 @@ fn report(farmgate: &[f64]) -> CaseReport {
         generator: "wrk".into(),
         yardsticks: [BARE_PINGORA, NGINX],
         cache: None,
+        has_waf: false,
         rows,
+        engines: None,
     }
 }
 
@@ -76,7 +81,9 @@ fn cache_report(asks: Asks, rows: &[(&'static str, &[f64], [f64; 3])]) -> CaseRe
         generator: "own".into(),
         yardsticks: [NGINX, VARNISH],
         cache: Some(CacheLoad { asks }),
+        has_waf: false,
         rows: rows.collect(),
+        engines: None,
     }
 }
 
@@ -294,4 +301,69 @@ fn what_a_rival_does_not_do_stands_below_the_table() {
     let value = serde_json::to_value(&report.rows).unwrap();
     assert_eq!(value[0]["note"], "writes no log");
     assert_eq!(value[0]["rounds"][0]["origin_fetches"], 0.0);
+}
+
+/// A case with a firewall: what each contestant took, with and without it, and how much memory.
+fn waf_report() -> CaseReport {
+    let mut report = report(&[60.0, 30.0, 60.0]);
+    report.rows[1] = row(FARMGATE_OFF, &[20.0, 10.0, 20.0]);
+    report.rows[2] = row(NGINX, &[1600.0, 800.0, 1600.0]);
+    report.rows.push(row(NGINX_OFF, &[10.0, 5.0, 10.0]));
+    report.yardsticks = [FARMGATE_OFF, NGINX];
+    report.has_waf = true;
+    for (row, mib) in report.rows.iter_mut().zip([60.0, 20.0, 48.0, 7.0]) {
+        row.resident_mib = Some(mib);
+    }
+    report
+}
+
+#[test]
+fn a_firewall_is_held_to_nginx_and_its_own_cost_is_said() {
+    const BUDGET: Budget = Budget {
+        ratio_to_nginx: Some(0.05),
+        ..NONE
+    };
+    let within = verdict(&waf_report(), &BUDGET).unwrap();
+    assert!(within.contains("0.037 x nginx"), "{within}");
+    assert!(within.contains("adds 40.0 us to a request through farmgate, to nginx's 1590.0 us"));
+    let mut slow = waf_report();
+    slow.rows[0] = row(FARMGATE, &[90.0, 90.0, 90.0]);
+    assert!(verdict(&slow, &BUDGET).is_err());
+    slow.rows.truncate(2);
+    let error = verdict(&slow, &BUDGET).unwrap_err();
+    assert!(error.contains("nginx was not measured"), "{error}");
+    let table = waf_report().table();
+    assert!(
+        table
+            .lines()
+            .next()
+            .unwrap()
+            .contains("RSS MiB  /farmgate-off  /nginx")
+    );
+    assert!(table.contains(" 48.0 "), "{table}");
+}
+
+#[test]
+fn memory_may_grow_by_so_much() {
+    const BUDGET: Budget = Budget {
+        resident_growth_mib: Some(10.0),
+        ..NONE
+    };
+    let mut report = waf_report();
+    report.rows[1].name = "farmgate-100-routes";
+    report.rows[1].resident_mib = Some(70.0);
+    let within = verdict(&report, &BUDGET).unwrap();
+    assert!(within.contains("farmgate-100-routes takes 10.0 MiB more than farmgate's 60.0"));
+    report.rows[1].resident_mib = Some(70.5);
+    assert!(
+        verdict(&report, &BUDGET)
+            .unwrap_err()
+            .contains("over budget")
+    );
+    report.rows.remove(1);
+    assert!(
+        verdict(&report, &BUDGET)
+            .unwrap_err()
+            .contains("not measured")
+    );
 }

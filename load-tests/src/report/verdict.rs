@@ -2,7 +2,8 @@
 
 use super::{CaseReport, Row, count};
 use crate::case::{Budget, CacheLoad, Per, Unit};
-use crate::contestant::{BARE_PINGORA, FARMGATE, NGINX, VARNISH};
+use crate::contestant::{BARE_PINGORA, FARMGATE, FARMGATE_OFF, NGINX, NGINX_OFF, VARNISH};
+use crate::measure::Spread;
 
 impl CaseReport {
     /// The lines that say how Farmgate stands to the yardsticks. `Err` where it is over the budget, where one of them
@@ -24,7 +25,62 @@ impl CaseReport {
         let fetches = fetches.flat_map(|limit| self.fetches(farmgate, limit));
         let first_byte = budget.first_byte_after_head_ms.into_iter();
         let first_byte = first_byte.map(|limit| self.first_byte(farmgate, limit));
-        ratios.chain(fetches).chain(first_byte).collect()
+        let engines = self.engines.as_ref();
+        let engines = engines.and_then(|engines| engines.verdict(budget));
+        let growth = budget.resident_growth_mib.into_iter();
+        let growth = growth.flat_map(|limit| self.resident_growth(farmgate, limit));
+        engines
+            .into_iter()
+            .chain(ratios)
+            .chain(self.added())
+            .chain(fetches)
+            .chain(first_byte)
+            .chain(growth)
+            .collect()
+    }
+
+    /// What the firewall adds to a proxied request, where contestants without it were measured too. For the record: the
+    /// budget is about the whole request.
+    fn added(&self) -> Option<Result<String, String>> {
+        let added = |with: &str, without: &str| {
+            let pairs = self.row(with)?.rounds.iter();
+            let pairs = pairs.zip(&self.row(without)?.rounds);
+            let added = pairs.map(|(one, other)| one.cpu_us_per_request - other.cpu_us_per_request);
+            Some(Spread::of(added)?.median)
+        };
+        let farmgate = added(FARMGATE, FARMGATE_OFF)?;
+        let nginx = added(NGINX, NGINX_OFF)
+            .map_or("not measured".to_owned(), |added| format!("{added:.1} us"));
+        let case = &self.case;
+        Some(Ok(format!(
+            "{case}: the firewall adds {farmgate:.1} us to a request through farmgate, to nginx's {nginx}, no budget"
+        )))
+    }
+
+    /// Whether another Farmgate of the case takes much more memory.
+    fn resident_growth(&self, farmgate: &Row, limit_mib: f64) -> Vec<Result<String, String>> {
+        let own = |row: &&Row| row.name.starts_with(FARMGATE) && row.name != FARMGATE;
+        let of_row = |row: &Row| {
+            let (Some(mib), Some(least)) = (row.resident_mib, farmgate.resident_mib) else {
+                return Err(self.not_measured(row.name));
+            };
+            let line = format!(
+                "{}: {} takes {:.1} MiB more than {FARMGATE}'s {least:.1}, budget {limit_mib}",
+                self.case,
+                row.name,
+                mib - least
+            );
+            if mib - least > limit_mib {
+                Err(format!("{line}: over budget"))
+            } else {
+                Ok(format!("{line}: within"))
+            }
+        };
+        let mut lines: Vec<_> = self.rows.iter().filter(own).map(of_row).collect();
+        if lines.is_empty() {
+            lines.push(Err(self.not_measured("a farmgate of more routes")));
+        }
+        lines
     }
 
     /// Whether the origin was asked too often. A rival is held to it where it would have done other work than the
