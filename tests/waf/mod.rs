@@ -2,6 +2,7 @@
 
 mod bodies;
 mod contract;
+mod memory;
 mod response;
 mod rules;
 mod tools;

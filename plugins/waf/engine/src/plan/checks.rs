@@ -12,9 +12,9 @@ use super::chains::{Chains, ROOT};
 use super::compiled::{CompiledRule, Condition, Operator, Ops, Selector, View};
 use super::literals::{self, Clause, LONGEST};
 use super::prefilter::Prefilter;
+use super::profile::Profile;
 use crate::operators::{Op, regex};
 use crate::seclang::{OperatorName, Rule, Variable};
-use crate::transform::Transformation;
 
 /// A set of classes, a bit each.
 pub(crate) type Classes = u128;
@@ -67,7 +67,7 @@ pub(crate) struct Membership {
     pub(crate) values: Classes,
     pub(crate) names: Classes,
     /// Of the value, and of the name, that has this name (lower case).
-    pub(crate) named: HashMap<Box<[u8]>, (Classes, Classes)>,
+    pub(crate) named: HashMap<Box<[u8]>, (Classes, Classes), foldhash::fast::RandomState>,
 }
 
 impl Checks {
@@ -279,6 +279,7 @@ fn classes_of(condition: &Condition, classes: &mut Vec<Class>) -> Option<Classes
 /// The checks of one phase of a plan: by class, then by node.
 #[derive(Debug, Default)]
 pub(crate) struct PhaseChecks {
+    words: usize,
     by_class: Vec<Vec<(u16, Asked)>>,
     /// The classes that any check of the phase looks at.
     pub(crate) classes: Classes,
@@ -296,7 +297,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    fn new(words: usize) -> Self {
+    pub(super) fn new(words: usize) -> Self {
         Self {
             last: vec![0; words].into(),
             every: vec![0; words].into(),
@@ -304,9 +305,17 @@ impl Asked {
     }
 
     fn add(&mut self, other: &Self) {
+        self.add_last(other);
+        self.add_every(other);
+    }
+
+    pub(super) fn add_last(&mut self, other: &Self) {
         for (mine, theirs) in self.last.iter_mut().zip(&other.last) {
             *mine |= theirs;
         }
+    }
+
+    pub(super) fn add_every(&mut self, other: &Self) {
         for (mine, theirs) in self.every.iter_mut().zip(&other.every) {
             *mine |= theirs;
         }
@@ -317,6 +326,7 @@ impl PhaseChecks {
     /// Gathers the checks of these conditions.
     pub(crate) fn new(checks: &Checks, chains: &Chains, asked: impl Iterator<Item = u16>) -> Self {
         let mut phase = Self {
+            words: checks.words,
             by_class: vec![Vec::new(); checks.classes.len()],
             ..Self::default()
         };
@@ -372,8 +382,8 @@ impl PhaseChecks {
         phase
     }
 
-    /// What is asked of a string of these classes, step by step: a step's parent stands before it.
-    pub(crate) fn profile(&self, chains: &Chains, classes: Classes) -> Vec<Step> {
+    /// What is asked of a string of these classes.
+    pub(crate) fn profile(&self, chains: &Chains, classes: Classes) -> Profile {
         let mut by_node: Vec<(u16, Asked)> = Vec::new();
         for (asked, bit) in self.by_class.iter().zip(0u32..) {
             if classes & (1u128 << bit) == 0 {
@@ -386,40 +396,6 @@ impl PhaseChecks {
                 }
             }
         }
-        let mut nodes: Vec<u16> = by_node
-            .iter()
-            .flat_map(|(node, _)| chains.path(*node))
-            .collect();
-        nodes.push(ROOT);
-        nodes.sort_unstable();
-        nodes.dedup();
-        nodes
-            .iter()
-            .map(|node| {
-                let shape = chains.nodes().get(usize::from(*node));
-                let parent = shape.map_or(ROOT, |shape| shape.parent);
-                Step {
-                    parent: nodes
-                        .binary_search(&parent)
-                        .ok()
-                        .and_then(|at| u16::try_from(at).ok())
-                        .unwrap_or(0),
-                    transformation: shape.and_then(|shape| shape.transformation),
-                    asked: by_node
-                        .iter()
-                        .find(|(known, _)| known == node)
-                        .map(|(_, asked)| asked.clone()),
-                }
-            })
-            .collect()
+        Profile::new(chains, self.words, &by_node)
     }
-}
-
-/// A step on a string: a transformation of what another step left, and the checks asked then.
-#[derive(Debug)]
-pub(crate) struct Step {
-    pub(crate) parent: u16,
-    /// None for the first: the string as it is.
-    pub(crate) transformation: Option<Transformation>,
-    pub(crate) asked: Option<Asked>,
 }

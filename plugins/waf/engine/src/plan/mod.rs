@@ -8,6 +8,7 @@ pub(crate) mod compiled;
 mod fold;
 mod literals;
 pub(crate) mod prefilter;
+pub(crate) mod profile;
 pub(crate) mod slots;
 
 use std::collections::HashSet;

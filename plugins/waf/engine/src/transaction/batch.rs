@@ -14,11 +14,12 @@ pub(super) use super::strings::Strings;
 use super::strings::{Id, NONE};
 use crate::injection;
 use crate::operators::{Captures, Op};
-use crate::plan::checks::{Check, Checks, Classes, Step};
+use crate::plan::checks::{Check, Checks, Classes};
 use crate::plan::compiled::{Condition, Exclude, View};
+use crate::plan::profile::Profile;
 use crate::plan::{Gate, Plan, PlanRule};
 use crate::seclang::Phase;
-use crate::transform::ByteSet;
+use crate::transform::{ByteSet, Transformation};
 use crate::work::{Kind, Work};
 
 /// A check matched a string: the one it came from, and what the transformations made of it.
@@ -47,7 +48,7 @@ pub(crate) struct Batch {
     /// By step: the string it left.
     steps: Vec<Id>,
     made: Vec<u8>,
-    profiles: HashMap<ProfileKey, Rc<[Step]>, foldhash::fast::RandomState>,
+    profiles: HashMap<ProfileKey, Rc<Profile>, foldhash::fast::RandomState>,
 }
 
 thread_local! {
@@ -93,8 +94,7 @@ impl Batch {
                     if self.profiles.len() >= PROFILES {
                         self.profiles.clear();
                     }
-                    let profile: Rc<[Step]> =
-                        asked.profile(plan.rule_set().chains(), classes).into();
+                    let profile = Rc::new(asked.profile(plan.rule_set().chains(), classes));
                     self.profiles
                         .insert((plan.number(), phase, classes), Rc::clone(&profile));
                     profile
@@ -192,55 +192,84 @@ impl Batch {
         &mut self,
         plan: &Plan,
         checks: &Checks,
-        profile: &[Step],
+        profile: &Profile,
         source: Id,
         transaction: &mut Transaction,
     ) {
+        let left = profile.left(&transaction.strings.present(&transaction.values, source));
+        transaction.work.spend(Kind::Steps, left.steps.len() + 1);
+        self.candidates(
+            plan,
+            checks,
+            &left.unchanged.last,
+            source,
+            source,
+            transaction,
+        );
+        self.candidates(
+            plan,
+            checks,
+            &left.unchanged.every,
+            source,
+            source,
+            transaction,
+        );
         self.steps.clear();
-        transaction.work.spend(Kind::Steps, profile.len());
-        for step in profile {
-            let (id, changed) = match step.transformation {
-                None => (source, true),
-                Some(transformation) => {
-                    let parent = self
-                        .steps
-                        .get(usize::from(step.parent))
-                        .copied()
-                        .unwrap_or(source);
-                    let Transaction {
-                        values,
-                        strings,
-                        work,
-                        ..
-                    } = transaction;
-                    if !transformation.may_change(&strings.present(values, parent)) {
-                        (parent, false)
-                    } else {
-                        let bytes = strings.bytes(values, parent);
-                        work.spend(Kind::Transform, bytes.len());
-                        if transformation.apply(bytes, &mut self.made) {
-                            work.spend(Kind::String, self.made.len());
-                            let id = strings.of_made(values, &self.made);
-                            if transformation.only_changes_case() && strings.met(id, 0).is_none() {
-                                strings.share_met(parent, id);
-                            }
-                            (id, true)
-                        } else {
-                            (parent, false)
-                        }
-                    }
-                }
-            };
-            self.steps.push(id);
-            let Some(asked) = &step.asked else { continue };
-            self.candidates(plan, checks, &asked.last, source, id, transaction);
-            if changed {
-                self.candidates(plan, checks, &asked.every, source, id, transaction);
-            }
+        self.steps.resize(profile.len(), source);
+        for number in &left.steps {
             if transaction.work.is_over() {
                 return;
             }
+            let Some(step) = profile.step(*number) else {
+                continue;
+            };
+            let parent = self
+                .steps
+                .get(usize::from(step.parent))
+                .copied()
+                .unwrap_or(source);
+            let made = step
+                .transformation
+                .and_then(|transformation| self.transformed(transformation, parent, transaction));
+            let id = made.unwrap_or(parent);
+            if let Some(place) = self.steps.get_mut(usize::from(*number)) {
+                *place = id;
+            }
+            let Some(asked) = &step.asked else { continue };
+            self.candidates(plan, checks, &asked.last, source, id, transaction);
+            if made.is_some() {
+                self.candidates(plan, checks, &asked.every, source, id, transaction);
+            }
         }
+    }
+
+    /// The string that a transformation makes of another; none if it changes nothing.
+    fn transformed(
+        &mut self,
+        transformation: Transformation,
+        parent: Id,
+        transaction: &mut Transaction,
+    ) -> Option<Id> {
+        let Transaction {
+            values,
+            strings,
+            work,
+            ..
+        } = transaction;
+        if !transformation.may_change(&strings.present(values, parent)) {
+            return None;
+        }
+        let bytes = strings.bytes(values, parent);
+        work.spend(Kind::Transform, bytes.len());
+        if !transformation.apply(bytes, &mut self.made) {
+            return None;
+        }
+        work.spend(Kind::String, self.made.len());
+        let id = strings.of_made(values, &self.made);
+        if transformation.only_changes_case() && strings.met(id, 0).is_none() {
+            strings.share_met(parent, id);
+        }
+        Some(id)
     }
 
     fn candidates(

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::evaluate::evaluate;
 use super::matched::Found;
-use super::report::{MATCHES, Match, Refusal, RefusalKind, Verdict, cut};
+use super::record::{Pending, is_told};
+use super::report::{MATCHES, Refusal, RefusalKind, Verdict};
 use super::sight::Sight;
 use super::tx::TxValue;
 use super::{Ended, Transaction, batch};
@@ -14,15 +15,8 @@ use crate::plan::compiled::{
 };
 use crate::plan::slots::{CAPTURES, Slot};
 use crate::plan::{Gate, Plan, PlanRule};
-use crate::seclang::{Allow, Ctl, Disruptive, EngineMode, Phase, Sanitise, Variable};
+use crate::seclang::{Allow, Ctl, Disruptive, EngineMode, Phase, Variable};
 use crate::work::Kind;
-
-/// A match of a rule's first condition, before the whole chain is known to hold.
-struct Pending {
-    variable: Vec<u8>,
-    value: Vec<u8>,
-    data: Vec<u8>,
-}
 
 impl Transaction {
     /// Runs the rules of a phase.
@@ -235,39 +229,6 @@ impl Transaction {
         });
     }
 
-    /// What `sanitise...` of a rule that matched asks to hide.
-    fn mask(&mut self, sanitise: &Sanitise, pending: &[Pending]) {
-        let named =
-            |variable: Variable, name: &[u8]| [variable.word().as_bytes(), b":", name].concat();
-        let room = MATCHES.saturating_sub(self.masked.len());
-        match sanitise {
-            Sanitise::Argument(name) => {
-                let kinds = [Variable::Args, Variable::ArgsGet, Variable::ArgsPost];
-                self.masked
-                    .extend(kinds.map(|kind| named(kind, name)).into_iter().take(room));
-            }
-            Sanitise::RequestHeader(name) => self.masked.extend(
-                [named(Variable::RequestHeaders, name)]
-                    .into_iter()
-                    .take(room),
-            ),
-            Sanitise::ResponseHeader(name) => self.masked.extend(
-                [named(Variable::ResponseHeaders, name)]
-                    .into_iter()
-                    .take(room),
-            ),
-            // All of the value: more than asked, as what is left would tell its length.
-            Sanitise::Matched | Sanitise::MatchedBytes { .. } => {
-                self.masked.extend(
-                    pending
-                        .iter()
-                        .map(|pending| pending.variable.clone())
-                        .take(room),
-                );
-            }
-        }
-    }
-
     /// `setvar` and `ctl` of one condition, once per match.
     fn act(&mut self, plan: &Plan, compiled: &CompiledRule, condition: &Condition) {
         for set in &condition.set_vars {
@@ -370,92 +331,6 @@ impl Transaction {
         }
     }
 
-    /// `logdata` of the rule; that of a later link wins.
-    fn log_data(&self, compiled: &CompiledRule) -> Vec<u8> {
-        let mut data = Vec::new();
-        if let Some(text) = compiled
-            .conditions
-            .iter()
-            .rev()
-            .find_map(|condition| condition.log_data.as_ref())
-        {
-            self.sight(Some(compiled)).expand(text, &mut data);
-        }
-        cut(data)
-    }
-
-    /// A match to be told; when no more are kept, one without its texts, to be counted.
-    fn pending_or_count(&mut self, compiled: &CompiledRule, before: usize) -> Pending {
-        let is_kept = self.matches.len() + before < MATCHES;
-        if !is_kept && compiled.rule.sanitise.is_empty() {
-            return Pending {
-                variable: Vec::new(),
-                value: Vec::new(),
-                data: Vec::new(),
-            };
-        }
-        let found = self.matched.last();
-        let bytes = found.map_or(0, |found| found.name.len() + 2 * found.value.len());
-        self.work.spend(Kind::Write, bytes);
-        self.pending(compiled, self.matched.last())
-    }
-
-    fn pending(&self, compiled: &CompiledRule, found: Option<&Found>) -> Pending {
-        let data = match compiled.conditions.len() {
-            1 => self.log_data(compiled),
-            _ => Vec::new(),
-        };
-        Pending {
-            variable: found.map(Found::display).unwrap_or_default(),
-            value: cut(found.map(|found| found.value.clone()).unwrap_or_default()),
-            data,
-        }
-    }
-
-    /// Keeps the matches of a rule whose conditions all held.
-    fn record(&mut self, compiled: &CompiledRule, pending: Vec<Pending>) {
-        let rule = &compiled.rule;
-        if let Some(severity) = rule.severity {
-            self.highest_severity = self.highest_severity.min(severity.0);
-        }
-        for sanitise in &rule.sanitise {
-            self.mask(sanitise, &pending);
-        }
-        if pending.is_empty() {
-            return;
-        }
-        if self.matches.len() >= MATCHES {
-            self.matches_left_out += u32::try_from(pending.len()).unwrap_or(u32::MAX);
-            return;
-        }
-        self.work.spend(Kind::Record, pending.len());
-        let expand = |text| {
-            let mut out = Vec::new();
-            self.sight(Some(compiled)).expand(text, &mut out);
-            cut(out)
-        };
-        let message = compiled.message.as_ref().map(expand).unwrap_or_default();
-        let tags: Vec<Vec<u8>> = compiled.tags.iter().map(expand).collect();
-        for pending in pending {
-            if self.matches.len() >= MATCHES {
-                self.matches_left_out += 1;
-                continue;
-            }
-            self.matches.push(Match {
-                rule: rule.id,
-                phase: rule.phase,
-                place: rule.place.clone(),
-                message: message.clone(),
-                data: pending.data,
-                variable: pending.variable,
-                value: pending.value,
-                severity: rule.severity,
-                tags: tags.clone(),
-                audit: rule.audit_log,
-            });
-        }
-    }
-
     /// The disruptive action of a rule that matched.
     fn follow(&mut self, compiled: &CompiledRule) -> Option<Refusal> {
         let rule = &compiled.rule;
@@ -499,9 +374,4 @@ impl Transaction {
         }
         (self.mode == EngineMode::On).then_some(refusal)
     }
-}
-
-/// True if a match of the rule leaves a record.
-pub(crate) fn is_told(compiled: &CompiledRule) -> bool {
-    compiled.rule.log || compiled.rule.audit_log
 }

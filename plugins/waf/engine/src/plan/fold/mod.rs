@@ -19,7 +19,7 @@ use super::{Gate, Place, PlanOptions, PlanRule, RuleSet, TOO_MANY_ARGUMENTS};
 use crate::seclang::{Disruptive, Phase, Problem};
 use crate::transaction::evaluate::{Buffers, evaluate};
 use crate::transaction::matched::Matched;
-use crate::transaction::run::is_told;
+use crate::transaction::record::is_told;
 use crate::transaction::sight::Sight;
 use crate::transaction::tx::{Tx, TxValue};
 use crate::transaction::values::Values;
