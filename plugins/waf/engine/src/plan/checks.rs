@@ -260,7 +260,7 @@ fn classes_of(condition: &Condition, classes: &mut Vec<Class>) -> Option<Classes
         let name = match &target.selector {
             Selector::All => None,
             Selector::Name(name) => Some(name.clone()),
-            Selector::Slot(_) | Selector::Pattern(_) => return None,
+            Selector::Slot(_) | Selector::Pattern(_) | Selector::Slots(..) => return None,
         };
         let class = Class { lists, names, name };
         let at = match classes.iter().position(|known| *known == class) {

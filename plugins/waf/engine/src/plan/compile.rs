@@ -56,7 +56,19 @@ impl<'f> Compiler<'f> {
 
     /// Compiles every rule. `rules` are all of them, for `ctl`s that choose by tag or message.
     pub(crate) fn rules(&mut self, rules: &[Arc<Rule>]) -> Vec<CompiledRule> {
-        rules.iter().map(|rule| self.rule(rule, rules)).collect()
+        let mut compiled: Vec<CompiledRule> =
+            rules.iter().map(|rule| self.rule(rule, rules)).collect();
+        let targets = compiled
+            .iter_mut()
+            .flat_map(|rule| &mut rule.conditions)
+            .flat_map(|condition| &mut condition.targets);
+        for target in targets.filter(|target| target.variable == Variable::Tx) {
+            if let Selector::Pattern(pattern) = &target.selector {
+                target.selector =
+                    Selector::Slots(self.slots.matching(pattern), Arc::clone(pattern));
+            }
+        }
+        compiled
     }
 
     fn rule(&mut self, rule: &Arc<Rule>, all: &[Arc<Rule>]) -> CompiledRule {

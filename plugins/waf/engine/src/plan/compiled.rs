@@ -139,6 +139,9 @@ pub(crate) enum Selector {
     Name(Box<[u8]>),
     Slot(Slot),
     Pattern(Arc<Regex>),
+    /// In TX: the names that the rules know and the pattern takes; names that are made per transaction
+    /// are held against the pattern then.
+    Slots(Box<[Slot]>, Arc<Regex>),
 }
 
 /// Values that are left out: of this variable, with these names.
@@ -162,7 +165,7 @@ impl Selector {
             Self::All => true,
             Self::Name(wanted) => name.eq_ignore_ascii_case(wanted),
             Self::Slot(_) => false,
-            Self::Pattern(regex) => regex.is_match(name),
+            Self::Pattern(regex) | Self::Slots(_, regex) => regex.is_match(name),
         }
     }
 }

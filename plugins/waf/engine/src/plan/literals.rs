@@ -32,7 +32,18 @@ pub(crate) fn needs(hir: &Hir) -> Vec<Clause> {
     clauses.sort_by_key(|clause| std::cmp::Reverse(quality(clause)));
     clauses.dedup();
     clauses.truncate(CLAUSES);
+    // Single letters and digits are met by nearly every text: they cost more than they save.
+    if clauses.len() > 1 {
+        let mut first = true;
+        clauses.retain(|clause| std::mem::take(&mut first) || !is_common(clause));
+    }
     clauses
+}
+
+fn is_common(clause: &Clause) -> bool {
+    clause
+        .iter()
+        .any(|literal| literal.len() == 1 && literal.iter().all(u8::is_ascii_alphanumeric))
 }
 
 /// What is known of the strings that a part of a regex matches.
@@ -297,7 +308,8 @@ mod tests {
             ("a*", &[]),
             ("x+y?", &[&["x"]]),
             ("^(?:get|post)$", &[&["get", "post"]]),
-            ("(?:cat|dog.*food)s", &[&["cat", "food"], &["s"]]),
+            ("(?:cat|dog.*food)s", &[&["cat", "food"]]),
+            ("(?:cat|dog.*food)<", &[&["cat", "food"], &["<"]]),
             ("[^a]b", &[&["b"]]),
             (r"\bon[a-z]+\s*=", &[&["on"], &["="]]),
             (r"(?:\.\./){2}", &[&["../../"]]),

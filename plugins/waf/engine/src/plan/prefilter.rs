@@ -15,9 +15,9 @@ pub(crate) struct Prefilter {
     automaton: Option<dfa::DFA>,
     /// The clauses of each pattern of the automaton.
     clauses: Vec<Box<[u32]>>,
-    /// Literals of one byte: which there are, in both letter cases, and their clauses by byte.
+    /// Literals of one byte: which there are, in both letter cases, and their clauses by byte, a bit each.
     single: ByteSet,
-    of_single: Box<[Box<[u32]>]>,
+    of_single: Box<[Box<[u64]>]>,
     words: usize,
 }
 
@@ -56,7 +56,8 @@ impl Prefilter {
             ),
         };
         let mut bytes = ByteSet::EMPTY;
-        let mut of_single = vec![Box::<[u32]>::default(); 256];
+        let words = clauses.len().div_ceil(64);
+        let mut of_single = vec![Box::<[u64]>::default(); 256];
         for (literal, clauses) in single {
             for byte in literal
                 .iter()
@@ -64,7 +65,9 @@ impl Prefilter {
             {
                 bytes.insert(byte);
                 if let Some(place) = of_single.get_mut(usize::from(byte)) {
-                    *place = clauses.as_slice().into();
+                    let mut bits = vec![0; words];
+                    meet(Some(&clauses.as_slice().into()), &mut bits);
+                    *place = bits.into();
                 }
             }
         }
@@ -76,7 +79,7 @@ impl Prefilter {
                 .collect(),
             single: bytes,
             of_single: of_single.into(),
-            words: clauses.len().div_ceil(64),
+            words,
         })
     }
 
@@ -119,11 +122,18 @@ impl Prefilter {
     /// The clauses of literals of one byte.
     fn meet_single(&self, present: &ByteSet, met: &mut [u64]) {
         for byte in present.common(&self.single) {
-            meet(self.of_single.get(usize::from(byte)), met);
+            let bits = self
+                .of_single
+                .get(usize::from(byte))
+                .map_or(&[][..], |bits| bits);
+            for (word, bits) in met.iter_mut().zip(bits) {
+                *word |= bits;
+            }
         }
     }
 }
 
+#[allow(clippy::borrowed_box)] // As the list has them.
 fn meet(clauses: Option<&Box<[u32]>>, met: &mut [u64]) {
     for clause in clauses.map_or(&[][..], |clauses| clauses) {
         if let Some(word) = met.get_mut((clause >> 6) as usize) {

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::operators::regex::Regex;
+
 /// Number of a name in TX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Slot(pub(crate) u16);
@@ -50,6 +52,15 @@ impl Slots {
     /// The name of a slot.
     pub(crate) fn name(&self, slot: Slot) -> &[u8] {
         self.names.get(usize::from(slot.0)).map_or(b"", |name| name)
+    }
+
+    /// The slots whose names a pattern takes.
+    pub(crate) fn matching(&self, pattern: &Regex) -> Box<[Slot]> {
+        let slots = self.names.iter().zip(0u16..);
+        slots
+            .filter(|(name, _)| pattern.is_match(name))
+            .map(|(_, slot)| Slot(slot))
+            .collect()
     }
 
     /// How many there are.

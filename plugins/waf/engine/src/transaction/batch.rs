@@ -14,7 +14,7 @@ pub(super) use super::strings::Strings;
 use super::strings::{Id, NONE};
 use crate::injection;
 use crate::operators::{Captures, Op};
-use crate::plan::checks::{Check, Checks, Classes};
+use crate::plan::checks::{Check, Checks, Classes, PhaseChecks};
 use crate::plan::compiled::{Condition, Exclude, View};
 use crate::plan::profile::Profile;
 use crate::plan::{Gate, Plan, PlanRule};
@@ -84,23 +84,18 @@ impl Batch {
             }
         }
         let active = std::mem::take(&mut self.active);
+        // Strings of one list stand together, so the profile is mostly that of the string before.
+        let mut last: Option<(Classes, Rc<Profile>)> = None;
         for id in &active {
             let Some(classes) = self.classes.get(*id as usize).copied() else {
                 continue;
             };
-            let profile = match self.profiles.get(&(plan.number(), phase, classes)) {
-                Some(profile) => Rc::clone(profile),
-                None => {
-                    if self.profiles.len() >= PROFILES {
-                        self.profiles.clear();
-                    }
-                    let profile = Rc::new(asked.profile(plan.rule_set().chains(), classes));
-                    self.profiles
-                        .insert((plan.number(), phase, classes), Rc::clone(&profile));
-                    profile
-                }
+            let profile = match last.take() {
+                Some((known, profile)) if known == classes => profile,
+                _ => self.profile(plan, phase, asked, classes),
             };
             self.judge(plan, checks, &profile, *id, transaction);
+            last = Some((classes, profile));
             if transaction.work.is_over() {
                 break;
             }
@@ -109,6 +104,26 @@ impl Batch {
         // By string too, so that [`Self::found`] goes to its hits at once; what one string gave stays in
         // order.
         self.hits.sort_by_key(|hit| (hit.check, hit.source));
+    }
+
+    /// What a phase asks of strings of these classes; worked out once.
+    fn profile(
+        &mut self,
+        plan: &Plan,
+        phase: Phase,
+        asked: &PhaseChecks,
+        classes: Classes,
+    ) -> Rc<Profile> {
+        let key = (plan.number(), phase, classes);
+        if let Some(profile) = self.profiles.get(&key) {
+            return Rc::clone(profile);
+        }
+        if self.profiles.len() >= PROFILES {
+            self.profiles.clear();
+        }
+        let profile = Rc::new(asked.profile(plan.rule_set().chains(), classes));
+        self.profiles.insert(key, Rc::clone(&profile));
+        profile
     }
 
     /// Notes the classes of every string of a list.

@@ -111,7 +111,8 @@ fn looks(target: &Target, sight: &Sight<'_>) -> usize {
             .flatten()
             .map(|list| sight.values.of(list).1.len())
             .sum(),
-        (View::Tx, Selector::All | Selector::Pattern(_)) => sight.slots.len() + sight.tx.made_up(),
+        (View::Tx, Selector::All) => sight.slots.len() + sight.tx.made_up(),
+        (View::Tx, Selector::Slots(slots, _)) => slots.len() + sight.tx.made_up(),
         (View::MatchedVars | View::MatchedVarsNames, _) => sight.matched.all().len(),
         _ => 1,
     }

@@ -3,7 +3,7 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::matched::Matched;
-use super::tx::{Tx, write_number};
+use super::tx::{Tx, TxValue, write_number};
 use super::values::Values;
 use crate::plan::compiled::{CompiledRule, Macros, Part, Selector, Target, View, view_of};
 use crate::plan::slots::Slots;
@@ -86,13 +86,28 @@ impl Sight<'_> {
                     visit(self.slots.name(*slot), &text);
                 }
             }
-            other => self.tx.each(self.slots, &mut |name, value| {
-                if other.takes(name) {
+            other => {
+                let mut visit = |name: &[u8], value: &TxValue| {
                     text.clear();
                     value.write(&mut text);
                     visit(name, &text);
+                };
+                match other {
+                    Selector::Slots(slots, _) => {
+                        for slot in slots {
+                            if let Some(value) = self.tx.get(*slot) {
+                                visit(self.slots.name(*slot), value);
+                            }
+                        }
+                    }
+                    _ => self.tx.each(self.slots, &mut visit),
                 }
-            }),
+                for (name, value) in self.tx.made_up_values() {
+                    if other.takes(name) {
+                        visit(name, value);
+                    }
+                }
+            }
         }
     }
 

@@ -35,6 +35,16 @@ pub(crate) struct Strings {
 }
 
 impl Strings {
+    /// Room for those of a plain request.
+    pub(crate) fn new() -> Self {
+        Self {
+            list: Vec::with_capacity(192),
+            table: vec![NONE; 512],
+            own: Vec::with_capacity(4 * 1024),
+            met: Vec::with_capacity(2 * 1024),
+        }
+    }
+
     /// The id of bytes that lie in the values.
     pub(crate) fn of_value(&mut self, values: &Values, span: Span) -> Id {
         let bytes = values.bytes(span);

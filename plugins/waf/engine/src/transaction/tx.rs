@@ -134,7 +134,7 @@ impl Tx {
         true
     }
 
-    /// Every value with its name: slots first, then made-up names in the order they were made.
+    /// Every value whose name the rules know.
     pub(crate) fn each(&self, slots: &Slots, visit: &mut dyn FnMut(&[u8], &TxValue)) {
         for at in 0..slots.len() {
             let Ok(at) = u16::try_from(at) else { break };
@@ -142,9 +142,11 @@ impl Tx {
                 visit(slots.name(Slot(at)), value);
             }
         }
-        for (name, value) in &self.dynamic {
-            visit(name, value);
-        }
+    }
+
+    /// The values under made-up names, in the order they were made.
+    pub(crate) fn made_up_values(&self) -> impl Iterator<Item = (&[u8], &TxValue)> {
+        self.dynamic.iter().map(|(name, value)| (&**name, value))
     }
 }
 
@@ -180,6 +182,7 @@ mod tests {
         tx.set_named(&slots, b"y", None);
         let mut seen = Vec::new();
         tx.each(&slots, &mut |name, _| seen.push(name.to_vec()));
+        seen.extend(tx.made_up_values().map(|(name, _)| name.to_vec()));
         assert_eq!(seen, [&b"b"[..], b"x", b"z"]);
         assert_eq!(tx.find(&slots, b"z"), Some(&bytes("z")));
     }

@@ -27,8 +27,8 @@ pub(crate) struct Values {
 impl Values {
     pub(crate) fn new() -> Self {
         Self {
-            arena: Vec::with_capacity(4096),
-            entries: Vec::with_capacity(96),
+            arena: Vec::with_capacity(8 * 1024),
+            entries: Vec::with_capacity(192),
             ranges: [(0, 0); Variable::ALL.len()],
         }
     }
