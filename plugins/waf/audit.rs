@@ -103,7 +103,7 @@ impl Audit {
             if out.len() > begin {
                 out.push(',');
             }
-            self.one(&mut out, one);
+            self.one(&mut out, one, transaction.is_masked(&one.variable));
         }
         out.push(']');
         if left_out > 0 {
@@ -113,14 +113,14 @@ impl Audit {
         out
     }
 
-    fn one(&self, out: &mut String, one: &Match) {
+    fn one(&self, out: &mut String, one: &Match, masked: bool) {
         let _ = write!(out, "{{\"id\":{},\"phase\":{}", one.rule, number(one.phase));
         if let Some(severity) = one.severity {
             let _ = write!(out, ",\"severity\":\"{}\"", severity_word(severity.0));
         }
         text(out, "msg", &one.message, PART_BYTES);
         text(out, "variable", &one.variable, PART_BYTES);
-        let hidden = self.redaction.hides(&one.variable, &one.value);
+        let hidden = masked || self.redaction.hides(&one.variable, &one.value);
         text(out, "value", shown(&one.value, hidden), PART_BYTES);
         let hidden = hidden || self.redaction.names(&one.data);
         text(out, "data", shown(&one.data, hidden), PART_BYTES);

@@ -10,7 +10,7 @@ use farmgate_plugin_api::services::{Clock, Offload};
 use farmgate_plugin_api::{
     Answer, BodyMode, Explained, Facts, Filter, FilterError, Phases, Reply, Verdict,
 };
-use farmgate_waf::seclang::EngineMode;
+use farmgate_waf::seclang::{AuditEngine, EngineMode};
 use farmgate_waf::transaction::{Connection, Limits, RefusalKind, Transaction, Verdict as Judged};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use parking_lot::Mutex;
@@ -376,10 +376,12 @@ impl WafFilter {
                 histogram.observe(score as f64);
             }
         }
+        // `ctl:auditEngine=Off` of a rule keeps the request out of the log.
+        let logged = transaction.audit() != Some(AuditEngine::Off);
         let mut audited = false;
         let mut ids = String::new();
         for one in transaction.matches() {
-            audited |= one.audit;
+            audited |= one.audit && logged;
             let id = one.rule.to_string();
             self.metrics.matches.add(&id, 1);
             if ids.len() < 512 {
@@ -454,7 +456,8 @@ impl WafFilter {
             rules::seconds(transaction.work()) * 1e6,
         )];
         for one in transaction.matches() {
-            let hidden = self.redaction.hides(&one.variable, &one.value);
+            let hidden = transaction.is_masked(&one.variable)
+                || self.redaction.hides(&one.variable, &one.value);
             let value = if hidden { HIDDEN } else { &one.value };
             let mut line = format!("rule {} phase {} ", one.rule, number(one.phase));
             let parts: [&[u8]; 5] = [&one.variable, b" = ", value, b": ", &one.message];

@@ -175,3 +175,27 @@ fn a_request_is_explained_without_effect() {
         "waf: blocked, inbound score 0, outbound score 0, rules 1"
     );
 }
+
+#[test]
+fn rules_may_hide_values_and_keep_requests_out_of_the_log() {
+    let services = host();
+    services
+        .write_file(
+            "waf.conf",
+            "SecRule ARGS \"@contains evil\" \"id:1,phase:2,pass,log,sanitiseArg:note,logdata:'%{MATCHED_VAR}'\"\n\
+             SecRule ARGS:quiet \"@contains evil\" \"id:2,phase:2,pass,log,ctl:auditEngine=Off\"\n",
+        )
+        .unwrap();
+    let built = build("engine = 'on'\naudit_log = 'waf.log'", &services);
+    ask(&built, FakeRequest::get("/?note=evil-one"), &[]);
+    ask(&built, FakeRequest::get("/?other=evil-two"), &[]);
+    ask(&built, FakeRequest::get("/?quiet=evil-three"), &[]);
+    let lines = lines(&services);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(
+        !lines[0].contains("evil-one") && lines[0].contains("***"),
+        "{}",
+        lines[0]
+    );
+    assert!(lines[1].contains("evil-two"), "{}", lines[1]);
+}

@@ -326,7 +326,7 @@ impl Transaction {
         let mut arguments = Arguments::new(&mut self.values, Variable::ArgsPost, most);
         let read = json(&self.body.raw, depth, &mut arguments);
         self.body.argument_bytes += arguments.bytes;
-        self.body.too_many |= arguments.count >= most;
+        self.body.too_many |= arguments.refused;
         self.work.spend(work::Kind::Body, self.body.raw.len());
         if let (Err(error), false) = (read, partial) {
             self.body.error = Some(format!("JSON: {error}"));

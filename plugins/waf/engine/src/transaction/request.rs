@@ -227,6 +227,8 @@ pub(super) struct Arguments<'v> {
     variable: Variable,
     most: u32,
     pub(super) count: u32,
+    /// There were more.
+    pub(super) refused: bool,
     /// Bytes of names and values.
     pub(super) bytes: u64,
 }
@@ -239,6 +241,7 @@ impl<'v> Arguments<'v> {
             variable,
             most,
             count: 0,
+            refused: false,
             bytes: 0,
         }
     }
@@ -247,6 +250,7 @@ impl<'v> Arguments<'v> {
 impl Sink for Arguments<'_> {
     fn argument(&mut self, name: &[u8], value: &[u8]) -> bool {
         if self.count >= self.most {
+            self.refused = true;
             return false;
         }
         self.count += 1;
