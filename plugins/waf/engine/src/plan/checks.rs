@@ -121,6 +121,15 @@ impl Checks {
                 clauses.push(more.clone());
             }
         }
+        for condition in compiled
+            .iter_mut()
+            .filter_map(|rule| rule.conditions.first_mut())
+        {
+            if let Some(phrases) = negated_phrases(condition, ops) {
+                condition.absent = u32::try_from(clauses.len()).ok();
+                clauses.push(phrases);
+            }
+        }
         let words = list.len().div_ceil(64);
         let mut always = vec![0u64; words];
         for (check, number) in list.iter().zip(0usize..) {
@@ -240,6 +249,29 @@ fn judge(condition: &Condition, rule: &Rule, ops: &Ops) -> Option<(u32, Vec<Clau
         !target.variable.is_collection() || matches!(target.selector, Selector::Name(_))
     });
     (!(clauses.is_empty() && single)).then_some((at, clauses))
+}
+
+/// The phrases of a condition that holds for a single value without any of them.
+fn negated_phrases(condition: &Condition, ops: &Ops) -> Option<Clause> {
+    let Operator::Fixed(at) = condition.operator else {
+        return None;
+    };
+    let [target] = condition.targets.as_slice() else {
+        return None;
+    };
+    let single = matches!(
+        target.view,
+        View::Stored {
+            lists: (_, None),
+            names: false
+        }
+    ) && matches!(target.selector, Selector::All)
+        && !target.variable.is_collection()
+        && !target.count;
+    let plain = condition.transformations.is_empty() && condition.excluded.is_empty();
+    let phrases = ops.get(at)?.phrases()?;
+    (condition.negated && single && plain)
+        .then(|| phrases.iter().map(|phrase| cut(phrase)).collect())
 }
 
 /// A literal as the prefilter takes it.

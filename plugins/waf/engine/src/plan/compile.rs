@@ -132,6 +132,7 @@ impl<'f> Compiler<'f> {
                 .collect(),
             log_data: condition.log_data.as_ref().map(|text| self.macros(text)),
             check: None,
+            absent: None,
         }
     }
 

@@ -41,6 +41,9 @@ pub(crate) struct Condition {
     pub(crate) log_data: Option<Macros>,
     /// The check that stands for this condition in the batch, if it has one.
     pub(crate) check: Option<u16>,
+    /// A clause of the prefilter without which the operator of this negated condition cannot match: a
+    /// single value that is known not to meet it need not be asked.
+    pub(crate) absent: Option<u32>,
 }
 
 impl CompiledRule {

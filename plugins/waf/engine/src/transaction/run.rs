@@ -175,6 +175,12 @@ impl Transaction {
         removed: &[&Exclude],
         found: &mut Vec<Found>,
     ) {
+        if let (Some(clause), true) = (condition.absent, removed.is_empty())
+            && let Some(one) = self.without(plan, condition, clause)
+        {
+            found.push(one);
+            return;
+        }
         let mut buffers = std::mem::take(&mut self.buffers);
         let mut work = self.work;
         evaluate(
@@ -188,6 +194,25 @@ impl Transaction {
         );
         self.work = work;
         self.buffers = buffers;
+    }
+
+    /// The value of a negated condition, if the pass over it has told that its operator cannot match.
+    fn without(&self, plan: &Plan, condition: &Condition, clause: u32) -> Option<Found> {
+        let (checks, _) = plan.checks(Phase::Log)?;
+        let variable = condition.targets.first()?.variable;
+        let (first, [entry]) = self.values.of(variable) else {
+            return None;
+        };
+        let (_, id) = *self.ids.get(first as usize)?;
+        let met = self.strings.met(id, checks.prefilter.words())?;
+        let is_met = met.get((clause >> 6) as usize)? & (1 << (clause & 63)) != 0;
+        (!is_met).then(|| Found {
+            variable,
+            count: false,
+            name: Vec::new(),
+            value: self.values.bytes(entry.value).to_vec(),
+            captures: None,
+        })
     }
 
     /// What rules see of this transaction.
