@@ -197,6 +197,12 @@ fn make(wanted: &Wanted, files: &dyn HostFiles, told: &mut Told) -> Option<Loade
                 if prepared.rules() == 0 {
                     let text = format!("no rule is {excluded}: nothing is excluded");
                     told.exclusions.push((excluded.place.clone(), false, text));
+                } else if plan.has_done(&prepared) {
+                    let text = format!(
+                        "{excluded}: this is done when the rules are loaded, before any request, and cannot be \
+                         excluded here; put SecRuleRemoveById into a rule file"
+                    );
+                    told.exclusions.push((excluded.place.clone(), false, text));
                 }
                 exclusions.push((excluded.scope.clone(), prepared));
             }

@@ -2,7 +2,7 @@
 //! over, let go at the end.
 
 use std::sync::{Arc, Weak};
-use std::thread::sleep;
+use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
 use farmgate_plugin_api::units::Size;
@@ -80,7 +80,7 @@ impl Server {
         let begun = Instant::now();
         let taken = loop {
             match held.shared.take_folders(id::random(), elder) {
-                Err(OpenError::Locked(_)) if begun.elapsed() < patience => sleep(LOOK),
+                Err(OpenError::Locked(_)) if begun.elapsed() < patience => park_timeout(LOOK),
                 taken => break taken,
             }
         };
@@ -94,7 +94,7 @@ impl Server {
         let store = held.shared.store().clone();
         let opened = Instant::now();
         while !store.is_recovered() && opened.elapsed() < INDEX {
-            sleep(LOOK);
+            park_timeout(LOOK);
         }
         log::info!(
             "the cache's folders are ours: {} objects found in {} ms{}",

@@ -83,6 +83,12 @@ fn instances_with_the_same_files_share_what_is_compiled() {
 #[test]
 fn mistakes_have_their_places() {
     let services = host();
+    services
+        .write_file(
+            "sets.conf",
+            "SecAction \"id:5,phase:1,pass,nolog,setvar:tx.a=1\"",
+        )
+        .unwrap();
     for (table, expected) in [
         ("engine = 'on'\nrules = ['no*.conf']", "finds no file"),
         ("engine = 'on'\nrules = []", "test.toml:2:"),
@@ -135,6 +141,10 @@ fn mistakes_have_their_places() {
         (
             "engine = 'on'\nrules = ['waf.conf']\nexclude = [{ rule = 77 }]",
             "nothing is excluded",
+        ),
+        (
+            "engine = 'on'\nrules = ['sets.conf']\nexclude = [{ rule = 5 }]",
+            "SecRuleRemoveById",
         ),
     ] {
         let error = error(table, &services);

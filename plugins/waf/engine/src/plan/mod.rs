@@ -245,6 +245,8 @@ pub struct Plan {
     checks: Option<[PhaseChecks; 5]>,
     initial: Arc<[Option<TxValue>]>,
     forced: Vec<Slot>,
+    /// Rules that were carried out when the plan was made, ascending.
+    done: Vec<u32>,
 }
 
 /// Numbers of plans.
@@ -293,6 +295,7 @@ impl Plan {
             checks,
             initial: folded.initial,
             forced: folded.forced,
+            done: folded.done,
         };
         (Arc::new(plan), folded.warnings)
     }
@@ -300,6 +303,16 @@ impl Plan {
     /// The rules it is made of.
     pub fn rule_set(&self) -> &Arc<RuleSet> {
         &self.rule_set
+    }
+
+    /// True if the exclusion comes too late for all its rules: they have done already what they do to any
+    /// request, such as setting defaults, and do not run again.
+    pub fn has_done(&self, exclusion: &PreparedExclusion) -> bool {
+        let rules = &exclusion.rules;
+        !rules.is_empty()
+            && rules
+                .iter()
+                .all(|rule| self.done.binary_search(rule).is_ok())
     }
 
     /// How many rules run in a phase.

@@ -40,6 +40,10 @@ struct List {
 
 impl List {
     fn push(&mut self, problem: Problem) {
+        // The same said twice at one place, as for two actions of one kind, is said once.
+        if self.listed.last() == Some(&problem) {
+            return;
+        }
         if self.listed.len() < LISTED {
             self.listed.push(problem);
         } else {

@@ -4,13 +4,14 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use farmgate_waf::operators::{Captures, Op};
 use farmgate_waf::seclang::{MapFiles, OperatorName};
 
 use crate::cases::{Case, here, read, unescape};
+use crate::driver::compile;
 
 /// The release whose answers are stored.
 const RELEASE: &str = "ModSecurity v3.0.9 ";
@@ -41,12 +42,12 @@ fn stored_answers_of_the_library_are_ours() {
 
 #[test]
 fn the_installed_library_agrees() {
-    let Some(program) = driver() else {
+    let Some(driver) = compile(&here("modsecurity.c")) else {
         eprintln!("operators were not compared: libmodsecurity-dev or cc is not installed");
         return;
     };
     let cases = read();
-    let Some(answers) = ask(&program, &cases) else {
+    let Some(answers) = ask(&driver.program, &cases) else {
         eprintln!("operators were not compared: another release than {RELEASE}");
         return;
     };
@@ -166,37 +167,6 @@ fn answer(case: &Case, value: &[u8]) -> String {
         write!(text, " {index}={}", to_hex(capture).trim_start_matches('-')).unwrap();
     }
     text
-}
-
-/// The compiled driver; nothing where the library or a compiler is missing.
-fn driver() -> Option<PathBuf> {
-    let folder = tempfile::tempdir().ok()?.keep();
-    let probe = folder.join("probe.c");
-    std::fs::write(
-        &probe,
-        "#include <modsecurity/modsecurity.h>\nint main(void){return 0;}\n",
-    )
-    .unwrap();
-    let compile = |source: &Path| {
-        let program = folder.join("driver");
-        let outcome = Command::new("cc")
-            .args(["-O1", "-D_GNU_SOURCE", "-o"])
-            .args([&program, source])
-            .arg("-lmodsecurity")
-            .output()
-            .ok()?;
-        Some((program, outcome))
-    };
-    if !compile(&probe)?.1.status.success() {
-        return None;
-    }
-    let (program, outcome) = compile(&here("modsecurity.c"))?;
-    assert!(
-        outcome.status.success(),
-        "{}",
-        String::from_utf8_lossy(&outcome.stderr)
-    );
-    Some(program)
 }
 
 /// A line for each value of each case; nothing from another release.

@@ -1,4 +1,6 @@
 //! The operators against libmodsecurity.
 
 mod cases;
+#[path = "../driver/mod.rs"]
+mod driver;
 mod library;

@@ -4,6 +4,7 @@
 //! asks the library again and writes it.
 
 use crate::{
+    driver::compile,
     escape::{escape, unescape},
     strings::string,
 };
@@ -84,7 +85,7 @@ fn stored_answers_of_the_library_are_ours() {
 
 #[test]
 fn the_installed_library_agrees() {
-    let Some(driver) = driver() else {
+    let Some(driver) = compile(&here("modsecurity.c")) else {
         eprintln!("transformations were not compared: libmodsecurity-dev or cc is not installed");
         return;
     };
@@ -126,7 +127,7 @@ fn the_installed_library_agrees() {
 
 #[test]
 fn the_installed_library_agrees_with_the_vectors() {
-    let Some(driver) = driver() else {
+    let Some(driver) = compile(&here("modsecurity.c")) else {
         eprintln!("vectors were not compared: libmodsecurity-dev or cc is not installed");
         return;
     };
@@ -174,46 +175,6 @@ fn hashes(word: &str, into: &mut String, result: impl Fn(u64) -> Vec<u8>) {
         }
         into.push('\n');
     }
-}
-
-/// The compiled driver, in a folder of its own.
-struct Driver {
-    program: PathBuf,
-    _folder: tempfile::TempDir,
-}
-
-/// Nothing where the library or a compiler is missing.
-fn driver() -> Option<Driver> {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let probe = folder.path().join("probe.c");
-    std::fs::write(
-        &probe,
-        "#include <modsecurity/modsecurity.h>\nint main(void){return 0;}\n",
-    )
-    .expect("a temporary file");
-    let compile = |source: &Path| {
-        let program = folder.path().join("driver");
-        let outcome = Command::new("cc")
-            .args(["-O1", "-D_GNU_SOURCE", "-o"])
-            .args([&program, source])
-            .arg("-lmodsecurity")
-            .output()
-            .ok()?;
-        Some((program, outcome))
-    };
-    if !compile(&probe)?.1.status.success() {
-        return None;
-    }
-    let (program, outcome) = compile(&here("modsecurity.c"))?;
-    assert!(
-        outcome.status.success(),
-        "{}",
-        String::from_utf8_lossy(&outcome.stderr)
-    );
-    Some(Driver {
-        program,
-        _folder: folder,
-    })
 }
 
 /// For each item a line with the result of every transformation; nothing from another release.

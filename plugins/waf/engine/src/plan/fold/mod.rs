@@ -52,6 +52,7 @@ pub(super) struct Folded {
     pub(super) phases: [Vec<PlanRule>; 5],
     pub(super) initial: Arc<[Option<TxValue>]>,
     pub(super) forced: Vec<Slot>,
+    pub(super) done: Vec<u32>,
     pub(super) warnings: Vec<Problem>,
 }
 
@@ -67,6 +68,7 @@ pub(super) fn fold(set: &RuleSet, options: &PlanOptions, naive: bool) -> Folded 
         may_skip: false,
         removals: Vec::new(),
         narrowed: Vec::new(),
+        done: Vec::new(),
         naive,
     };
     let mut warnings = Vec::new();
@@ -87,6 +89,7 @@ pub(super) fn fold(set: &RuleSet, options: &PlanOptions, naive: bool) -> Folded 
         phases,
         initial: fold.initial.into(),
         forced: fold.forced,
+        done: fold.done,
         warnings,
     }
 }
@@ -106,6 +109,8 @@ struct Fold<'s> {
     removals: Vec<Arc<[u32]>>,
     /// The rules from which `ctl`s of kept rules may take values of TX.
     narrowed: Vec<Arc<[u32]>>,
+    /// Rules that are done for good: they do not run with requests.
+    done: Vec<u32>,
     naive: bool,
 }
 
@@ -202,6 +207,7 @@ impl Fold<'_> {
                         && certain
                         && self.hoist(number, compiled) =>
                     {
+                        self.done.push(number);
                         continue;
                     }
                     _ => {}
