@@ -1,5 +1,6 @@
 //! What a benign request costs, in process and on one thread: `cargo run --release -p farmgate-waf
-//! --example measure -- CRS_FOLDER [WORD]`. With a word, only lines that begin with it are measured.
+//! --example measure -- CRS_FOLDER [WORD]`. With a word, only lines that begin with it are measured. Once
+//! with values that are new in each request, once with the same request again and again.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +21,25 @@ struct Request {
 }
 
 impl Request {
+    /// With a number of its own in its values.
+    fn numbered(&self, number: usize) -> Self {
+        let numbered = |text: &str| text.replace("00000000", &format!("{number:08}"));
+        let body = self
+            .body
+            .as_ref()
+            .and_then(|body| std::str::from_utf8(body).ok());
+        Self {
+            name: self.name,
+            target: numbered(&self.target),
+            fields: self
+                .fields
+                .iter()
+                .map(|(name, value)| (name.clone(), numbered(value)))
+                .collect(),
+            body: body.map(|body| numbered(body).into_bytes()),
+        }
+    }
+
     /// That of a case of the folder `load-tests/cases`.
     fn read(name: &'static str) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -120,20 +140,26 @@ fn main() {
             ("plan", Plan::compile(&rules, &options).0),
             ("naive", Plan::naive(&rules, &options).0),
         ] {
-            for request in &requests {
-                let title = format!("paranoia {paranoia} {kind:5} {:8}", request.name);
+            for (request, values) in requests
+                .iter()
+                .flat_map(|request| [(request, "new"), (request, "same")])
+            {
+                let title = format!("paranoia {paranoia} {kind:5} {:8} {values:4}", request.name);
                 if !title.starts_with(&wanted) {
                     continue;
                 }
+                let count = if values == "new" { 2000 } else { 1 };
+                let all: Vec<Request> = (0..count).map(|number| request.numbered(number)).collect();
+                let mut next = all.iter().cycle();
                 let mut best = f64::MAX;
                 let (mut work, mut passed) = (0, true);
                 for _ in 0..7 {
                     let count = 300;
                     let begin = Instant::now();
-                    for _ in 0..count {
+                    for request in next.by_ref().take(count) {
                         (work, passed) = judge(&plan, request);
                     }
-                    best = best.min(begin.elapsed().as_secs_f64() * 1e6 / f64::from(count));
+                    best = best.min(begin.elapsed().as_secs_f64() * 1e6 / count as f64);
                 }
                 println!(
                     "{title} {best:8.1} us  {work:7} units  {} bytes{}",

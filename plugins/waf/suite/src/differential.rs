@@ -35,7 +35,8 @@ impl Pair {
         (of(&self.plan), of(&self.naive))
     }
 
-    /// Runs a request through both, in detection only and refusing.
+    /// Runs a request through both, in detection only and refusing: the second time the plan knows the request's
+    /// strings.
     ///
     /// # Errors
     /// What differs: rules, variables, values, data, scores, or the status.

@@ -10,6 +10,7 @@ mod literals;
 pub(crate) mod prefilter;
 pub(crate) mod profile;
 pub(crate) mod slots;
+mod starts;
 
 use std::collections::HashSet;
 use std::path::PathBuf;

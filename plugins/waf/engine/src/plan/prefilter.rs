@@ -7,12 +7,13 @@ use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::{Anchored, MatchKind, StartKind, dfa};
 
 use super::literals::Clause;
+use super::starts::Starts;
 use crate::transform::ByteSet;
 
 /// Finds which clauses a value meets.
 pub(crate) struct Prefilter {
     /// Literals of two bytes and more.
-    automaton: Option<dfa::DFA>,
+    longer: Option<Longer>,
     /// The clauses of each pattern of the automaton.
     clauses: Vec<Box<[u32]>>,
     /// Literals of one byte: which there are, in both letter cases, and their clauses by byte, a bit each.
@@ -45,15 +46,7 @@ impl Prefilter {
             .partition(|(literal, _)| literal.len() == 1);
         let automaton = match longer.is_empty() {
             true => None,
-            false => Some(
-                dfa::DFA::builder()
-                    .ascii_case_insensitive(true)
-                    .match_kind(MatchKind::Standard)
-                    .start_kind(StartKind::Unanchored)
-                    .prefilter(false)
-                    .build(longer.iter().map(|(literal, _)| *literal))
-                    .map_err(|error| format!("the literals of the rules: {error}"))?,
-            ),
+            false => Some(Longer::new(longer.iter().map(|(literal, _)| *literal))?),
         };
         let mut bytes = ByteSet::EMPTY;
         let words = clauses.len().div_ceil(64);
@@ -72,7 +65,7 @@ impl Prefilter {
             }
         }
         Ok(Self {
-            automaton,
+            longer: automaton,
             clauses: longer
                 .into_iter()
                 .map(|(_, clauses)| clauses.into())
@@ -90,7 +83,9 @@ impl Prefilter {
 
     /// Bytes of memory that the automaton takes.
     pub(crate) fn memory(&self) -> usize {
-        self.automaton.as_ref().map_or(0, Automaton::memory_usage)
+        self.longer
+            .as_ref()
+            .map_or(0, |longer| longer.automaton.memory_usage())
     }
 
     /// Sets the bit of every clause that the value meets. Letter case does not matter.
@@ -100,23 +95,14 @@ impl Prefilter {
     }
 
     fn start(&self) -> Option<StateID> {
-        self.automaton.as_ref()?.start_state(Anchored::No).ok()
+        Some(self.longer.as_ref()?.start)
     }
 
     /// Goes on from a state over more of a value.
     fn walk(&self, state: Option<StateID>, value: &[u8], met: &mut [u64]) -> Option<StateID> {
-        let automaton = self.automaton.as_ref()?;
-        let mut state = state?;
-        for &byte in value {
-            state = automaton.next_state(Anchored::No, state, byte);
-            if automaton.is_special(state) && automaton.is_match(state) {
-                for at in 0..automaton.match_len(state) {
-                    let pattern = automaton.match_pattern(state, at).as_usize();
-                    meet(self.clauses.get(pattern), met);
-                }
-            }
-        }
-        Some(state)
+        let longer = self.longer.as_ref()?;
+        let found = |pattern| meet(self.clauses.get(pattern), met);
+        Some(longer.walk(state?, value, found))
     }
 
     /// The clauses of literals of one byte.
@@ -129,6 +115,104 @@ impl Prefilter {
             for (word, bits) in met.iter_mut().zip(bits) {
                 *word |= bits;
             }
+        }
+    }
+}
+
+/// Literals of two bytes and more.
+struct Longer {
+    automaton: dfa::DFA,
+    start: StateID,
+    starts: Starts,
+    /// By state, a bit: at least [`DEEP`] bytes of a literal have been read.
+    deep: Box<[u64]>,
+    /// States are numbered in steps of this power of two.
+    stride: u32,
+}
+
+/// So many bytes tell [`Starts`] where a literal may begin.
+const DEEP: usize = 3;
+
+impl Longer {
+    fn new<'l>(literals: impl Iterator<Item = &'l [u8]> + Clone) -> Result<Self, String> {
+        let failed = |error: &dyn fmt::Display| format!("the literals of the rules: {error}");
+        let automaton = dfa::DFA::builder()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::Standard)
+            .start_kind(StartKind::Unanchored)
+            .prefilter(false)
+            .build(literals.clone())
+            .map_err(|error| failed(&error))?;
+        let start = automaton
+            .start_state(Anchored::No)
+            .map_err(|error| failed(&error))?;
+        // Fewer bytes than a state stands for do not lead to it: the first states that are met are the shallow ones.
+        let mut shallow = vec![start];
+        let mut begin = 0;
+        for _ in 1..DEEP {
+            for at in std::mem::replace(&mut begin, shallow.len())..shallow.len() {
+                for byte in 0..=255 {
+                    let next = automaton.next_state(Anchored::No, shallow[at], byte);
+                    if !shallow.contains(&next) {
+                        shallow.push(next);
+                    }
+                }
+            }
+        }
+        let states = automaton.memory_usage() / size_of::<StateID>();
+        let stride = shallow
+            .iter()
+            .fold(0, |all, state| all | state.as_usize())
+            .trailing_zeros()
+            .min(8);
+        let mut deep = vec![u64::MAX; (states >> stride) / 64 + 1].into_boxed_slice();
+        for state in shallow {
+            let number = state.as_usize() >> stride;
+            deep[number / 64] &= !(1 << (number % 64));
+        }
+        Ok(Self {
+            automaton,
+            start,
+            starts: Starts::new(literals),
+            deep,
+            stride,
+        })
+    }
+
+    fn is_deep(&self, state: StateID) -> bool {
+        let number = state.as_usize() >> self.stride;
+        self.deep
+            .get(number / 64)
+            .is_some_and(|word| word >> (number % 64) & 1 != 0)
+    }
+
+    /// Goes on from a state over more of a value, and tells which literals are found.
+    fn walk(&self, state: StateID, value: &[u8], mut found: impl FnMut(usize)) -> StateID {
+        let automaton = &self.automaton;
+        let mut state = state;
+        // Where the automaton goes on, and up to where it does so whatever its state.
+        let (mut at, mut least) = (0, DEEP - 1);
+        loop {
+            while let Some(byte) = value.get(at) {
+                state = automaton.next_state(Anchored::No, state, *byte);
+                at += 1;
+                if automaton.is_special(state) && automaton.is_match(state) {
+                    for number in 0..automaton.match_len(state) {
+                        found(automaton.match_pattern(state, number).as_usize());
+                    }
+                }
+                if at >= least && !self.is_deep(state) {
+                    break;
+                }
+            }
+            if at >= value.len() {
+                return state;
+            }
+            // A literal that has begun has so few bytes yet that its beginning is looked for again.
+            let end = value.len().saturating_sub(DEEP - 1);
+            at = self.starts.next(value, at - (DEEP - 1)).unwrap_or(end);
+            state = self.start;
+            least = at + DEEP;
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::chains::{Chains, ROOT};
 use super::checks::Asked;
@@ -29,6 +30,8 @@ pub(crate) struct Step {
 /// The steps of a string; a step's parent stands before it.
 #[derive(Debug)]
 pub(crate) struct Profile {
+    /// No other of this process has it.
+    number: u64,
     steps: Vec<Step>,
     used: Vec<Transformation>,
     words: usize,
@@ -77,12 +80,19 @@ impl Profile {
             .map(|(transformation, _)| *transformation)
             .filter(|transformation| all & bit(*transformation) != 0)
             .collect();
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
         Self {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             steps,
             used,
             words,
             left: RefCell::default(),
         }
+    }
+
+    /// A number that no other profile of this process has or had.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// A step.

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use super::Transaction;
 use super::evaluate::is_excluded;
 use super::matched::Found;
+use super::recall::{LONGEST, Recall};
 pub(super) use super::strings::Strings;
 use super::strings::{Id, NONE};
 use crate::injection;
@@ -48,6 +49,7 @@ pub(crate) struct Batch {
     /// By step: the string it left.
     steps: Vec<Id>,
     made: Vec<u8>,
+    recall: Recall,
     profiles: HashMap<ProfileKey, Rc<Profile>, foldhash::fast::RandomState>,
 }
 
@@ -202,8 +204,50 @@ impl Batch {
         }
     }
 
-    /// Asks everything of one string that may match it.
+    /// Finds what matches one string, which may be known.
     fn judge(
+        &mut self,
+        plan: &Plan,
+        checks: &Checks,
+        profile: &Profile,
+        source: Id,
+        transaction: &mut Transaction,
+    ) {
+        let bytes = transaction.strings.bytes(&transaction.values, source);
+        if bytes.len() > LONGEST {
+            return self.ask_all(plan, checks, profile, source, transaction);
+        }
+        let digest = self.recall.digest(profile.number(), bytes);
+        if let Some(known) = self.recall.get(digest) {
+            transaction.work.done += u64::from(known.cost);
+            for check in known.matches() {
+                self.hit(check, source, source);
+            }
+            return;
+        }
+        let (before, hits) = (transaction.work.done, self.hits.len());
+        self.ask_all(plan, checks, profile, source, transaction);
+        let new = self.hits.get(hits..).unwrap_or_default();
+        if !transaction.work.is_over() && new.iter().all(|hit| hit.result == source) {
+            let cost = transaction.work.done - before;
+            self.recall
+                .keep(digest, cost, new.iter().map(|hit| hit.check));
+        }
+    }
+
+    fn hit(&mut self, check: u16, source: Id, result: Id) {
+        self.hits.push(Hit {
+            check,
+            source,
+            result,
+        });
+        if let Some(word) = self.matched.get_mut(usize::from(check >> 6)) {
+            *word |= 1 << (check & 63);
+        }
+    }
+
+    /// Asks everything of one string that may match it.
+    fn ask_all(
         &mut self,
         plan: &Plan,
         checks: &Checks,
@@ -334,14 +378,7 @@ impl Batch {
                     continue;
                 }
                 if check.decided || ask(plan, check, bytes, &present, work) {
-                    self.hits.push(Hit {
-                        check: number,
-                        source,
-                        result: id,
-                    });
-                    if let Some(word) = self.matched.get_mut(usize::from(at)) {
-                        *word |= 1 << bit;
-                    }
+                    self.hit(number, source, id);
                 }
                 if work.is_over() {
                     return;

@@ -10,6 +10,7 @@ mod batch;
 mod body;
 pub(crate) mod evaluate;
 pub(crate) mod matched;
+mod recall;
 pub(crate) mod record;
 mod report;
 mod request;

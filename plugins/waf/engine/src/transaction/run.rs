@@ -234,7 +234,9 @@ impl Transaction {
         };
         for (at, slot) in (0..CAPTURES).zip(0u16..) {
             let value = captures.get(at).map(|bytes| TxValue::Bytes(bytes.into()));
-            self.tx.set(Slot(slot), value);
+            if value.is_some() || self.tx.get(Slot(slot)).is_some() {
+                self.tx.set(Slot(slot), value);
+            }
         }
     }
 
