@@ -1,6 +1,7 @@
 //! A load case: a folder with what to send, Farmgate's configuration and the budget.
 
 mod cache;
+mod numbered;
 mod waf;
 
 use std::fs;
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use self::cache::{Asks, CacheLoad, Per};
+pub(crate) use self::numbered::numbered;
 pub(crate) use self::waf::{CRS_VARIABLE, RuleFolder, WafLoad};
 
 /// What the generator sends and the origin answers: `load.toml`.
@@ -28,6 +30,9 @@ pub(crate) struct Load {
     /// What is in that file; empty without one.
     #[serde(skip)]
     pub(crate) content: Bytes,
+    /// Every 00000000 in target, headers and body is a number that no other request of the run has.
+    #[serde(default)]
+    pub(crate) numbered: bool,
     /// Connections the generator keeps open; with TLS and no protocol inside, handshakes at a time.
     pub(crate) connections: u32,
     /// Bytes of the answer's body.
@@ -116,6 +121,11 @@ impl Load {
         if load.tls.is_some() && load.cache.is_some() {
             return wrong(
                 "`tls` and `cache` together: the generator of a cache speaks no TLS".into(),
+            );
+        }
+        if load.numbered && (load.tls.is_some() || load.cache.is_some()) {
+            return wrong(
+                "`numbered` with `tls` or `cache`: their generators send one request".into(),
             );
         }
         match load

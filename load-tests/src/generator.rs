@@ -246,8 +246,10 @@ fn wrk_arguments(load: &Load, script: &Path, address: SocketAddr, seconds: u64) 
         arguments.extend(["-H".into(), header.into()]);
     }
     arguments.push(format!("http://{address}{}", load.target).into());
-    if let Some(body) = &load.body {
-        arguments.extend(["--".into(), body.into()]);
+    let body = load.body.as_ref().map_or("-".into(), OsString::from);
+    arguments.extend(["--".into(), body]);
+    if load.numbered {
+        arguments.push("numbered".into());
     }
     arguments
 }

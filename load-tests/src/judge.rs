@@ -1,5 +1,5 @@
-//! Farmgate's engine without a proxy: judges one request again and again, on one thread. `modsecurity.c` is the same for
-//! libmodsecurity, and answers in the same words.
+//! Farmgate's engine without a proxy: judges a case's request again and again, on one thread. `modsecurity.c` is the same
+//! for libmodsecurity, and answers in the same words; it repeats one request, since that library keeps nothing of it.
 
 use std::io::{BufRead, Write};
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,13 +13,16 @@ use farmgate_waf::seclang::{DiskFiles, EngineMode, Problem, Source};
 use farmgate_waf::transaction::{Connection, Limits, Transaction, Verdict};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::case::Load;
+use crate::case::{Load, numbered};
 use crate::engines::Judged;
 
 /// Body of the answer: that of the origin.
 const ANSWER: [u8; 1024] = [b'x'; 1024];
 /// A batch of requests is at least so long, where requests are cheap: reading the clock costs too.
 const BATCH: Duration = Duration::from_millis(1);
+/// Requests that are made beforehand where each has a number of its own, and judged in turn: their values are many
+/// times as many as the engine remembers.
+const NUMBERED: u32 = 4096;
 
 /// What `judge` is told on its command line.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,7 +42,7 @@ pub(crate) struct JudgeOptions {
 /// says what came out as `RESULT` and a line of JSON; until its input ends.
 pub(crate) fn run(options: &JudgeOptions) -> Result<ExitCode, String> {
     let load = Load::read(&options.load)?;
-    let request = Request::new(&load)?;
+    let requests = Request::all(&load)?;
     let plan = plan(options)?;
     let mut out = std::io::stdout();
     let failed = |error: std::io::Error| error.to_string();
@@ -50,7 +53,7 @@ pub(crate) fn run(options: &JudgeOptions) -> Result<ExitCode, String> {
             .trim()
             .parse()
             .map_err(|_| format!("`{line}` is no number of milliseconds"))?;
-        let judged = judge_for(&plan, &request, Duration::from_millis(millis));
+        let judged = judge_for(&plan, &requests, Duration::from_millis(millis));
         let line = serde_json::to_string(&judged).map_err(|error| error.to_string())?;
         writeln!(out, "RESULT {line}").map_err(failed)?;
     }
@@ -82,46 +85,69 @@ fn said(problems: &[Problem]) -> String {
 /// The case's request, in the parts that an engine is told.
 struct Request {
     method: &'static str,
-    target: String,
-    fields: Vec<(String, String)>,
+    target: Vec<u8>,
+    fields: Vec<(String, Vec<u8>)>,
     body: Vec<u8>,
 }
 
 impl Request {
+    /// One, or as many as differ by their number.
+    fn all(load: &Load) -> Result<Vec<Self>, String> {
+        let one = Self::new(load)?;
+        if !load.numbered {
+            return Ok(vec![one]);
+        }
+        Ok((0..NUMBERED).map(|number| one.with(number)).collect())
+    }
+
     fn new(load: &Load) -> Result<Self, String> {
-        let mut fields = vec![("Host".to_owned(), load.host.clone())];
+        let mut fields = vec![("Host".to_owned(), load.host.as_bytes().to_vec())];
         for line in &load.headers {
             let (name, value) = line
                 .split_once(": ")
                 .ok_or_else(|| format!("load.toml: `{line}` is no header line"))?;
-            fields.push((name.to_owned(), value.to_owned()));
+            fields.push((name.to_owned(), value.into()));
         }
         if load.body.is_some() {
-            fields.push(("Content-Length".to_owned(), load.content.len().to_string()));
+            let length = load.content.len().to_string();
+            fields.push(("Content-Length".to_owned(), length.into()));
         }
         Ok(Self {
             method: load.method(),
-            target: load.target.clone(),
+            target: load.target.clone().into(),
             fields,
             body: load.content.to_vec(),
         })
     }
+
+    fn with(&self, number: u32) -> Self {
+        let fields = self.fields.iter();
+        Self {
+            method: self.method,
+            target: numbered(&self.target, number),
+            fields: fields
+                .map(|(name, value)| (name.clone(), numbered(value, number)))
+                .collect(),
+            body: numbered(&self.body, number),
+        }
+    }
 }
 
-fn judge_for(plan: &Arc<Plan>, request: &Request, limit: Duration) -> Judged {
+fn judge_for(plan: &Arc<Plan>, requests: &[Request], limit: Duration) -> Judged {
     let begin = cpu();
-    let (mut requests, mut batch, mut refused) = (0, 1, false);
+    let (mut judged, mut batch, mut refused) = (0, 1, false);
+    let mut next = requests.iter().cycle();
     loop {
         let before = cpu();
-        for _ in 0..batch {
+        for request in next.by_ref().take(batch) {
             refused |= judge(plan, request) != Verdict::Continue;
         }
-        requests += batch;
+        judged += batch as u64;
         let now = cpu();
         let spent = now.saturating_sub(begin);
         if spent >= limit {
             return Judged {
-                requests,
+                requests: judged,
                 cpu_us: u64::try_from(spent.as_micros()).unwrap_or(u64::MAX),
                 refused,
             };
@@ -159,10 +185,10 @@ fn phases(transaction: &mut Transaction, request: &Request) -> Verdict {
     let mut fields = request
         .fields
         .iter()
-        .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        .map(|(name, value)| (name.as_bytes(), value.as_slice()));
     let verdict = transaction.request_head(
         request.method.as_bytes(),
-        request.target.as_bytes(),
+        &request.target,
         b"HTTP/1.1",
         &mut fields,
     );
@@ -222,13 +248,13 @@ mod tests {
             "SecRule RESPONSE_BODY \"@contains xxx\" \"id:1,phase:4,deny\"",
         ] {
             let limit = Duration::from_millis(2);
-            let request = request("{\"n\":5}");
-            let judged = judge_for(&plan(rule), &request, limit);
+            let requests = [request("{\"n\":5}")];
+            let judged = judge_for(&plan(rule), &requests, limit);
             assert!(judged.refused, "{rule}");
             assert!(judged.requests > 0 && judged.cpu_us >= 2000);
             let other = rule.replace("streq ", "streq not ").replace("xxx", "y");
             let other = other.replace("200", "500");
-            assert!(!judge_for(&plan(&other), &request, limit).refused);
+            assert!(!judge_for(&plan(&other), &requests, limit).refused);
         }
     }
 }
