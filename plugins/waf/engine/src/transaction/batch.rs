@@ -257,22 +257,9 @@ impl Batch {
     ) {
         let left = profile.left(&transaction.strings.present(&transaction.values, source));
         transaction.work.spend(Kind::Steps, left.steps.len() + 1);
-        self.candidates(
-            plan,
-            checks,
-            &left.unchanged.last,
-            source,
-            source,
-            transaction,
-        );
-        self.candidates(
-            plan,
-            checks,
-            &left.unchanged.every,
-            source,
-            source,
-            transaction,
-        );
+        for asked in [&left.unchanged.last, &left.unchanged.every] {
+            self.candidates(plan, checks, asked, source, source, transaction);
+        }
         self.steps.clear();
         self.steps.resize(profile.len(), source);
         for number in &left.steps {
