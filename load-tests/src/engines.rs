@@ -217,7 +217,7 @@ mod tests {
         let load = |name: &str| Case::open(&cases, name).unwrap().load;
         let get = load("waf_get");
         let text = String::from_utf8(raw(&get)).unwrap();
-        assert_eq!(text.len(), 1034);
+        assert_eq!(text.len(), 1010);
         assert_eq!(text.split("\r\n").count() - 3, 11, "headers");
         assert_eq!(get.target.matches('=').count(), 4, "arguments");
         let cookie = get.headers.iter().find(|line| line.starts_with("cookie:"));
