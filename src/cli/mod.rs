@@ -160,7 +160,15 @@ enum Command {
         weight: Option<u32>,
     },
     /// Opens or closes a circuit breaker.
-    Breaker(operate::LaterArgs),
+    Breaker {
+        #[command(flatten)]
+        node: NodeArgs,
+        /// The upstream's name.
+        upstream: String,
+        /// open: nothing is sent; close: everything is; auto: as the configuration says.
+        #[arg(value_parser = ["open", "close", "auto"])]
+        action: String,
+    },
     /// Switches a named plugin off or on.
     Plugin {
         #[command(flatten)]
@@ -238,7 +246,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Drain(args) => operate::drain(&args),
         Command::Upgrade(args) => operate::upgrade(&args),
         Command::Purge(args) => purge::purge(&args),
-        Command::Breaker(args) => operate::later(&args.node, "breaker"),
+        Command::Breaker {
+            node,
+            upstream,
+            action,
+        } => operate::breaker(&node, &upstream, &action),
         Command::Waf(args) => waf::waf(&args),
         Command::History(node) => operate::history(&node),
         Command::Rollback { node, generation } => operate::rollback(&node, generation),

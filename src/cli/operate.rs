@@ -17,21 +17,6 @@ pub(super) struct WaitArgs {
     no_wait: bool,
 }
 
-/// Commands of later releases: their words are accepted, the answer is that they are not here yet.
-#[derive(Args, Clone)]
-pub(super) struct LaterArgs {
-    #[command(flatten)]
-    pub(super) node: NodeArgs,
-    /// Whatever they will take.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    rest: Vec<String>,
-}
-
-pub(super) fn later(_node: &NodeArgs, command: &str) -> u8 {
-    err!("farmgate: {command} is not in this build");
-    exit::FAILED
-}
-
 pub(super) fn reload(args: &WaitArgs) -> u8 {
     change(&args.node, "reload", &Value::Null)
 }
@@ -144,6 +129,17 @@ pub(super) fn endpoint(
     match send(node, Method::POST, "endpoint", &body) {
         Ok(answer) => conclude(node, &answer, |body| {
             format!("{action}: {} endpoints", body["endpoints"])
+        }),
+        Err(code) => code,
+    }
+}
+
+pub(super) fn breaker(node: &NodeArgs, upstream: &str, action: &str) -> u8 {
+    let body = json!({ "upstream": upstream, "action": action });
+    match send(node, Method::POST, "breaker", &body) {
+        Ok(answer) => conclude(node, &answer, |body| {
+            let phase = body["phase"].as_str().unwrap_or_default();
+            format!("breaker of {upstream}: {action}, now {phase}")
         }),
         Err(code) => code,
     }

@@ -1,6 +1,7 @@
 //! `status` and `top`.
 
 mod cache;
+mod guards;
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
@@ -155,6 +156,7 @@ fn render(status: &Value, before: Option<(&Value, f64)>) -> String {
         for problem in upstream["tls"]["problems"].as_array().into_iter().flatten() {
             let _ = writeln!(out, "    PROBLEM {}", text(problem));
         }
+        guards::upstream(&mut out, upstream);
         for endpoint in upstream["endpoints"].as_array().into_iter().flatten() {
             let _ = writeln!(
                 out,
@@ -166,6 +168,7 @@ fn render(status: &Value, before: Option<(&Value, f64)>) -> String {
                 endpoint["requests"],
                 endpoint["failures"]
             );
+            guards::endpoint(&mut out, endpoint);
         }
     }
     for plugin in status["plugins"].as_array().into_iter().flatten() {

@@ -67,13 +67,18 @@ fn unused_tls(config: &Config, diagnostics: &mut Diagnostics) {
 }
 
 fn unused_upstreams(config: &Config, diagnostics: &mut Diagnostics) {
-    let used: BTreeSet<&str> = config
+    let used = config
         .routes
         .iter()
         .filter_map(|route| route.upstream.as_ref())
         .flat_map(|upstreams| &upstreams.value.0)
-        .map(|side| side.name.value.as_str())
-        .collect();
+        .map(|side| side.name.value.as_str());
+    let fallbacks = config
+        .upstreams
+        .iter()
+        .flat_map(|upstream| &upstream.fallback);
+    let fallbacks = fallbacks.filter_map(|fallback| fallback.value.upstream.as_ref());
+    let used: BTreeSet<&str> = used.chain(fallbacks.map(|to| to.value.as_str())).collect();
     for upstream in &config.upstreams {
         if !used.contains(upstream.name.value.as_str()) {
             let message = format!("no route uses upstream {:?}", upstream.name.value);

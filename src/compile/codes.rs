@@ -46,6 +46,12 @@ codes! {
     UPSTREAM_KEY "E-UPSTREAM-003" "the key of consistent_hash is no source" "Sources are client_ip, host, path, method, global, consumer, client_san, header:NAME, query:NAME, cookie:NAME.";
     UPSTREAM_UNUSED "E-UPSTREAM-004" "no route uses this upstream" "It costs nothing, but it may be a typing mistake.";
     UPSTREAM_WEIGHT "E-UPSTREAM-005" "all endpoints have weight 0" "None of them would get a request.";
+    UPSTREAM_HEALTH "E-UPSTREAM-006" "a check of endpoints cannot be made like this" "The message names the word and what is wrong with it.";
+    UPSTREAM_BREAKER "E-UPSTREAM-007" "a word of the breaker does nothing" "The message says what is missing.";
+    UPSTREAM_FALLBACK "E-UPSTREAM-008" "a fallback cannot be used" "It is one of stale, upstream and status; upstreams may not fall back to each other in a circle.";
+    UPSTREAM_DISCOVERY "E-UPSTREAM-009" "endpoints cannot be discovered like this" "The message names the word and what is wrong with it. No source is asked before the node runs.";
+    UPSTREAM_REPLAY "E-UPSTREAM-010" "replay_body is above what can be kept" "At most 64KiB of a body are kept for another attempt.";
+    UPSTREAM_PROXY "E-UPSTREAM-011" "proxy_protocol and protocol do not go together" "The header names one client, and HTTP/2 carries requests of many on one connection.";
     UPSTREAM_TLS_CA "E-TLS-101" "the authorities that an upstream believes cannot be read" "Without `ca` the system's are believed. The message names the file and what is wrong with it.";
     UPSTREAM_TLS_CERTIFICATE "E-TLS-102" "the certificate that an upstream's endpoints are shown cannot be used" "Certificate and key must fit, in PEM form, the certificate first; a warning if it has expired.";
     UPSTREAM_TLS_NAME "E-TLS-103" "a name in an upstream's TLS is no name" "sni is one DNS name; san holds DNS names, `*.` and a name, URIs and addresses.";
@@ -64,6 +70,7 @@ codes! {
     ROUTE_CAPTURE "E-ROUTE-012" "a template names a capture that the route's paths do not make" "It would be empty for every request.";
     ROUTE_EMPTY "E-ROUTE-013" "a list of a route's match is empty" "Taking the last entry out must not turn a route into one that fits everything.";
     ROUTE_SAN "E-ROUTE-014" "a route wants a client's certificate where none is asked for" "`client_san` looks at the certificate that a [[tls]] with client_auth verified.";
+    ROUTE_TENANT "E-ROUTE-015" "a limit of tenants cannot be kept" "`tenant` says what tells them apart, `in_flight_per_tenant` how much one may have.";
     PLUGIN_NAME "E-PLUGIN-001" "no plugin has this name" "Define it with [[plugin]], or write the kind inline: { kind = \"...\" }.";
     PLUGIN_KIND "E-PLUGIN-002" "there is no such plugin kind" "`farmgate plugins` lists the kinds of this build.";
     PLUGIN_UNUSED "E-PLUGIN-003" "a plugin is used nowhere" "It costs nothing, but it may be a typing mistake.";

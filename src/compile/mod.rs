@@ -4,6 +4,7 @@
 //! by identity, metrics, plugin services, slots) it gets through [`World`]; `check` and `explain`
 //! lend one that keeps nothing.
 
+mod bulkhead;
 pub mod cache;
 pub mod codes;
 pub mod dry;
@@ -187,7 +188,8 @@ pub fn compile(
     }
     let names = upstreams
         .values()
-        .flat_map(|plan| plan.upstream.names().map(str::to_owned).collect::<Vec<_>>())
+        .flat_map(|plan| plan.upstream.names())
+        .map(|name| name.to_string())
         .collect();
     let snapshot = Snapshot {
         generation: world.generation(),

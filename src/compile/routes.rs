@@ -1,6 +1,6 @@
 //! Routes: matches into the router, chains, targets.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Located, did_you_mean};
@@ -11,7 +11,7 @@ use super::plugins::Plugins;
 use super::upstreams::{Upstreams, per_try, retries, times};
 use super::{Binding, World, codes, unknown};
 use crate::config::words::{
-    ConditionTest, Conditions, Config, ListenerConfig, RouteConfig, RouteUpstreams,
+    ConditionTest, Conditions, Config, ListenerConfig, RouteClass, RouteConfig, RouteUpstreams,
 };
 use crate::snapshot::route::{RequestSeries, RouteTimeouts};
 use crate::snapshot::router::{
@@ -21,6 +21,7 @@ use crate::snapshot::router::{
 use crate::snapshot::{Route, Sticky, Target};
 use crate::telemetry::metrics::NONE;
 use crate::tls::SanRule;
+use crate::upstream::limits::Class;
 
 /// What the routes came to.
 pub(super) struct Routes {
@@ -129,8 +130,11 @@ fn one(
     }
     let target_names: Vec<Arc<str>> = match &target {
         Target::None => Vec::new(),
-        Target::One(plan) => vec![Arc::clone(plan.name())],
-        Target::Split(_, plans) => plans.iter().map(|plan| Arc::clone(plan.name())).collect(),
+        Target::One(plan) => plan.all_names(),
+        Target::Split(_, plans) => {
+            let names: BTreeSet<_> = plans.iter().flat_map(|plan| plan.all_names()).collect();
+            names.into_iter().collect()
+        }
     };
     let (cache, purge) = super::cache::route(words, config, plans, world, diagnostics);
     let own = words.timeouts.as_ref().map(|times| &times.value);
@@ -141,6 +145,12 @@ fn one(
         index,
         sticky: sticky(words, &target, diagnostics),
         target,
+        class: match words.class {
+            RouteClass::Critical => Class::Critical,
+            RouteClass::Default => Class::Default,
+            RouteClass::Bulk => Class::Bulk,
+        },
+        bulkhead: super::bulkhead::compile(words, world, diagnostics),
         body_bytes: words.limits.body_bytes.as_ref().map(|b| b.value.bytes()),
         timeouts: RouteTimeouts {
             body_idle: time(own.and_then(|t| t.body_idle.as_ref())),
@@ -148,7 +158,10 @@ fn one(
             upgrade_idle: time(own.and_then(|t| t.upgrade_idle.as_ref())),
             upgrade_age: time(own.and_then(|t| t.upgrade_max_age.as_ref())),
         },
-        retry: words.retry.as_ref().map(|r| Arc::new(retries(&r.value))),
+        retry: words
+            .retry
+            .as_ref()
+            .map(|words| Arc::new(retries(&words.value, diagnostics))),
         per_try: words.retry.as_ref().and_then(|r| per_try(&r.value)),
         upstream_timeouts: own.and_then(|t| t.towards_origin()).map(|t| times(&t)),
         cache,

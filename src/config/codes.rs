@@ -33,8 +33,6 @@ pub const TABLE_TWICE: &str = "E-CONF-017";
 pub const NAME_TWICE: &str = "E-CONF-018";
 /// A name that cannot be one.
 pub const BAD_NAME: &str = "E-CONF-019";
-/// A word of a later build.
-pub const NOT_IN_BUILD: &str = "E-CONF-020";
 /// An environment variable that is not set.
 pub const UNSET_VARIABLE: &str = "E-CONF-021";
 /// A `${` that is no reference.
@@ -123,11 +121,6 @@ pub const ALL: &[Code] = &[
         code: BAD_NAME,
         title: "not a name",
         explanation: "A name has 1 to 64 characters out of letters, digits, '-', '_' and '.': it becomes a metric label and a word on the command line.",
-    },
-    Code {
-        code: NOT_IN_BUILD,
-        title: "not in this build",
-        explanation: "The word is right, but what it asks for is not part of this build. It is an error because leaving it out could switch a protection off.",
     },
     Code {
         code: UNSET_VARIABLE,

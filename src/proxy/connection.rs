@@ -8,6 +8,7 @@ use std::time::Instant;
 use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
 
+use super::admission::Shedding;
 use super::body_memory::BodyMemory;
 use crate::protocol::proxy_protocol::Tlvs;
 use crate::snapshot::{Current, Listener, Snapshot};
@@ -30,6 +31,8 @@ pub struct Node {
     pub log_headers: arc_swap::ArcSwap<Vec<(http::HeaderName, Arc<str>)>>,
     /// The memory of bodies that are held back.
     pub body_memory: Arc<BodyMemory>,
+    /// What the node's load leaves no room for.
+    pub shedding: Shedding,
     /// `drain.idle_grace` in force, in milliseconds.
     pub idle_grace_ms: AtomicU64,
     /// True once the node is going down: health checks fail.
@@ -48,6 +51,7 @@ impl Node {
             explain: arc_swap::ArcSwapOption::empty(),
             log_headers: arc_swap::ArcSwap::default(),
             body_memory: BodyMemory::new(metrics.body_memory()),
+            shedding: Shedding::default(),
             idle_grace_ms: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
@@ -71,6 +75,9 @@ pub struct Connection {
     pub peer: Option<SocketAddr>,
     /// The client, as the PROXY header of a trusted proxy says, else the peer.
     pub source: Option<SocketAddr>,
+    /// The address the client connected to: the load balancer's, as the PROXY header says, else ours. None on unix
+    /// sockets.
+    pub destination: Option<SocketAddr>,
     /// True when `source` came from a PROXY header, so that the client is not the peer.
     pub proxied: bool,
     /// What else the PROXY header says: TLS before us, ids of the load balancer.

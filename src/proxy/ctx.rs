@@ -10,17 +10,23 @@ use farmgate_plugin_api::exchange::BufferedBody;
 use farmgate_plugin_api::{BodyMode, Consumer, Headers, Reply};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use super::admission::Places;
+use super::attempt::{Granted, Then};
 use super::body_memory::HeldBytes;
 use super::caching::CacheCx;
 use super::caching::note::Note;
 use super::control::Control;
+use super::deadline::Told;
+use super::fallback::Fallbacks;
 use super::id::RequestId;
 use super::start::Start;
 use crate::snapshot::router::Captures;
 use crate::snapshot::upstream::{UpstreamPlan, UpstreamTimeouts};
 use crate::snapshot::{Chain, Route};
 use crate::telemetry::Reason;
+use crate::telemetry::guard::Attempt;
 use crate::telemetry::metrics::GaugeGuard;
+use crate::upstream::limits::Class;
 use crate::upstream::retry::Attempts;
 use crate::upstream::{Line, Picked, TriedSet};
 
@@ -63,6 +69,8 @@ pub struct Ctx {
     /// The last look at the clock. Reading it costs as much as a small plugin, so a step that
     /// follows at once uses this one.
     pub clock: Instant,
+    /// By when others want the answer.
+    pub told: Told,
     /// The client used TLS: to us, or to a trusted proxy that says so.
     pub https: bool,
     /// The request's id.
@@ -127,6 +135,22 @@ pub struct Ctx {
     pub asked: bool,
     /// Why the last attempt failed, while another is made.
     pub failed: Option<Reason>,
+    /// Why the last attempt failed, after which a fallback is wanted.
+    pub falls_back: Option<Reason>,
+    /// What the upstream in charge has given it.
+    pub granted: Granted,
+    /// The fallbacks that are left.
+    pub fallbacks: Fallbacks,
+    /// The answer of a fallback that is made here.
+    pub stand_in: Option<Box<Reply>>,
+    /// When the client may ask again.
+    pub retry_after: Option<Duration>,
+    /// It cannot be sent to another upstream: some of it was done, or its body is gone.
+    pub is_spent: bool,
+    /// An answer came that is not to be passed on, and this follows.
+    pub answer_left: Option<Then>,
+    /// How the last attempt ended.
+    pub ended_as: Option<Attempt>,
     /// The current attempt runs on a connection used before.
     pub reused: bool,
     /// Bytes of the request may have reached an endpoint.
@@ -155,6 +179,8 @@ pub struct Ctx {
     pub expect_continue: bool,
     /// Times.
     pub times: Times,
+    /// Its places on its route.
+    pub places: Option<Places>,
     /// Counts the request as in flight.
     pub in_flight: Option<GaugeGuard>,
     /// Keeps it counted as a tunnel.
@@ -171,6 +197,7 @@ impl Ctx {
         Self {
             trusted: start.listener.trusted.contains(client),
             clock: start.head_at,
+            told: Told::default(),
             https,
             start,
             method: Method::GET,
@@ -211,6 +238,14 @@ impl Ctx {
             attempts: Attempts::default(),
             asked: false,
             failed: None,
+            falls_back: None,
+            granted: Granted::default(),
+            fallbacks: Fallbacks::default(),
+            stand_in: None,
+            retry_after: None,
+            is_spent: false,
+            answer_left: None,
+            ended_as: None,
             reused: false,
             sent: false,
             retire_upstream: false,
@@ -225,6 +260,7 @@ impl Ctx {
             upgrade: false,
             expect_continue: false,
             times: Times::default(),
+            places: None,
             in_flight: None,
             tunnel: None,
             logged: false,
@@ -287,6 +323,13 @@ impl Ctx {
         self.raw_target.as_deref().unwrap_or(self.target.as_bytes())
     }
 
+    /// How much the request matters when there is too much to do.
+    pub fn class(&self) -> Class {
+        self.route
+            .as_deref()
+            .map_or(Class::Default, |route| route.class)
+    }
+
     /// The route's chain, once there is one.
     pub fn chain(&self) -> Option<&Chain> {
         self.route.as_deref().map(|route| &route.chain)
@@ -326,9 +369,15 @@ impl Ctx {
         cached && self.start.snapshot.cache.is_some()
     }
 
-    /// When the head of the response must have been sent.
+    /// True if it waited for a place at its upstream.
+    pub fn has_waited(&self) -> bool {
+        self.granted.queued.is_some()
+    }
+
+    /// When the head of the response must have been sent: by our own rules, or sooner, where others say so.
     pub fn deadline(&self) -> Instant {
-        self.start.head_at + self.request_timeout()
+        self.told
+            .shorten(self.start.head_at + self.request_timeout())
     }
 
     /// The `request` timeout in force.

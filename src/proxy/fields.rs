@@ -18,6 +18,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_ATTEMPT: HeaderName = HeaderName::from_static("x-attempt");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const VIA: HeaderValue = HeaderValue::from_static("1.1 farmgate");
 const VIA_H2: HeaderValue = HeaderValue::from_static("2 farmgate");
@@ -82,6 +83,10 @@ pub fn forward(cx: &mut Ctx, request: &HeaderMap, upstream: &mut (dyn Headers + 
     if let Ok(id) = HeaderValue::from_str(cx.id.as_str()) {
         upstream.set(&X_REQUEST_ID, id);
     }
+    if cx.attempts.number() > 1 {
+        let number = u16::from(cx.attempts.number());
+        upstream.set(&X_ATTEMPT, HeaderValue::from(number));
+    }
     upstream.set(
         &X_FORWARDED_PROTO,
         HeaderValue::from_static(if cx.https { "https" } else { "http" }),
@@ -134,7 +139,7 @@ fn is_same((one, other): (&u8, &u8)) -> bool {
 }
 
 /// Removes what a client that is no trusted proxy claims of hops before it: every `X-Forwarded-*`,
-/// however its dashes are written, and `X-Real-IP`.
+/// however its dashes are written, `X-Real-IP`, `X-Attempt` and `X-Request-Deadline`.
 fn drop_claims(upstream: &mut (dyn Headers + '_)) {
     let is_claim = |name: &&HeaderName| {
         let text = name.as_str().as_bytes();
@@ -142,7 +147,10 @@ fn drop_claims(upstream: &mut (dyn Headers + '_)) {
             text.get(..with.len())
                 .is_some_and(|front| front.iter().zip(with).all(is_same))
         };
-        starts(b"x-forwarded-") || (starts(b"x-real-ip") && text.len() == 9)
+        starts(b"x-forwarded-")
+            || (starts(b"x-real-ip") && text.len() == 9)
+            || (starts(b"x-attempt") && text.len() == 9)
+            || (starts(b"x-request-deadline") && text.len() == 18)
     };
     let claims: Vec<HeaderName> = upstream.map().keys().filter(is_claim).cloned().collect();
     for name in &claims {

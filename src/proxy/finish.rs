@@ -8,6 +8,7 @@ use farmgate_plugin_api::Headers;
 use farmgate_plugin_api::filter::Outcome;
 use http::{HeaderName, StatusCode, header};
 
+use super::attempt;
 use super::caching;
 use super::chains::{self, Links};
 use super::connection::Node;
@@ -28,12 +29,14 @@ pub fn finish(cx: &mut Ctx, headers: &mut (dyn Headers + '_)) {
     if cx.fetch.is_some() {
         // Counted and logged with the request it is made for.
         attempt_ended(cx, now);
+        attempt::over(cx);
         cx.in_flight = None;
         return;
     }
     let total = now.saturating_duration_since(cx.start.head_at);
     let total_ns = u64::try_from(total.as_nanos()).unwrap_or(u64::MAX);
     attempt_ended(cx, now);
+    attempt::over(cx);
     if cx.status == 0 && matches!(cx.reason, Reason::ClientClosed | Reason::ClientReset) {
         cx.status = 499;
     }
@@ -62,6 +65,9 @@ pub fn finish(cx: &mut Ctx, headers: &mut (dyn Headers + '_)) {
 pub fn attempt_ended(cx: &mut Ctx, now: Instant) {
     if let Some(line) = cx.line.take() {
         line.end();
+    }
+    if cx.picked.is_some() {
+        attempt::ended(cx, now);
     }
     let Some(picked) = cx.picked.take() else {
         return;
@@ -110,6 +116,7 @@ fn count(cx: &mut Ctx, total_ns: u64) {
         cache.metrics.answered(own.answer, cx.bytes_out);
     }
     cx.tunnel = None;
+    cx.places = None;
     cx.in_flight = None;
 }
 
@@ -167,8 +174,10 @@ fn record<'a>(
     record.client = Some(cx.client);
     record.attempt = if cx.asked { cx.attempts.number() } else { 0 };
     record.timings = Timings {
-        // An attempt never waits for a place in this build.
-        queue_ns: cx.asked.then_some(0),
+        queue_ns: match cx.granted.queued {
+            Some(queued) => Some(nanos(queued)),
+            None => cx.asked.then_some(0),
+        },
         connect_ns: cx.times.connect.map(nanos),
         first_byte_ns: cx.times.first_byte.map(nanos),
         total_ns,

@@ -1,16 +1,16 @@
 //! The hot path: what happens to a request, in order. It sequences and branches; the leaves decide.
 //!
 //! An engine calls, for every request: [`head`]; if that says so it reads the body and calls
-//! [`body`]; then, per attempt, [`endpoint`] and [`forward`]; then [`origin_head`] and
+//! [`body`]; then, per attempt, [`super::attempt::begin`] and [`forward`]; then [`origin_head`] and
 //! [`response_head`] for the answer, or [`local_head`] for one made here; and [`super::finish`] at
 //! the end. No engine type is named in this file, so a second engine can call the same functions.
 //!
 //! | step of a request's life | function |
 //! |---|---|
-//! | 3 head: identity headers, client address | [`head`] |
+//! | 3 head: identity headers, client address, deadline | [`head`] |
 //! | 4-6 listener's plugins, route, its plugins | [`head`] |
 //! | 7 buffered body | [`body`] |
-//! | 9 endpoint, upstream request | [`endpoint`], [`forward`] |
+//! | 9 endpoint, upstream request | [`super::attempt::begin`], [`forward`] |
 //! | 11 origin's head | [`origin_head`] |
 //! | 12 response head | [`response_head`], [`local_head`] |
 
@@ -25,11 +25,10 @@ use http::{HeaderValue, Method, StatusCode, header};
 use super::chains::{self, Decision, Links, ResponsePhase};
 use super::ctx::Ctx;
 use super::exchange::RequestExchange;
-use super::{caching, fields, id, respond};
+use super::{admission, caching, deadline, fallback, fields, id, respond};
 use crate::snapshot::chain::{Body, Link, body_of};
-use crate::snapshot::{Chain, Route, Target, UpstreamPlan};
+use crate::snapshot::{Chain, Route, Target};
 use crate::telemetry::Reason;
-use crate::upstream::hash::stable_hash;
 
 /// What is to be done after a step.
 pub enum Next {
@@ -87,6 +86,7 @@ pub async fn head(
     fields::drop_identities(&cx.start.snapshot.identity_headers, headers);
     fields::read_client(cx, headers.map());
     fields::read_trace(cx, headers.map());
+    deadline::read(cx, headers.map());
 
     for links in Links::of(cx, |chain| &chain.request_head).each() {
         let decision = chains::request_head(links, cx, headers).await;
@@ -98,6 +98,9 @@ pub async fn head(
         return Next::Fail(Reason::NoRoute);
     };
     cx.route = Some(Arc::clone(&route));
+    if let Err(reason) = admission::admit(cx, headers) {
+        return Next::Fail(reason);
+    }
     cx.set_limits();
     if content_length.is_some_and(|length| length > cx.body_limit()) {
         return Next::Fail(Reason::BodyTooLarge);
@@ -238,54 +241,8 @@ fn target(cx: &mut Ctx, headers: &mut (dyn Headers + '_), route: &Route) -> Next
             }
         }
     };
-    let mut timeouts = route.upstream_timeouts.unwrap_or(plan.timeouts);
-    timeouts.per_try = match &route.retry {
-        Some(_) => route.per_try,
-        None => plan.timeouts.per_try,
-    };
-    cx.upstream_timeouts = Some(timeouts);
-    cx.upstream = Some(Arc::clone(plan));
+    fallback::take_charge(cx, plan);
     Next::Forward
-}
-
-/// Step 9: chooses the endpoint of the next attempt.
-///
-/// # Errors
-/// No endpoint may be used, or the request's time is over.
-pub fn endpoint(
-    cx: &mut Ctx,
-    headers: &mut (dyn Headers + '_),
-) -> Result<Arc<UpstreamPlan>, Reason> {
-    let plan = cx.upstream.clone().ok_or(Reason::Internal)?;
-    // The first attempt follows the filters at once; another one comes after a failure.
-    let now = if cx.asked { Instant::now() } else { cx.clock };
-    cx.clock = now;
-    if now >= cx.deadline() {
-        return Err(Reason::RequestTimeout);
-    }
-    let hash = plan.hash_key.as_ref().map(|source| {
-        let facts = RequestExchange {
-            cx: &mut *cx,
-            headers,
-            filter: u16::MAX,
-        };
-        source
-            .with_key(&facts, stable_hash)
-            .unwrap_or_else(|| fields::hash_ip(facts.cx.client))
-    });
-    let picked = plan
-        .upstream
-        .pick(hash, &cx.tried, now)
-        .ok_or(Reason::NoEndpoint)?;
-    cx.picked = Some(picked);
-    cx.asked = true;
-    cx.reused = false;
-    cx.retire_upstream = false;
-    cx.times.attempt = Some(now);
-    cx.times.connect = None;
-    cx.times.sent = None;
-    cx.times.first_byte = None;
-    Ok(plan)
 }
 
 /// Step 9: the head that goes to the endpoint: our fields, then the plugins'.
@@ -296,6 +253,7 @@ pub async fn forward(
 ) -> Next {
     caching::drop_unkeyed(cx, upstream);
     fields::forward(cx, request.map(), upstream);
+    deadline::write(cx, upstream);
     for links in Links::of(cx, |chain| &chain.upstream_request).each() {
         let decision = chains::upstream_request(links, cx, request, upstream).await;
         if !matches!(decision, Decision::Continue) {

@@ -62,6 +62,13 @@ pub fn error(cx: &Ctx, reason: Reason) -> Option<Reply> {
     {
         reply.headers.push((PROXY_STATUS, value));
     }
+    if let (Some(after), 503) = (cx.retry_after, status.as_u16()) {
+        // Whole seconds, and never at once (RFC 9110 section 10.2.3).
+        let seconds = after.as_millis().div_ceil(1000).max(1) as u64;
+        reply
+            .headers
+            .push((header::RETRY_AFTER, HeaderValue::from(seconds)));
+    }
     Some(reply)
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::control::Operators;
 use super::drain::Occasion;
+use super::guards::{Guards, look_after};
 use super::history::History;
 use super::inherit::Heritage;
 use super::last_good::fall_back;
@@ -202,6 +203,10 @@ fn start(
         }
         let watchdog = tokio::spawn(systemd::watchdog(runtime));
         tokio::spawn(certificates::run(Arc::clone(&server)));
+        tokio::spawn(look_after(
+            Arc::clone(&server.node),
+            Arc::clone(&server.guards),
+        ));
         tokio::spawn(watch::run(Arc::clone(&server), seen));
         let mut occasion = signals.run(&server).await;
         if occasion == Occasion::Stop {
@@ -364,6 +369,7 @@ fn assemble(
     let node = Arc::new(Node::new(metrics));
     let state = Arc::new(State::default());
     let resolver = resolver(&node, &settings);
+    let guards = Arc::new(Guards::start(&node, settings.state.as_deref()));
     let host = Host::new(HostOptions {
         runtime: tokio::runtime::Handle::current(),
         metrics: Arc::clone(metrics),
@@ -379,6 +385,7 @@ fn assemble(
         node,
         state,
         resolver,
+        guards,
         host,
         orders,
         listeners: Mutex::new(listeners),

@@ -10,6 +10,7 @@ pub mod control;
 pub mod drain;
 pub mod explain;
 pub mod gate;
+pub mod guards;
 pub mod history;
 pub mod inherit;
 pub mod last_good;
@@ -42,6 +43,7 @@ use crate::proxy::connection::Node;
 use crate::state::State;
 use crate::upstream::discovery::Resolver;
 use control::Operators;
+use guards::Guards;
 use history::History;
 use inherit::Heritage;
 use listeners::Listeners;
@@ -57,6 +59,8 @@ pub struct Server {
     pub state: Arc<State>,
     /// Names.
     pub resolver: Arc<Resolver>,
+    /// Checks and sources of endpoints.
+    pub guards: Arc<Guards>,
     /// Plugin services.
     pub host: Arc<Host>,
     /// Certificates that are ordered.

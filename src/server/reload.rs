@@ -58,7 +58,7 @@ impl Server {
     pub async fn reload(&self) -> Result<Reloaded, Refused> {
         let _one = self.changing.lock().await;
         let loaded = read(&self.paths, &|name| std::env::var(name).ok());
-        self.change(&loaded, "reload")
+        self.change(&loaded, "reload").await
     }
 
     /// Puts texts in force as if they were the files: an earlier configuration, or the last good one.
@@ -68,10 +68,10 @@ impl Server {
     pub async fn apply(&self, texts: &[Text], why: &'static str) -> Result<Reloaded, Refused> {
         let _one = self.changing.lock().await;
         let loaded = read_texts(texts, &|name| std::env::var(name).ok());
-        self.change(&loaded, why)
+        self.change(&loaded, why).await
     }
 
-    fn change(&self, loaded: &Loaded, why: &'static str) -> Result<Reloaded, Refused> {
+    async fn change(&self, loaded: &Loaded, why: &'static str) -> Result<Reloaded, Refused> {
         if self.upgrades.is_over() {
             let mut diagnostics = Diagnostics::new();
             let message = "another process has just taken over: ask again";
@@ -87,7 +87,7 @@ impl Server {
             log::warn!("{why} refused: {message}");
             return Err(Refused(diagnostics));
         }
-        let result = self.put(loaded, why);
+        let result = self.put(loaded, why).await;
         let now = clock::unix_ms() / 1000;
         self.node
             .metrics
@@ -112,10 +112,9 @@ impl Server {
         result
     }
 
-    fn put(&self, loaded: &Loaded, why: &'static str) -> Result<Reloaded, Refused> {
+    async fn put(&self, loaded: &Loaded, why: &'static str) -> Result<Reloaded, Refused> {
         let mut diagnostics = loaded.diagnostics.clone();
-        let world = self.world();
-        let compiled = compile(&loaded.config, &world, &mut diagnostics);
+        let compiled = compile(&loaded.config, &self.world(), &mut diagnostics);
         let names: Vec<_> = loaded
             .sources
             .iter()
@@ -142,6 +141,7 @@ impl Server {
         // Last: what was opened for a picture that is not taken would have to be closed again.
         let cache = self.cache_for(compiled.settings.cache.as_ref());
         let generation = compiled.snapshot.generation;
+        self.guards.anticipate(&compiled.snapshot).await;
         self.publish(compiled, bound, log, cache);
         self.config
             .store(Arc::new(crate::config::dump::dump(loaded)));
@@ -250,6 +250,7 @@ impl Server {
         self.settings.store(Arc::new(settings));
         let snapshot = Arc::new(snapshot);
         self.orders.prepare(&snapshot);
+        self.guards.prepare(&snapshot);
         let earlier = node.current.publish(Arc::clone(&snapshot));
         self.orders.published(&snapshot);
         for edge in snapshot.tls.values() {
@@ -270,6 +271,7 @@ impl Server {
         }
         let names: BTreeSet<Arc<str>> = names.iter().map(|name| name.as_str().into()).collect();
         self.resolver.update(names);
+        self.guards.published(&snapshot);
         let mut listeners = self.listeners.lock();
         for (address, socket, slot) in bound {
             if let Err(error) = listeners.add(address.clone(), socket, slot) {

@@ -1,6 +1,7 @@
 //! A connected client socket: TCP or unix, with or without TLS.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -51,6 +52,14 @@ impl Socket {
         match self {
             Self::Tls(stream) => stream.get_mut().shutdown().await,
             plain => plain.shutdown().await,
+        }
+    }
+
+    /// Our own address of the connection, before TLS is made on it; none on unix sockets.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().ok(),
+            Self::Unix(_) | Self::Tls(_) | Self::Closed => None,
         }
     }
 

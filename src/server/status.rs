@@ -1,8 +1,9 @@
 //! What `farmgate status` shows.
 
 mod cache;
+mod guards;
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ use super::{Server, drain};
 use crate::snapshot::UpstreamPlan;
 use crate::tls::Edge;
 use crate::tls::files::seconds;
+use crate::upstream::discovery::follow;
 
 /// Certificates of one `[[tls]]` that are shown, and names of one certificate.
 const MAX_CERTIFICATES: usize = 100;
@@ -36,10 +38,11 @@ pub fn status(server: &Server) -> Value {
             })
         })
         .collect();
+    let sources = server.guards.sources();
     let upstreams: Vec<Value> = snapshot
         .upstreams
         .values()
-        .map(|plan| upstream(plan))
+        .map(|plan| upstream(plan, &sources))
         .collect();
     let plugins: Vec<Value> = snapshot
         .plugins
@@ -112,8 +115,8 @@ fn tls(edge: &Edge) -> Value {
     })
 }
 
-fn upstream(plan: &UpstreamPlan) -> Value {
-    let set = plan.upstream.set();
+fn upstream(plan: &UpstreamPlan, sources: &[follow::Status]) -> Value {
+    let (set, now) = (plan.upstream.set(), Instant::now());
     let endpoints: Vec<Value> = set
         .endpoints()
         .iter()
@@ -122,7 +125,8 @@ fn upstream(plan: &UpstreamPlan) -> Value {
             let word = match (state.is_drained(), state.is_available()) {
                 (true, _) => "drained",
                 (false, true) => "available",
-                (false, false) => "unavailable",
+                (false, false) if state.outlier.is_out() => "ejected",
+                (false, false) => "down",
             };
             json!({
                 "endpoint": *endpoint.configured,
@@ -135,6 +139,8 @@ fn upstream(plan: &UpstreamPlan) -> Value {
                 "connections": state.open_connections(),
                 "requests": state.requests_total(),
                 "failures": state.failures_total(),
+                "ejection": guards::ejection(state, now),
+                "health": guards::health(state, plan, now),
             })
         })
         .collect();
@@ -143,6 +149,11 @@ fn upstream(plan: &UpstreamPlan) -> Value {
         "connections": plan.metrics.connections_open.get(),
         "tls": plan.tls.as_ref().map(|tls| json!({ "sni": tls.sni(), "problems": tls.problems() })),
         "reuse_ratio": plan.metrics.reuse_ratio(),
+        "discovery": guards::discovery(plan, sources),
+        "priorities": guards::priorities(&set, now),
+        "breaker": guards::breaker(plan, now),
+        "limits": guards::limits(plan, now),
+        "retries": guards::retries(plan, now),
         "endpoints": endpoints,
     })
 }

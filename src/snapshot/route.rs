@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use farmgate_plugin_api::Source;
+
 use super::cache::{PurgeRights, RouteCache};
 use super::chain::Chain;
 use super::router::Split;
 use super::upstream::UpstreamPlan;
 use crate::telemetry::metrics::{RequestMetrics, RouteMetrics};
+use crate::upstream::limits::{Bulkhead, Class};
 use crate::upstream::retry::RetryPolicy;
 
 /// A route of one generation.
@@ -22,6 +25,10 @@ pub struct Route {
     pub target: Target,
     /// Keeps a client on a side of a split.
     pub sticky: Option<Sticky>,
+    /// How much it matters when there is too much to do.
+    pub class: Class,
+    /// Requests at a time.
+    pub bulkhead: Option<RouteBulkhead>,
     /// Most bytes of a request body; none: the listener's.
     pub body_bytes: Option<u64>,
     /// Times that replace the listener's.
@@ -41,6 +48,18 @@ pub struct Route {
     /// Per listener and upstream this route may meet. Resolved when it is compiled, so that the
     /// counters of a route that stays are held by two snapshots in a row and never restart.
     pub requests: Box<[RequestSeries]>,
+}
+
+/// How many requests a route, and one tenant on it, may have at a time.
+pub struct RouteBulkhead {
+    /// The places in use; those of all routes.
+    pub places: Arc<Bulkhead>,
+    /// What the route's are counted by; it stays over a reload.
+    pub key: u64,
+    /// Most of the route.
+    pub most: Option<u32>,
+    /// What tells tenants apart, and most of one.
+    pub tenant: Option<(Source, u32)>,
 }
 
 /// The request counter of a route for one listener and one upstream.

@@ -15,6 +15,7 @@ pub use registry::Registry;
 use std::sync::Arc;
 
 use crate::tls::Material;
+use crate::upstream::limits::Bulkhead;
 use crate::upstream::{EndpointId, EndpointState, EndpointStore, UpstreamState};
 
 /// All state of one process.
@@ -28,6 +29,8 @@ pub struct State {
     pub tls: Material,
     /// The shared cache.
     pub cache: CacheState,
+    /// Requests at a time of routes and tenants.
+    pub bulkhead: Arc<Bulkhead>,
     /// Plugins: shared values, switches.
     pub plugins: PluginState,
 }
@@ -50,12 +53,16 @@ impl EndpointStore for State {
         self.upstreams
             .get_or_insert(name.clone(), UpstreamState::default)
     }
+
+    fn bulkhead(&self) -> Arc<Bulkhead> {
+        Arc::clone(&self.bulkhead)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::{EndpointSpec, NoAddresses, Policy, Upstream, UpstreamSpec};
+    use crate::upstream::{EndpointSpec, NoAddresses, Policy, SetOptions, Upstream, UpstreamSpec};
 
     fn snapshot(state: &Arc<State>, endpoints: &[&str]) -> Upstream {
         let one = |address: &&str| EndpointSpec {
@@ -68,6 +75,7 @@ mod tests {
             name: "app".into(),
             endpoints: endpoints.iter().map(one).collect(),
             policy: Policy::RoundRobin,
+            options: SetOptions::default(),
         };
         Upstream::build(spec, state.clone(), &NoAddresses).unwrap()
     }

@@ -61,6 +61,7 @@ closed_set! {
     Stale "stale" "Stale when it came, and nothing to confirm it with." true;
     Invalidated "invalidated" "A purge, or an accepted unsafe request for the same URL, came while it was fetched." false;
     Incomplete "incomplete" "The origin ended it before its end." false;
+    StandIn "stand-in" "It came from an upstream that stands in for the route's." false;
 }
 
 /// The three tables as Markdown, for the generated reference.

@@ -13,6 +13,7 @@ mod closed_set;
 pub mod drain_cut;
 pub mod events;
 pub mod explain;
+pub mod guard;
 pub mod h2_end;
 pub mod handshake;
 pub mod metrics;

@@ -172,6 +172,13 @@ reasons! {
     ClientReset "client_reset" Downstream Deliver 499 "" Never "The client reset the stream or the connection. 499 stands in logs only.";
     ClientWriteTimeout "client_write_timeout" Downstream Deliver 499 "" Never "The client took no byte of the response for `timeouts.body_idle`. 499 stands in logs only.";
     NoEndpoint "upstream_no_endpoint" Upstream Endpoint 503 "destination_unavailable" Never "The upstream has no endpoint that may be used now.";
+    BreakerOpen "upstream_breaker_open" Upstream Endpoint 503 "destination_unavailable" Never "The upstream's circuit breaker is open: nothing is sent until it lets a probe through.";
+    QueueFull "upstream_queue_full" Upstream Endpoint 503 "destination_unavailable" Never "The upstream has `limits.in_flight` requests, and as many wait as may, or others of a higher class took the place.";
+    QueueTimeout "upstream_queue_timeout" Upstream Endpoint 503 "destination_unavailable" Never "The request waited `limits.queue_timeout` for a place at the upstream.";
+    UpstreamStatus "upstream_status" Upstream FirstByte 502 "http_response_incomplete" Idempotent "The endpoint answered with a status of `retry.on`; stands in the log when a fallback answered instead.";
+    RouteLimit "route_limit" Proxy Route 503 "http_request_denied" Never "The route has `limits.in_flight` requests.";
+    TenantLimit "tenant_limit" Proxy Route 503 "http_request_denied" Never "The tenant has `limits.in_flight_per_tenant` requests on this route.";
+    Overload "overload" Proxy Route 503 "proxy_internal_response" Never "The node has too much to do, and the route's class is shed.";
     ConnectRefused "upstream_connect_refused" Upstream Connect 502 "connection_refused" BeforeBytes "The endpoint refused the connection.";
     ConnectTimeout "upstream_connect_timeout" Upstream Connect 504 "connection_timeout" BeforeBytes "TCP and TLS to the endpoint took longer than `timeouts.connect`.";
     ConnectFailed "upstream_connect_failed" Upstream Connect 502 "destination_unavailable" BeforeBytes "The connection to the endpoint failed in another way (unreachable, no local port).";

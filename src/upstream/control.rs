@@ -170,6 +170,24 @@ impl Controls {
         room
     }
 
+    /// Lets changes follow entries that discovery gave another weight, priority or zone. Those of
+    /// addresses that are gone stay, for the case that they come back.
+    pub(super) fn follow(&self, entries: &[EntryPrint]) {
+        let mut kept = self.0.lock();
+        if kept.is_empty() {
+            return;
+        }
+        let by_text: BTreeMap<&str, &EntryPrint> = entries
+            .iter()
+            .map(|entry| (&*entry.configured, entry))
+            .collect();
+        for change in kept.values_mut() {
+            if let Some(&entry) = by_text.get(&*change.entry.configured) {
+                change.entry = entry.clone();
+            }
+        }
+    }
+
     /// Forgets changes whose entry is not among `entries` any more.
     pub(super) fn retain(&self, entries: &[EntryPrint]) {
         self.0

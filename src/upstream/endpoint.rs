@@ -6,18 +6,17 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::address::EndpointAddress;
-use super::ewma::LatencyAverage;
+use super::ewma::{LatencyAverage, clock_ms};
+use super::health::Health;
 use super::lines::Lines;
-use super::shared::UpstreamState;
+use super::outlier::{Member, Outlier, Standing};
+use super::ramp::{WarmUp, millis};
+use super::shared::Line;
 use super::turns::Turns;
 use crate::telemetry::metrics::EndpointMetrics;
 
 /// Largest weight of an endpoint; 0 means that it gets nothing.
 pub const MAX_WEIGHT: u32 = 1_000_000;
-
-/// A failed attempt counts in the latency average as at least this long. Otherwise an endpoint
-/// that refuses at once would look like the fastest one.
-const FAILURE_LATENCY: Duration = Duration::from_secs(1);
 
 /// What an endpoint's state is kept by: over reloads, and over DNS answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,26 +39,50 @@ pub enum Unavailable {
     Outlier = 2,
 }
 
-/// The living part of an endpoint. Aligned so that two endpoints never share a cache line.
+/// The living part of an endpoint. Aligned so that two endpoints never share a cache line, and in
+/// this order so that what a choice reads is on the first line.
 #[derive(Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct EndpointState {
     id: u64,
     /// Attempts begun and attempts ended. In flight is the difference: an attempt costs two
     /// additions and not three.
     started_total: AtomicU64,
     ended_total: AtomicU64,
+    pub(super) latency: LatencyAverage,
+    pub(super) warm_up: WarmUp,
     drained: AtomicBool,
     unavailable: AtomicU8,
-    latency: LatencyAverage,
+    /// It is in the published set of its upstream and may get requests.
+    in_use: AtomicBool,
     failures_total: AtomicU64,
+    /// What `started_total` was when the imbalance was last measured.
+    measured_total: AtomicU64,
     open_connections: AtomicU32,
     opened_total: AtomicU64,
     metrics: OnceLock<EndpointMetrics>,
+    /// What active checks say.
+    pub health: Arc<Health>,
+    /// What its answers say, and whether it is left out for them.
+    pub outlier: Outlier,
     /// Its open connections.
     pub lines: Lines,
     /// Who opens the next HTTP/2 connection.
     pub turns: Turns,
+}
+
+/// Counts changes of who may be chosen, of all endpoints of the process. A set that has seen the
+/// present number knows its shares; changes are rare, so the line stays in every core's cache.
+static CHANGES: Line = Line::new(0);
+
+/// The number of changes so far.
+pub(super) fn changes_total() -> u64 {
+    CHANGES.0.load(Ordering::Acquire)
+}
+
+fn changed() {
+    // Release: who sees the new number also sees the mark that was set before.
+    CHANGES.0.fetch_add(1, Ordering::Release);
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -70,13 +93,18 @@ impl Default for EndpointState {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             started_total: AtomicU64::new(0),
             ended_total: AtomicU64::new(0),
+            latency: LatencyAverage::default(),
+            warm_up: WarmUp::default(),
             drained: AtomicBool::new(false),
             unavailable: AtomicU8::new(0),
-            latency: LatencyAverage::default(),
+            in_use: AtomicBool::new(false),
             failures_total: AtomicU64::new(0),
+            measured_total: AtomicU64::new(0),
             open_connections: AtomicU32::new(0),
             opened_total: AtomicU64::new(0),
             metrics: OnceLock::new(),
+            health: Arc::default(),
+            outlier: Outlier::default(),
             lines: Lines::default(),
             turns: Turns::default(),
         }
@@ -108,7 +136,13 @@ impl EndpointState {
         self.unavailable.load(Ordering::Relaxed) == 0
     }
 
-    /// Sets or clears one cause of being unavailable. Returns true if availability changed.
+    /// True while this cause holds it back.
+    pub fn is_held_by(&self, cause: Unavailable) -> bool {
+        self.unavailable.load(Ordering::Relaxed) & cause as u8 != 0
+    }
+
+    /// Sets or clears one cause of being unavailable. Returns true if availability changed. An
+    /// endpoint that returns warms up, if its upstream has a slow start.
     pub fn set_unavailable(&self, cause: Unavailable, on: bool) -> bool {
         let mark = cause as u8;
         let before = if on {
@@ -117,7 +151,14 @@ impl EndpointState {
             self.unavailable.fetch_and(!mark, Ordering::Relaxed)
         };
         let after = if on { before | mark } else { before & !mark };
-        (before == 0) != (after == 0)
+        let differs = (before == 0) != (after == 0);
+        if differs {
+            if after == 0 {
+                self.warm_up.ask();
+            }
+            changed();
+        }
+        differs
     }
 
     /// True if an operator drains this endpoint: it gets no new request, not even in panic.
@@ -125,9 +166,83 @@ impl EndpointState {
         self.drained.load(Ordering::Relaxed)
     }
 
-    /// Starts or ends a drain.
+    /// Starts or ends a drain. After a drain the endpoint warms up, if its upstream has a slow start.
     pub fn set_drained(&self, on: bool) {
-        self.drained.store(on, Ordering::Relaxed);
+        if self.drained.swap(on, Ordering::Relaxed) != on {
+            if !on {
+                self.warm_up.ask();
+            }
+            changed();
+        }
+    }
+
+    /// True while the endpoint is in the published set of its upstream with a weight above 0.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.in_use.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_in_use(&self, on: bool) {
+        if self.in_use.swap(on, Ordering::Relaxed) != on {
+            // What it got in an earlier life is no part of the next measurement.
+            self.take_measured();
+        }
+    }
+
+    /// It came into a set that already serves.
+    pub(super) fn came(&self) {
+        self.warm_up.ask();
+        changed();
+    }
+
+    /// Attempts begun since the last call.
+    pub(super) fn take_measured(&self) -> u64 {
+        let started = self.requests_total();
+        let before = self.measured_total.swap(started, Ordering::Relaxed);
+        started.saturating_sub(before)
+    }
+
+    /// Counts an attempt that begins.
+    pub(super) fn start(&self) {
+        self.started_total.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an attempt that begins unless `limit` are in flight. Exact over all threads.
+    pub(super) fn try_start(&self, limit: u32) -> bool {
+        // Both counters only grow, and `ended` is read first: an exchange that succeeds proves
+        // that fewer than `limit` were in flight at that moment.
+        let mut ended = self.ended_total.load(Ordering::Acquire);
+        let mut started = self.started_total.load(Ordering::Relaxed);
+        loop {
+            if started.saturating_sub(ended) >= u64::from(limit) {
+                let ended_now = self.ended_total.load(Ordering::Acquire);
+                if ended_now == ended {
+                    // Nothing ended while `started` was read: it was full then.
+                    return false;
+                }
+                ended = ended_now;
+                started = self.started_total.load(Ordering::Relaxed);
+                continue;
+            }
+            match self.started_total.compare_exchange_weak(
+                started,
+                started.wrapping_add(1),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => started = now,
+            }
+        }
+    }
+
+    /// Counts an attempt that has ended.
+    pub(super) fn end(&self) {
+        self.ended_total.fetch_add(1, Ordering::Release);
+    }
+
+    /// Counts an attempt that failed.
+    pub(super) fn fail(&self) {
+        self.failures_total.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Average response time in seconds, decayed to `now`; 0.0 before the first response.
@@ -145,9 +260,23 @@ impl EndpointState {
         self.latency.restore(now, seconds, age);
     }
 
+    /// How long it has warmed up so far; `None` when it is warm. A time beyond the slow start is
+    /// over, too: nobody has counted since.
+    pub fn warming_for(&self, now: Instant) -> Option<Duration> {
+        let age = self.warm_up.age_ms(clock_ms(now));
+        age.map(Duration::from_millis)
+    }
+
+    /// Goes on to warm up as in another process, where it did for `age`.
+    pub fn restore_warm_up(&self, now: Instant, age: Duration) {
+        self.warm_up.restore(clock_ms(now), millis(age));
+        changed();
+    }
+
     /// Adds what another process counted: attempts that ended, those that failed, connections that were opened.
     pub fn add_totals(&self, requests: u64, failures: u64, opened: u64) {
-        // Begun and ended there: nothing of it is in flight here.
+        // Begun and ended there: nothing of it is in flight here, and no balance of here sent it.
+        self.measured_total.fetch_add(requests, Ordering::Relaxed);
         self.started_total.fetch_add(requests, Ordering::Relaxed);
         self.ended_total.fetch_add(requests, Ordering::Release);
         self.failures_total.fetch_add(failures, Ordering::Relaxed);
@@ -198,7 +327,7 @@ pub struct Endpoint {
     pub configured: Arc<str>,
     /// Weight in force, runtime changes included: 0..=1,000,000, 0 gets nothing.
     pub weight: u32,
-    /// 0 first; a higher number is used when no usable endpoint is left below it.
+    /// 0 first; a higher number takes what the lower ones are too short for.
     pub priority: u8,
     /// Where the endpoint runs.
     pub zone: Option<Arc<str>>,
@@ -206,83 +335,29 @@ pub struct Endpoint {
     pub state: Arc<EndpointState>,
 }
 
-/// Counts one attempt as in flight until it is dropped.
-#[derive(Debug)]
-#[must_use = "dropping it ends the attempt"]
-pub struct InFlight {
-    endpoint: Arc<Endpoint>,
-    /// Only policies that bound the load need the sum over the upstream.
-    sum: Option<Arc<UpstreamState>>,
-}
+impl Member for Endpoint {
+    fn outlier(&self) -> &Outlier {
+        &self.state.outlier
+    }
 
-impl InFlight {
-    /// Counts an attempt that starts now. `sum` also counts for the whole upstream.
-    pub fn start(endpoint: Arc<Endpoint>, sum: Option<Arc<UpstreamState>>) -> Self {
-        endpoint.state.started_total.fetch_add(1, Ordering::Relaxed);
-        if let Some(upstream) = &sum {
-            upstream.add_in_flight();
+    fn standing(&self) -> Standing {
+        if self.weight == 0 || self.state.is_drained() {
+            return Standing::Idle;
         }
-        Self { endpoint, sum }
-    }
-
-    /// Records that the response's head came `elapsed` after the attempt began.
-    pub fn answered(&self, now: Instant, elapsed: Duration) {
-        self.endpoint.state.latency.observe(now, elapsed);
-    }
-
-    /// Records that the attempt failed after `elapsed`.
-    pub fn failed(&self, now: Instant, elapsed: Duration) {
-        let state = &self.endpoint.state;
-        state.failures_total.fetch_add(1, Ordering::Relaxed);
-        state.latency.observe(now, elapsed.max(FAILURE_LATENCY));
-    }
-
-    /// The endpoint the attempt goes to.
-    pub fn endpoint(&self) -> &Arc<Endpoint> {
-        &self.endpoint
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.endpoint
-            .state
-            .ended_total
-            .fetch_add(1, Ordering::Release);
-        if let Some(upstream) = &self.sum {
-            upstream.sub_in_flight();
+        match self.state.is_held_by(Unavailable::HealthCheck) {
+            true => Standing::Down,
+            false => Standing::Usable,
         }
+    }
+
+    fn hold(&self, out: bool) {
+        self.state.set_unavailable(Unavailable::Outlier, out);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn endpoint() -> Arc<Endpoint> {
-        Arc::new(Endpoint {
-            address: "10.0.0.1:80".parse().unwrap(),
-            configured: "10.0.0.1:80".into(),
-            weight: 1,
-            priority: 0,
-            zone: None,
-            state: Arc::default(),
-        })
-    }
-
-    #[test]
-    fn the_guard_counts_and_uncounts() {
-        let endpoint = endpoint();
-        let state = &endpoint.state;
-        let upstream = Arc::new(UpstreamState::default());
-        let first = InFlight::start(endpoint.clone(), Some(upstream.clone()));
-        let second = InFlight::start(endpoint.clone(), None);
-        assert_eq!((state.in_flight(), upstream.in_flight()), (2, 1));
-        drop(first);
-        drop(second);
-        assert_eq!((state.in_flight(), upstream.in_flight()), (0, 0));
-        assert_eq!(state.requests_total(), 2);
-    }
 
     #[test]
     fn causes_of_unavailability_do_not_clear_each_other() {
@@ -293,18 +368,6 @@ mod tests {
         assert!(!state.is_available());
         assert!(state.set_unavailable(Unavailable::Outlier, false));
         assert!(state.is_available());
-    }
-
-    #[test]
-    fn a_quick_failure_does_not_look_fast() {
-        let endpoint = endpoint();
-        let state = &endpoint.state;
-        let guard = InFlight::start(endpoint.clone(), None);
-        let now = Instant::now();
-        guard.answered(now, Duration::from_millis(5));
-        guard.failed(now, Duration::from_micros(80));
-        assert_eq!(state.latency_seconds(now), 1.0);
-        assert_eq!(state.failures_total(), 1);
     }
 
     #[test]

@@ -23,8 +23,21 @@ static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 #[derive(Debug, Default)]
 pub struct LatencyAverage(AtomicU64);
 
+/// What the clock of milliseconds shows at the first look at it: 49 days, so that there are stamps
+/// of what began in an earlier process, and the low half begins at 0.
+const CLOCK_BEGINS_MS: u64 = 1 << 32;
+
+/// Milliseconds of a clock that never goes back; the same before the first look at it.
+pub(super) fn clock_ms(now: Instant) -> u64 {
+    let passed = now.saturating_duration_since(*EPOCH);
+    // 64 bits of milliseconds are 500 million years; `as_millis` would divide 128 bits.
+    CLOCK_BEGINS_MS
+        .wrapping_add(passed.as_secs().wrapping_mul(1000))
+        .wrapping_add(u64::from(passed.subsec_millis()))
+}
+
 fn stamp_ms(now: Instant) -> u32 {
-    now.saturating_duration_since(*EPOCH).as_millis() as u32
+    clock_ms(now) as u32
 }
 
 fn unpack(word: u64) -> (f32, u32) {

@@ -10,11 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::discovery::NameStatus;
 use super::endpoint::{EndpointId, EndpointState};
+use super::health::MovedHealth;
+use super::outlier::MovedOutlier;
+use super::ramp::millis;
 
 /// One endpoint. It is the same one while upstream, configured text and resolved address are.
 ///
-/// The marks of `Unavailable` do not move: whoever sets one also clears it, and nothing in this version would clear
-/// the mark of another.
+/// The marks of `Unavailable` do not move: whoever sets one also clears it. What led to them does, and the checks and
+/// ejections of the other process set them again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MovedEndpoint {
@@ -32,6 +35,12 @@ pub struct MovedEndpoint {
     pub failures_total: u64,
     /// Connections that were opened.
     pub opened_total: u64,
+    /// How long it has warmed up, in milliseconds; none when it is warm.
+    pub warming_ms: Option<u64>,
+    /// What its checks said.
+    pub health: Option<MovedHealth>,
+    /// What its answers said, and how long it is left out for them.
+    pub outlier: Option<MovedOutlier>,
 }
 
 /// An average response time.
@@ -94,9 +103,16 @@ impl MovedEndpoint {
             requests_total: state.requests_total(),
             failures_total: state.failures_total(),
             opened_total: state.opened_total(),
+            warming_ms: state.warming_for(now).map(millis),
+            health: state.health.moved(now),
+            outlier: state.outlier.moved(now),
         };
-        let is_known =
-            moved.requests_total > 0 || moved.opened_total > 0 || moved.latency.is_some();
+        let is_known = moved.requests_total > 0
+            || moved.opened_total > 0
+            || moved.latency.is_some()
+            || moved.warming_ms.is_some()
+            || moved.health.is_some()
+            || moved.outlier.is_some();
         is_known.then_some(moved)
     }
 
@@ -111,9 +127,19 @@ impl MovedEndpoint {
 
     /// Adds this to what is known about the endpoint. It was taken `age` ago.
     pub fn apply(&self, state: &EndpointState, now: Instant, age: Duration) {
+        if let Some(health) = &self.health {
+            state.health.restore(health, age, now);
+        }
+        if let Some(outlier) = &self.outlier {
+            state.outlier.restore(outlier, now, age);
+        }
         if let Some(latency) = self.latency {
             let since = Duration::from_millis(latency.age_ms).saturating_add(age);
             state.restore_latency(now, latency.seconds, since);
+        }
+        if let Some(warming_ms) = self.warming_ms {
+            let since = Duration::from_millis(warming_ms).saturating_add(age);
+            state.restore_warm_up(now, since);
         }
         state.add_totals(self.requests_total, self.failures_total, self.opened_total);
     }

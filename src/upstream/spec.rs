@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::address::EndpointAddress;
 use super::balance::Policy;
 use super::endpoint::MAX_WEIGHT;
-use super::set::MAX_ENDPOINTS;
+use super::set::{MAX_ENDPOINTS, SetOptions};
 
 /// One configured endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct UpstreamSpec {
     pub endpoints: Vec<EndpointSpec>,
     /// How one is chosen.
     pub policy: Policy,
+    /// What else decides about the choice.
+    pub options: SetOptions,
 }
 
 /// Why an upstream cannot be built.

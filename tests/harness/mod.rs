@@ -11,6 +11,7 @@ pub(crate) mod address;
 pub(crate) mod authority;
 pub(crate) mod cli;
 pub(crate) mod client;
+pub(crate) mod dns;
 pub(crate) mod frames;
 pub(crate) mod heir;
 pub(crate) mod http2;

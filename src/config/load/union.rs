@@ -7,8 +7,8 @@ use farmgate_plugin_api::decode::{
 };
 use serde::de::DeserializeOwned;
 
+use crate::config::codes;
 use crate::config::words::Config;
-use crate::config::{codes, later};
 
 /// Decodes one table into its place in the configuration.
 type Decode = fn(&Table, &mut Config, &mut Diagnostics);
@@ -124,7 +124,7 @@ fn once(
     diagnostics: &mut Diagnostics,
 ) -> Option<Table> {
     let place = file.place_of(entry.key_span);
-    let Some(mut table) = Table::of(file.source().clone(), &entry.node) else {
+    let Some(table) = Table::of(file.source().clone(), &entry.node) else {
         let message = format!("\"{kind}\" is one table");
         diagnostics.push(
             Diagnostic::error(codes::TABLE_FORM, &place, message)
@@ -141,7 +141,6 @@ fn once(
     } else {
         seen.tables.insert(kind.to_owned(), place);
     }
-    later::take(kind, &mut table, diagnostics);
     Some(table)
 }
 
@@ -163,10 +162,7 @@ fn list(kind: &str, file: &Table, entry: &Entry, diagnostics: &mut Diagnostics) 
     let mut tables = Vec::new();
     for item in items.iter() {
         match Table::of(file.source().clone(), item) {
-            Some(mut table) => {
-                later::take(kind, &mut table, diagnostics);
-                tables.push(table);
-            }
+            Some(table) => tables.push(table),
             None => wrong(&file.place_of(item.span), diagnostics),
         }
     }

@@ -1,7 +1,7 @@
 //! `[defaults]`, and the tables that routes and upstreams share with it.
 
 use farmgate_plugin_api::decode::Located;
-use farmgate_plugin_api::units::Duration;
+use farmgate_plugin_api::units::{Duration, Ratio, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,38 @@ pub struct RetryConfig {
     /// Time of one attempt until the response's head; without it only the timeouts bound it.
     #[schemars(with = "Option<forms::Duration>")]
     pub per_try: Option<Located<Duration>>,
+    /// The pause before the next attempt.
+    pub backoff: BackoffConfig,
+    /// How many retries there may be.
+    pub budget: RetryBudgetConfig,
+    /// A request whose body is longer is not tried again once some of it was sent. Default 64KiB.
+    #[schemars(with = "Option<forms::Size>")]
+    pub replay_body: Option<Located<Size>>,
+}
+
+/// The pause before the next attempt: at random up to `base`, then up to twice that, and so on. There is none where
+/// nothing was sent yet and another endpoint is left; Retry-After of an answer is kept to.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BackoffConfig {
+    /// Of the first. Default 25ms.
+    #[schemars(with = "Option<forms::Duration>")]
+    pub base: Option<Located<Duration>>,
+    /// At most. Default 250ms.
+    #[schemars(with = "Option<forms::Duration>")]
+    pub max: Option<Located<Duration>>,
+}
+
+/// How many retries an upstream gets, over all routes: what is above is not made, so that retries cannot become a storm.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryBudgetConfig {
+    /// As a share of the requests. 100% is as good as none. Default 20%.
+    #[schemars(with = "Option<forms::Ratio>")]
+    pub share: Option<Located<Ratio>>,
+    /// So many are always allowed. Default 10.
+    #[schemars(with = "Option<u32>", range(max = 100_000))]
+    pub min_per_second: Option<Located<u32>>,
 }
 
 impl Default for RetryConfig {
@@ -51,6 +83,9 @@ impl Default for RetryConfig {
             on: vec![RetryOn::Connect.into(), RetryOn::ResetBeforeResponse.into()],
             methods: None,
             per_try: None,
+            backoff: BackoffConfig::default(),
+            budget: RetryBudgetConfig::default(),
+            replay_body: None,
         }
     }
 }
@@ -61,8 +96,18 @@ impl Default for RetryConfig {
 pub enum RetryOn {
     /// The connection could not be made.
     Connect,
-    /// The connection was lost before the first byte of a response.
+    /// The connection was lost before the first byte of a response, or `per_try` ran out.
     ResetBeforeResponse,
+    /// `per_try` ran out.
+    PerTry,
+    /// An answer of 500 to 599.
+    #[serde(rename = "5xx")]
+    Status5xx,
+    /// An answer of 502, 503 or 504.
+    GatewayError,
+    /// An answer of 429.
+    #[serde(rename = "429")]
+    Status429,
 }
 
 /// A method that may be tried again.

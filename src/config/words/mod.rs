@@ -20,15 +20,18 @@ pub mod upstream;
 pub use address::{EndpointAddress, ListenAddress};
 pub use admin::AdminConfig;
 pub use cache::{CacheConfig, CachePolicyConfig};
-pub use defaults::{DefaultsConfig, RetryConfig, RetryMethod, RetryOn, TimeoutsConfig};
+pub use defaults::{
+    BackoffConfig, DefaultsConfig, RetryBudgetConfig, RetryConfig, RetryMethod, RetryOn,
+    TimeoutsConfig,
+};
 pub use listener::{
     EscapedSlash, H2Config, ListenerConfig, ListenerLimitsConfig, ListenerProtocol,
     ListenerTimeoutsConfig, ProxyProtocol, UriConfig,
 };
 pub use plugin::{PluginConfig, PluginEntry};
 pub use route::{
-    Condition, ConditionTest, Conditions, RouteConfig, RouteLimitsConfig, RouteTimeoutsConfig,
-    RouteUpstreams, UpstreamShare,
+    Condition, ConditionTest, Conditions, RouteClass, RouteConfig, RouteLimitsConfig,
+    RouteTimeoutsConfig, RouteUpstreams, UpstreamShare,
 };
 pub use server::{DrainConfig, Platform, ServerConfig, WatchConfig};
 pub use telemetry::{
@@ -40,8 +43,10 @@ pub use tls::{
     TlsPolicy, TlsVersion, UpstreamTlsConfig,
 };
 pub use upstream::{
-    BalanceConfig, DnsConfig, EndpointConfig, HashAlgorithm, HostHeader, PoolConfig,
-    UpstreamConfig, UpstreamProtocol,
+    AdaptiveConfig, BalanceConfig, BreakerConfig, DiscoveryConfig, DiscoveryKind, DnsConfig,
+    DnsRecord, EndpointConfig, ExpectConfig, FallbackConfig, HashAlgorithm, HealthConfig,
+    HealthKind, HostHeader, OutlierConfig, PoolConfig, ProxyHeader, SlowEndpointConfig,
+    SuccessRateConfig, UpstreamConfig, UpstreamLimitsConfig, UpstreamProtocol,
 };
 
 /// Everything that was written, of all files together.

@@ -3,7 +3,7 @@
 use farmgate_plugin_api::decode::Located;
 use farmgate_plugin_api::units::{Cidr, Duration, Size};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::cache::PurgeConfig;
 use super::defaults::{RetryConfig, TimeoutsConfig};
@@ -67,7 +67,11 @@ pub struct RouteConfig {
     #[serde(default)]
     #[schemars(with = "Vec<forms::Plugin>")]
     pub plugins: Vec<Located<PluginEntry>>,
-    /// Limits that differ from the listener's.
+    /// How much it matters when the node or an upstream has too much to do: bulk is shed first. Default default.
+    #[serde(default)]
+    #[schemars(with = "RouteClass")]
+    pub class: RouteClass,
+    /// Limits that differ from the listener's, and of the requests at a time.
     #[serde(default)]
     pub limits: RouteLimitsConfig,
     /// Timeouts that differ from the upstream's and the listener's.
@@ -107,6 +111,28 @@ pub struct RouteLimitsConfig {
     /// Bytes of a request's body; narrower or wider than the listener's.
     #[schemars(with = "Option<forms::Size>")]
     pub body_bytes: Option<Located<Size>>,
+    /// Requests of this route at a time; further ones get 503 at once. Without it they are not limited.
+    #[schemars(with = "Option<u32>", range(min = 1))]
+    pub in_flight: Option<Located<u32>>,
+    /// What tells tenants apart, as `header:x-tenant`, `consumer` or `client_ip`.
+    #[schemars(with = "Option<String>")]
+    pub tenant: Option<Located<String>>,
+    /// Requests of one tenant at a time. Wants `tenant`.
+    #[schemars(with = "Option<u32>", range(min = 1))]
+    pub in_flight_per_tenant: Option<Located<u32>>,
+}
+
+/// How much a route matters when there is too much to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteClass {
+    /// Shed last.
+    Critical,
+    /// In between.
+    #[default]
+    Default,
+    /// Shed first.
+    Bulk,
 }
 
 /// Timeouts of a route: towards the origin (`connect`, `first_byte`, `idle`, `write`: once one of

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use farmgate_plugin_api::decode::Located;
-use farmgate_plugin_api::units::Duration;
+use farmgate_plugin_api::units::{Duration, Ratio};
 use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
@@ -15,8 +15,16 @@ use super::tls::UpstreamTlsConfig;
 use crate::config::schema::forms;
 
 pub mod balance;
+pub mod discovery;
+pub mod health;
+pub mod limits;
 
 pub use balance::{BalanceConfig, HashAlgorithm};
+pub use discovery::{DiscoveryConfig, DiscoveryKind, DnsRecord};
+pub use health::{
+    ExpectConfig, HealthConfig, HealthKind, OutlierConfig, SlowEndpointConfig, SuccessRateConfig,
+};
+pub use limits::{AdaptiveConfig, BreakerConfig, FallbackConfig, UpstreamLimitsConfig};
 
 /// A named group of endpoints. An endpoint's identity over a reload is (upstream, address).
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -37,6 +45,11 @@ pub struct UpstreamConfig {
     #[serde(default)]
     #[schemars(with = "UpstreamProtocol")]
     pub protocol: Located<UpstreamProtocol>,
+    /// The PROXY header that every connection to an endpoint begins with, before TLS: it names the client, so
+    /// that no connection serves a second request. With protocol http1 only. Without it none is sent.
+    #[serde(default)]
+    #[schemars(with = "Option<ProxyHeader>")]
+    pub proxy_protocol: Option<Located<ProxyHeader>>,
     /// TLS towards the endpoints. Without it none is spoken.
     #[serde(default)]
     #[schemars(with = "Option<UpstreamTlsConfig>")]
@@ -59,6 +72,42 @@ pub struct UpstreamConfig {
     /// How the names among the endpoints are resolved.
     #[serde(default)]
     pub dns: DnsConfig,
+    /// Whether endpoints of the node's own zone come first; the others get what these cannot take. Default false.
+    #[serde(default)]
+    #[schemars(with = "Option<bool>")]
+    pub prefer_zone: Option<Located<bool>>,
+    /// Time in which an endpoint that comes (back) grows into its share. Without it it has its share at once.
+    #[serde(default)]
+    #[schemars(with = "Option<forms::Duration>")]
+    pub slow_start: Option<Located<Duration>>,
+    /// Below this share of healthy endpoints all of them are used. 0% is never, while one is healthy. Default 50%.
+    #[serde(default)]
+    #[schemars(with = "Option<forms::Ratio>")]
+    pub panic_threshold: Option<Located<Ratio>>,
+    /// Where the endpoints come from, instead of `endpoints`.
+    #[serde(default)]
+    #[schemars(with = "Option<DiscoveryConfig>")]
+    pub discovery: Option<Located<DiscoveryConfig>>,
+    /// Active checks of the endpoints. Without it none are made.
+    #[serde(default)]
+    #[schemars(with = "Option<HealthConfig>")]
+    pub health: Option<Located<HealthConfig>>,
+    /// Passive checks: endpoints that fail requests are left out for a while. Without it none are.
+    #[serde(default)]
+    #[schemars(with = "Option<OutlierConfig>")]
+    pub outlier: Option<Located<OutlierConfig>>,
+    /// Requests at a time, and the queue for those above.
+    #[serde(default)]
+    #[schemars(with = "Option<UpstreamLimitsConfig>")]
+    pub limits: Option<Located<UpstreamLimitsConfig>>,
+    /// The circuit breaker. Without it there is none.
+    #[serde(default)]
+    #[schemars(with = "Option<BreakerConfig>")]
+    pub breaker: Option<Located<BreakerConfig>>,
+    /// What is done when there is no answer to give, tried in order.
+    #[serde(default)]
+    #[schemars(with = "Vec<FallbackConfig>", length(max = 8))]
+    pub fallback: Vec<Located<FallbackConfig>>,
 }
 
 /// One endpoint.
@@ -139,6 +188,16 @@ pub enum UpstreamProtocol {
     H2,
     /// What ALPN gives.
     Auto,
+}
+
+/// The version of the PROXY header that endpoints get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyHeader {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// The Host the origin sees.

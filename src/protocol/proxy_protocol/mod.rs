@@ -1,6 +1,8 @@
 //! The PROXY protocol, versions 1 and 2, as HAProxy's `proxy-protocol.txt` describes it: what a load balancer
 //! in front of us says of the connection, before its first byte.
 //!
+//! [`parse`] reads what a load balancer says, [`proxied`] and [`own`] write what we say to origins.
+//!
 //! Pure: bytes in, decision out. Whether the peer may say so (trusted_proxies) and how long it may take is
 //! the caller's to decide. Both versions are bounded, so a caller never needs more than [`MAX_BYTES`].
 
@@ -8,12 +10,14 @@ mod crc32c;
 mod tlv;
 mod v1;
 mod v2;
+mod write;
 
 use std::net::SocketAddr;
 
 pub use tlv::{SslInfo, Tlvs};
 pub use v1::MAX_V1_BYTES;
 pub use v2::MAX_TLV_BYTES;
+pub use write::{Version, own, proxied};
 
 /// Longest header of either version.
 pub const MAX_BYTES: usize = v2::MAX_BYTES;

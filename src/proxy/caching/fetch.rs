@@ -154,7 +154,11 @@ impl Fetch {
             }
             return Ok(());
         }
-        match self.keep(&plan, status, &head, received, now).await {
+        let kept = match self.note.stands_in() {
+            false => self.keep(&plan, status, &head, received, now).await,
+            true => Err(Refusal::StandIn),
+        };
+        match kept {
             Ok(()) => Ok(()),
             Err(why) => self.pass(&plan, status, head, why, now).await,
         }

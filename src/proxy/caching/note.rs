@@ -20,6 +20,8 @@ struct Noted {
     reason: Option<Reason>,
     reply: Option<Box<Reply>>,
     headed: bool,
+    covered: bool,
+    stands_in: bool,
 }
 
 /// Where a response came from, for the log of the request it was fetched for.
@@ -47,6 +49,26 @@ impl Note {
     /// True once the final head has come.
     pub fn is_headed(&self) -> bool {
         self.0.lock().headed
+    }
+
+    /// What is stored may stand in for an error.
+    pub fn covered(&self) {
+        self.0.lock().covered = true;
+    }
+
+    /// True if what is stored may stand in for an error.
+    pub fn is_covered(&self) -> bool {
+        self.0.lock().covered
+    }
+
+    /// Another upstream answers than that of the route: its answer is not kept.
+    pub fn stand_in(&self) {
+        self.0.lock().stands_in = true;
+    }
+
+    /// True if another upstream answers than that of the route.
+    pub fn stands_in(&self) -> bool {
+        self.0.lock().stands_in
     }
 
     /// How it ended.

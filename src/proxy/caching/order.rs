@@ -109,6 +109,9 @@ impl Look<'_> {
             note: Arc::clone(&note),
             state: State::Head,
         };
+        if fetch.covers && fetch.stale.is_some() {
+            note.covered();
+        }
         if let Some(cache) = &self.route.cache {
             cache.metrics.forwarded(why);
         }

@@ -18,6 +18,7 @@ use pingora_core::protocols::{Digest, GetProxyDigest};
 use pingora_core::upstreams::peer::H2ConnectGate;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::failure;
@@ -88,6 +89,8 @@ pub(super) struct Dial {
     timeout: Duration,
     /// The TLS to be made, with the protocols offered; the same that the peer's key was made of.
     tls: Option<(Arc<Connector>, Alpn)>,
+    /// What is sent before all else: the PROXY header.
+    greeting: Vec<u8>,
     /// When the wait for a connection of somebody else ends; set when it begins.
     waits_until: OnceLock<Instant>,
 }
@@ -144,12 +147,14 @@ impl Dial {
         endpoint: &Arc<Endpoint>,
         timeout: Duration,
         tls: Option<(Arc<Connector>, Alpn)>,
+        greeting: Vec<u8>,
     ) -> Arc<Self> {
         Arc::new(Self {
             plan: Arc::clone(plan),
             endpoint: Arc::clone(endpoint),
             timeout,
             tls,
+            greeting,
             waits_until: OnceLock::new(),
         })
     }
@@ -165,11 +170,14 @@ impl Dial {
         }
     }
 
-    /// Makes TLS of the connection where the upstream has it, and never leaves it out there.
-    async fn secured<S: Socket>(&self, socket: S, end: tokio::time::Instant) -> Result<Stream>
+    /// Says who the client is, and makes TLS of the connection where the upstream has it; never leaves it out there.
+    async fn secured<S: Socket>(&self, mut socket: S, end: tokio::time::Instant) -> Result<Stream>
     where
         Stream: From<S>,
     {
+        if !self.greeting.is_empty() {
+            self.reach(socket.write_all(&self.greeting), end).await?;
+        }
         let turns = &self.endpoint.state.turns;
         let Some((connector, alpn)) = &self.tls else {
             turns.connected(self.plan.protocol == UpstreamProtocol::H2);

@@ -103,7 +103,7 @@ pub(super) fn of_attempt(cx: &Ctx, e: &Error, reused: bool) -> (Reason, FailureC
     match e.etype() {
         ErrorType::ReadTimedout if begun => (Reason::UpstreamIdleTimeout, FailureClass::Final),
         ErrorType::ReadTimedout if is_try_over(cx) => {
-            (Reason::FirstByteTimeout, FailureClass::ResetBeforeResponse)
+            (Reason::FirstByteTimeout, FailureClass::PerTry)
         }
         ErrorType::ReadTimedout => (out_of_time(cx), FailureClass::Final),
         ErrorType::WriteTimedout => (Reason::UpstreamWriteTimeout, FailureClass::Final),

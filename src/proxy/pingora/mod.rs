@@ -3,6 +3,7 @@
 
 mod attempts;
 mod body;
+mod connected;
 mod dial;
 mod failure;
 mod fetch;
@@ -14,6 +15,7 @@ mod peer;
 mod replies;
 mod secure;
 mod stored;
+mod waiting;
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -37,7 +39,6 @@ use super::pipeline::{self, Next};
 use super::start::take_context;
 use crate::telemetry::{Reason, Source};
 use crate::upstream::retry::FailureClass;
-use dial::Carried;
 use headers::{OpenRequest, RequestFields, ResponseFields};
 
 pub use fetch::never;
@@ -146,31 +147,38 @@ impl ProxyHttp for Engine {
             }
             cx.reason = Reason::Ok;
         }
-        let mut fields = RequestFields(session.req_header_mut());
-        match pipeline::endpoint(cx, &mut fields) {
+        match waiting::begin(session, cx).await? {
             Ok(plan) => peer::build(cx, &plan).map_err(|reason| fail(cx, reason)),
-            Err(reason) => Err(fail(cx, reason)),
+            Err(reason) => match cx.stand_in.take() {
+                Some(reply) => Err(Box::pin(self.stood_in(session, cx, reply, reason)).await),
+                None => Err(fail(cx, reason)),
+            },
         }
     }
 
     fn fail_to_connect(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _peer: &HttpPeer,
         ctx: &mut Self::CTX,
         mut e: Error,
     ) -> Error {
         if let Some(cx) = ctx.as_deref_mut() {
             let reason = failure::of_connect(cx, &e);
-            let retry = attempts::decide(cx, reason, FailureClass::Connect);
-            e.set_retry(retry);
+            let replayable = attempts::is_replayable(session, cx);
+            e.set_retry(attempts::decide(
+                cx,
+                reason,
+                FailureClass::Connect,
+                replayable,
+            ));
         }
         e
     }
 
     async fn connected_to_upstream(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         reused: bool,
         _peer: &HttpPeer,
         _fd: std::os::unix::io::RawFd,
@@ -180,32 +188,7 @@ impl ProxyHttp for Engine {
         let Some(cx) = ctx.as_deref_mut() else {
             return Ok(());
         };
-        cx.reused = reused;
-        let Some(plan) = cx.upstream.clone() else {
-            return Ok(());
-        };
-        plan.metrics.attempt(reused);
-        if !reused && let Some(at) = cx.times.attempt {
-            let took = at.elapsed();
-            cx.times.connect = Some(took);
-            plan.metrics
-                .connect
-                .observe_ns(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
-        }
-        if let Some(carried) = Carried::of(digest) {
-            cx.retire_upstream = carried.used(&plan, cx.clock);
-            if let Some(line) = carried.line() {
-                let open = line.begin();
-                cx.line = Some(Arc::clone(line));
-                if reused && !open {
-                    // It was closed on its way out of the pool, and nothing of the request is on it.
-                    return Err(pingora_core::Error::new_up(
-                        pingora_core::ErrorType::ConnectionClosed,
-                    ));
-                }
-            }
-        }
-        Ok(())
+        connected::begin(session, cx, reused, digest)
     }
 
     async fn upstream_request_filter(
@@ -270,6 +253,9 @@ impl ProxyHttp for Engine {
                 plan.metrics
                     .first_byte
                     .observe_ns(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+            }
+            if attempts::leaves(session, cx, response) {
+                return Err(attempts::answer_left());
             }
         }
         headers::strip_hop_by_hop(response);
@@ -356,6 +342,10 @@ impl ProxyHttp for Engine {
             e.set_retry(false);
             return e;
         };
+        if let Some(then) = cx.answer_left.take() {
+            e.set_retry(attempts::left(cx, then));
+            return e;
+        }
         let (reason, class) = failure::of_attempt(cx, &e, client_reused);
         if reason.source() != Source::Upstream {
             // The endpoint is not at fault, and the client would not see another answer.
@@ -365,14 +355,10 @@ impl ProxyHttp for Engine {
             e.set_retry(false);
             return e;
         }
-        let replayable = match cx.replay {
-            Some(_) => cx.replay_complete || session.body_bytes_read() as u64 == cx.replay_read,
-            None => !session.as_ref().retry_buffer_truncated(),
-        };
+        let replayable = attempts::is_replayable(session, cx);
         let again = !cx.responded
             && local::written(session).is_none()
-            && replayable
-            && attempts::decide(cx, reason, class);
+            && attempts::decide(cx, reason, class, replayable);
         if !again && cx.reason == Reason::Ok {
             cx.reason = reason;
         }

@@ -1,21 +1,24 @@
 //! The one place where a peer is built and a request is addressed to it: every timeout set, nothing
 //! resolved, nothing left to Pingora's defaults.
 
+use std::net::{self, IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Version, header};
+use http::{HeaderValue, header};
 use pingora_core::protocols::ALPN;
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::upstreams::peer::{HttpPeer, PeerOptions, Scheme};
 use pingora_http::RequestHeader;
 
 use super::dial::Dial;
+use crate::protocol::proxy_protocol::{Version, proxied};
 use crate::proxy::ctx::Ctx;
 use crate::snapshot::{HostMode, UpstreamPlan, UpstreamProtocol};
 use crate::telemetry::Reason;
 use crate::tls::Alpn;
 use crate::upstream::EndpointAddress;
+use crate::upstream::balance::random::next_u64;
 
 /// Streams of one HTTP/2 connection to an endpoint.
 pub(super) const H2_STREAMS: usize = 100;
@@ -75,7 +78,21 @@ pub(super) fn build(cx: &Ctx, plan: &Arc<UpstreamPlan>) -> Result<Box<HttpPeer>,
         // Should the engine ever make TLS by itself, it verifies this name, and an empty one not at all.
         Some(tls) => (Scheme::HTTPS, tls.sni().to_owned(), tls.key(offer)),
     };
-    let dial = Dial::new(plan, endpoint, connect, tls.map(|tls| (tls, offer)));
+    // Whoever makes a connection that names its client is the only one who finds it.
+    let mut owner = 0;
+    let mut greeting = Vec::new();
+    if let Some(version) = plan.proxy_protocol {
+        owner = next_u64();
+        greeting = client_header(cx, version);
+        options.idle_timeout = Some(Duration::from_millis(1));
+    }
+    let dial = Dial::new(
+        plan,
+        endpoint,
+        connect,
+        tls.map(|tls| (tls, offer)),
+        greeting,
+    );
     if offer != Alpn::Http1 {
         options.h2_connect_gate = Some(Arc::clone(&dial) as Arc<_>);
     }
@@ -86,9 +103,26 @@ pub(super) fn build(cx: &Ctx, plan: &Arc<UpstreamPlan>) -> Result<Box<HttpPeer>,
         sni,
         proxy: None,
         client_cert_key: None,
-        group_key: plan.group_key ^ key ^ endpoint.state.lines.epoch(),
+        group_key: plan.group_key ^ key ^ endpoint.state.lines.epoch() ^ owner,
         options,
     }))
+}
+
+/// The PROXY header for the client of this request, as trusted proxies name it. Their word has no port.
+fn client_header(cx: &Ctx, version: Version) -> Vec<u8> {
+    let connection = &cx.start.connection;
+    let source = match connection.source.or(connection.peer) {
+        Some(source) if source.ip().to_canonical() == cx.client => Some(source),
+        None if cx.client == connection.peer_ip() => None,
+        _ => Some(net::SocketAddr::new(cx.client, 0)),
+    };
+    // Which address a client came to of whom a proxy on a unix socket tells is not known.
+    let unknown = |source: net::SocketAddr| match source.ip() {
+        IpAddr::V4(_) => net::SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+        IpAddr::V6(_) => net::SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
+    };
+    let destination = connection.destination.or_else(|| source.map(unknown));
+    proxied(version, source, destination)
 }
 
 /// Addresses the request to the endpoint: target, Host, framing. Hop-by-hop fields are gone.
@@ -152,7 +186,8 @@ pub(super) fn prepare(cx: &Ctx, request: &mut RequestHeader) -> Result<(), Reaso
             )?;
         }
     }
-    if cx.retire_upstream && request.version != Version::HTTP_2 {
+    // An upgrade has a `Connection` of its own, and its connection ends with it.
+    if cx.retire_upstream && !cx.upgrade && request.version != http::Version::HTTP_2 {
         insert(
             request,
             header::CONNECTION,

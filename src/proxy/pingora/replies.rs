@@ -5,7 +5,7 @@ use http::StatusCode;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
-use super::{Engine, Result, fail, local};
+use super::{Engine, Error, Result, fail, local};
 use crate::proxy::ctx::Ctx;
 use crate::proxy::pipeline::Next;
 use crate::telemetry::Reason;
@@ -31,6 +31,24 @@ impl Engine {
             Next::Fail(reason) => Err(fail(cx, reason)),
             Next::Reset | Next::ReadBody { .. } => Err(fail(cx, Reason::PluginReply)),
         }
+    }
+
+    /// A fallback answers instead of the origin, for this reason.
+    pub(super) async fn stood_in(
+        &self,
+        session: &mut Session,
+        cx: &mut Ctx,
+        reply: Box<Reply>,
+        reason: Reason,
+    ) -> Error {
+        cx.reason = reason;
+        cx.detail = "fallback";
+        match &cx.fetch {
+            Some(note) => note.reply(reply),
+            // Where it fails the client has gone.
+            None => drop(local::reply(session, cx, reply).await),
+        }
+        fail(cx, reason)
     }
 
     /// A filter answers instead of the origin, after that was chosen or asked.

@@ -104,6 +104,7 @@ async fn meet(accepted: Accepted, listener: &Arc<Listener>) -> Result<Option<Met
     let mut deadline = opened + listener.timeouts.header;
     let mut inbox = BytesMut::with_capacity(INBOX_BYTES);
     let mut source = peer;
+    let mut destination = socket.local_addr();
     let mut proxied = false;
     let mut said = None;
     if listener.proxy_protocol != ProxyProtocol::Off
@@ -114,6 +115,7 @@ async fn meet(accepted: Accepted, listener: &Arc<Listener>) -> Result<Option<Met
         // `LOCAL` and unknown families say nothing: the peer stands.
         if let Some(address) = header.source {
             source = Some(address);
+            destination = header.destination;
             proxied = true;
             if !admitted.is_client(address.ip(), listener) {
                 return Err(Reason::LimitConnectionsPerIp);
@@ -139,6 +141,7 @@ async fn meet(accepted: Accepted, listener: &Arc<Listener>) -> Result<Option<Met
     let connection = Arc::new(Connection {
         peer,
         source,
+        destination,
         proxied,
         said,
         tls: facts,

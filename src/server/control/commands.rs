@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use http::Method;
 use http_body_util::{BodyExt, Limited};
@@ -17,12 +18,10 @@ use super::super::{Server, drain, signals};
 use super::{Answer, admin, json as reply, purge};
 use crate::telemetry::DrainCuts;
 use crate::upstream::Control;
+use crate::upstream::breaker::Manual;
 
 /// Most bytes of a command.
 const COMMAND_BYTES: usize = 64 * 1024;
-
-/// Commands that later releases bring.
-const LATER: &[&str] = &["breaker", "waf"];
 
 pub(super) async fn answer(server: &Arc<Server>, request: http::Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
@@ -50,14 +49,14 @@ pub(super) async fn answer(server: &Arc<Server>, request: http::Request<Incoming
             Ok(()) => reply(200, &json!({ "reopened": true })),
             Err(why) => refused(409, &why),
         },
-        (&Method::POST, "endpoint" | "plugin", "") if server.upgrades.is_handing_over() => {
+        (&Method::POST, "endpoint" | "plugin" | "breaker", "")
+            if server.upgrades.is_handing_over() =>
+        {
             refused(409, "another process takes over just now: ask again")
         }
         (&Method::POST, "endpoint", "") => endpoint(server, &body),
         (&Method::POST, "plugin", "") => plugin(server, &body),
-        (_, name, _) if LATER.contains(&name) => {
-            refused(501, &format!("{name} is not in this build"))
-        }
+        (&Method::POST, "breaker", "") => breaker(server, &body),
         _ => refused(404, "no such command"),
     }
 }
@@ -255,6 +254,43 @@ fn endpoint(server: &Server, body: &[u8]) -> Answer {
         Ok(count) => reply(200, &json!({ "endpoints": count })),
         Err(error) => refused(409, &error.to_string()),
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BreakerChange {
+    upstream: String,
+    action: String,
+}
+
+fn breaker(server: &Server, body: &[u8]) -> Answer {
+    let wanted: BreakerChange = match parse(body) {
+        Ok(wanted) => wanted,
+        Err(answer) => return *answer,
+    };
+    let snapshot = server.node.current.load();
+    let Some(plan) = snapshot.upstreams.get(wanted.upstream.as_str()) else {
+        return refused(409, &format!("no upstream is named {:?}", wanted.upstream));
+    };
+    let Some(options) = &plan.breaker else {
+        let why = format!("upstream {:?} has no breaker", wanted.upstream);
+        return refused(409, &format!("{why}: write [upstream.breaker]"));
+    };
+    let manual = match wanted.action.as_str() {
+        "open" => Manual::Open,
+        "close" => Manual::Close,
+        "auto" => Manual::Auto,
+        _ => return refused(409, "the action is open, close or auto"),
+    };
+    let breaker = &plan.upstream.shared().breaker;
+    plan.breaker_changed(breaker.set(manual, Instant::now()));
+    let (upstream, action) = (&wanted.upstream, &wanted.action);
+    log::warn!("the breaker of upstream {upstream} was told {action} by an operator");
+    let phase = breaker.status(options, Instant::now()).phase.word();
+    reply(
+        200,
+        &json!({ "upstream": upstream, "manual": action, "phase": phase }),
+    )
 }
 
 #[derive(Deserialize)]

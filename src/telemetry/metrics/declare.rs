@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use crate::telemetry::cache::{CacheAnswer, Forward, Refusal};
 use crate::telemetry::drain_cut::DrainCut;
+use crate::telemetry::guard::{Attempt, BreakerChange, Ejection, FallbackKind, NoRetry};
 use crate::telemetry::h2_end::H2End;
 use crate::telemetry::handshake::HandshakeFailure;
 use crate::telemetry::reason::Reason;
@@ -110,6 +111,20 @@ declare! {
     UPSTREAM_TLS_STALE Gauge "farmgate_upstream_tls_stale_files" "files" ["upstream"] "Files of [upstream.tls] whose present content cannot be used, so that what was read before is in force.";
     UPSTREAM_ENDPOINT_ERRORS Counter "farmgate_upstream_endpoint_errors_total" "requests" ["upstream" "endpoint"] over "reason" (Reason::TOKENS), "Failed attempts of an endpoint.";
     UPSTREAM_ENDPOINT_DRAINED Gauge "farmgate_upstream_endpoint_drained" "0 or 1" ["upstream" "endpoint"] "1 while an operator keeps new requests from the endpoint.";
+    UPSTREAM_FIRST_TRIES Counter "farmgate_upstream_first_tries_total" "requests" ["upstream"] over "outcome" (Attempt::TOKENS), "First attempts that ended, by how.";
+    UPSTREAM_LAST_TRIES Counter "farmgate_upstream_last_tries_total" "requests" ["upstream"] over "outcome" (Attempt::TOKENS), "Last attempts of requests that were tried again, by how they ended: what retries were good for.";
+    UPSTREAM_NOT_RETRIED Counter "farmgate_upstream_retries_refused_total" "requests" ["upstream"] over "why" (NoRetry::TOKENS), "Further attempts that the rules allow and that were not made, by why.";
+    UPSTREAM_SHED Counter "farmgate_upstream_shed_total" "requests" ["upstream"] over "reason" (Reason::TOKENS), "Requests that the breaker, the limits or the queue of an upstream turned away.";
+    UPSTREAM_FALLBACKS Counter "farmgate_upstream_fallbacks_total" "requests" ["upstream"] over "to" (FallbackKind::TOKENS), "Requests for which there was no answer, by what stood in.";
+    UPSTREAM_EJECTIONS Counter "farmgate_upstream_ejections_total" "endpoints" ["upstream"] over "why" (Ejection::TOKENS), "Endpoints that were left out for a while for failing requests.";
+    UPSTREAM_BREAKER Gauge "farmgate_upstream_breaker" "0 to 2" ["upstream"] "The circuit breaker: 0 closed, 1 open, 2 half open.";
+    UPSTREAM_BREAKER_CHANGES Counter "farmgate_upstream_breaker_changes_total" "changes" ["upstream"] over "to" (BreakerChange::TOKENS), "Changes of the circuit breaker, by what it came to.";
+    UPSTREAM_WAITING Gauge "farmgate_upstream_waiting" "requests" ["upstream"] "Requests that wait for a place at an upstream.";
+    UPSTREAM_LIMIT Gauge "farmgate_upstream_limit" "requests" ["upstream"] "Requests that an upstream may have at a time now; 0 where there is no limit.";
+    UPSTREAM_AVAILABLE Gauge "farmgate_upstream_endpoints_available" "endpoints" ["upstream"] "Endpoints that are not drained, down or ejected.";
+    UPSTREAM_ENDPOINTS Gauge "farmgate_upstream_endpoints" "endpoints" ["upstream"] "All endpoints.";
+    UPSTREAM_PANICS Counter "farmgate_upstream_panic_requests_total" "requests" ["upstream"] "Requests that were sent without a look at health, since too few endpoints are healthy.";
+    UPSTREAM_IMBALANCE Gauge "farmgate_upstream_imbalance_thousandths" "thousandths" ["upstream"] "Over the last ten seconds: what the busiest endpoint got over its share of the requests; 1000 is even.";
     CACHE_ANSWERS Counter "farmgate_cache_answers_total" "requests" ["route"] over "answer" (CacheAnswer::TOKENS), "Requests on a route with a cache, by how they were answered; the words are in the reference of reasons.";
     CACHE_FORWARDS Counter "farmgate_cache_forwards_total" "requests" ["route"] over "why" (Forward::TOKENS), "Requests of a route with a cache for which the origin was asked, by why; the words are those of Cache-Status.";
     CACHE_REFUSALS Counter "farmgate_cache_refusals_total" "responses" ["route"] over "why" (Refusal::TOKENS), "Responses of origins that were not stored, by why; the words are in the reference of reasons.";

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::family::{Counter, Gauge, Group, Histogram};
+use super::guard::GuardMetrics;
 use crate::telemetry::drain_cut::{DrainCut, DrainCuts};
 use crate::telemetry::h2_end::H2End;
 use crate::telemetry::reason::Reason;
@@ -73,6 +74,8 @@ pub struct UpstreamMetrics {
     pub tls_refreshes: Group,
     /// Files of TLS whose present content cannot be used.
     pub tls_stale_files: Gauge,
+    /// Breaker, limits, retries, ejections, fallbacks.
+    pub guard: GuardMetrics,
 }
 
 /// Handles of one endpoint of an upstream.

@@ -9,6 +9,7 @@ mod cache;
 mod cell;
 mod declare;
 mod family;
+mod guard;
 mod handles;
 mod moved;
 mod plugin;
@@ -28,6 +29,7 @@ pub use declare::{ALL, Declared, Kind, code_class, metrics_markdown};
 pub use family::{
     Counter, Family, Gauge, GaugeGuard, Group, Histogram, OTHER, Series, SeriesBudget,
 };
+pub use guard::GuardMetrics;
 pub use handles::{
     AccessLogMetrics, ConfigMetrics, DrainMetrics, EndpointMetrics, ListenerMetrics, PluginSeries,
     RequestMetrics, RouteMetrics, UnderWay, UpstreamMetrics,
@@ -53,6 +55,7 @@ pub struct Metrics {
     book: Book,
     plugins: plugin::PluginFamilies,
     tls: tls::TlsFamilies,
+    guard: guard::GuardFamilies,
     cache: cache::CacheFamilies,
     store: store::CacheSlot,
     requests: Groups,
@@ -162,6 +165,7 @@ impl Metrics {
             plugin_replies: counters(&declare::PLUGIN_REPLIES)?,
             plugins: plugin::PluginFamilies::new(),
             tls: tls::TlsFamilies::register(&book)?,
+            guard: guard::GuardFamilies::register(&book)?,
             cache: cache::CacheFamilies::register(&book)?,
             store,
             config,
@@ -243,6 +247,7 @@ impl Metrics {
             retries: self.upstream_retries.get(&[upstream]),
             tls_refreshes: self.upstream_tls_refreshes.get(&[upstream]),
             tls_stale_files: self.upstream_tls_stale_files.get(&[upstream]),
+            guard: self.guard.upstream(upstream),
         }
     }
 

@@ -4,6 +4,7 @@ use super::cell::bucket_of;
 use super::process::{number_after, parse_stat};
 use super::*;
 use crate::telemetry::cache::{CacheAnswer, Forward, Refusal};
+use crate::telemetry::guard::{Attempt, BreakerChange, Ejection, FallbackKind, NoRetry};
 use crate::telemetry::handshake::HandshakeFailure;
 use crate::telemetry::reason::Reason;
 
@@ -100,6 +101,24 @@ fn use_everything(m: &Arc<Metrics>) {
     c.refused(Refusal::NoStore);
     let store: Arc<dyn super::CacheSource> = Arc::new(Empty);
     m.set_cache(Some(Arc::downgrade(&store)), Some(0));
+    let g = &u.guard;
+    g.first_try(Attempt::Good);
+    g.last_try(Attempt::Failed);
+    g.not_retried(NoRetry::Budget);
+    g.shed(Reason::QueueFull);
+    g.fell_back(FallbackKind::Stale);
+    g.ejected(Ejection::Latency);
+    g.breaker_changed(BreakerChange::Open);
+    g.panics.inc();
+    for gauge in [
+        &g.waiting,
+        &g.limit,
+        &g.available,
+        &g.endpoints,
+        &g.imbalance,
+    ] {
+        gauge.set(1);
+    }
     // Held until here: a handle's series ends with it.
     KEEP.with_borrow_mut(|k| k.push(Box::new((l, r, q, u, e, p, s, t, until, c, store))));
 }

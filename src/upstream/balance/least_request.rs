@@ -22,11 +22,11 @@ impl LeastRequest {
     }
 }
 
-/// True if the second has less load. Cross-multiplied: both sides stay below 2^53.
-fn less_loaded(first: &Member, second: &Member) -> bool {
+/// True if the second has less load. Cross-multiplied: both sides stay below 2^63.
+fn less_loaded(choice: &Choice<'_>, first: &Member, second: &Member) -> bool {
     let (a, b) = (
         u64::from(first.state.in_flight()),
         u64::from(second.state.in_flight()),
     );
-    (a != 0 || b != 0) && (b + 1) * u64::from(first.weight) < (a + 1) * u64::from(second.weight)
+    (a != 0 || b != 0) && (b + 1) * choice.weight(first) < (a + 1) * choice.weight(second)
 }

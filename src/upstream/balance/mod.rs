@@ -20,8 +20,9 @@ use self::least_request::LeastRequest;
 use self::peak_ewma::PeakEwma;
 use self::random::{Wyrand, below};
 use self::round_robin::RoundRobin;
+use super::ramp::{Ramp, WHOLE};
 use super::set::Member;
-use super::shared::UpstreamState;
+use super::shared::{Line, UpstreamState};
 use super::tried::TriedSet;
 
 /// How endpoints are chosen.
@@ -46,7 +47,7 @@ pub struct Pick<'a> {
     pub hash: Option<u64>,
     /// What this request tried before.
     pub tried: &'a TriedSet,
-    /// The time the choice is made at. Only `peak_ewma` reads it.
+    /// The time the choice is made at. `peak_ewma` and a slow start read it.
     pub now: Instant,
     /// Random bits, for instance [`random::next_u64`].
     pub random: u64,
@@ -61,21 +62,28 @@ pub(super) struct Filter<'a> {
     pub(super) only_available: bool,
 }
 
-/// One pass over one tier.
+/// One pass over one tier, or over one zone of it.
 #[derive(Clone, Copy)]
 pub(super) struct Choice<'a> {
     pub(super) members: &'a [Member],
     pub(super) filter: Filter<'a>,
     pub(super) pick: &'a Pick<'a>,
     pub(super) shared: &'a UpstreamState,
-    /// True for every tier but the first.
-    pub(super) lower: bool,
+    /// Where round robin goes on.
+    pub(super) cursor: &'a Line,
+    /// Most attempts in flight to one member.
+    pub(super) limit: Option<u32>,
+    /// Set while a member warms up.
+    pub(super) ramp: Option<Ramp>,
 }
 
 impl Choice<'_> {
     /// True if this member may be chosen in this pass.
     fn allows(&self, member: &Member) -> bool {
         !member.state.is_drained()
+            && self
+                .limit
+                .is_none_or(|limit| member.state.in_flight() < limit)
             && (!self.filter.only_available || member.state.is_available())
             && self
                 .filter
@@ -88,6 +96,30 @@ impl Choice<'_> {
         self.members.get(index).filter(|member| self.allows(member))
     }
 
+    /// The member at `index`, if it may be chosen and chance accepts it: while it warms up its
+    /// weight counts in part, and tables know only the whole.
+    fn accepted(&self, index: usize, random: &mut Wyrand) -> Option<&Member> {
+        let member = self.allowed(index)?;
+        self.accepts(member, || random.next_u64()).then_some(member)
+    }
+
+    /// True for that part of all `bits` that is the member's part of its weight.
+    fn accepts(&self, member: &Member, bits: impl FnOnce() -> u64) -> bool {
+        let Some(ramp) = &self.ramp else {
+            return true;
+        };
+        let share = ramp.share(&member.state.warm_up);
+        share >= WHOLE || below(bits(), u64::from(WHOLE)) < u64::from(share)
+    }
+
+    /// The member's weight as it counts now, in units of 1/1024.
+    fn weight(&self, member: &Member) -> u64 {
+        let share = self
+            .ramp
+            .map_or(WHOLE, |ramp| ramp.share(&member.state.warm_up));
+        u64::from(member.weight) * u64::from(share)
+    }
+
     fn any_allowed(&self) -> bool {
         self.members.iter().any(|member| self.allows(member))
     }
@@ -98,14 +130,15 @@ impl Choice<'_> {
         let fits =
             |(index, member): &(usize, &Member)| Some(*index) != except && self.allows(member);
         let candidates = || self.members.iter().enumerate().filter(fits);
-        let total: u64 = candidates()
-            .map(|(_, member)| u64::from(member.weight))
-            .sum();
+        let total: u64 = candidates().map(|(_, member)| self.weight(member)).sum();
+        if total == 0 {
+            return None;
+        }
         let mut left = below(random, total);
         let mut chosen = None;
         for (index, member) in candidates() {
             chosen = Some(index);
-            match left.checked_sub(u64::from(member.weight)) {
+            match left.checked_sub(self.weight(member)) {
                 Some(rest) => left = rest,
                 None => break,
             }
@@ -114,7 +147,7 @@ impl Choice<'_> {
     }
 }
 
-/// What a policy computed for one tier.
+/// What a policy computed for one tier or zone.
 #[derive(Debug)]
 pub(super) enum Table {
     RoundRobin(RoundRobin),

@@ -4,8 +4,6 @@
 //! endpoint without a response so far costs nothing while idle, so that it is tried, and a lot
 //! while it has not answered its first request.
 
-use std::time::Instant;
-
 use super::Choice;
 use super::two_choices::TwoChoices;
 use crate::upstream::set::Member;
@@ -26,15 +24,15 @@ impl PeakEwma {
     }
 
     pub(super) fn pick(&self, choice: &Choice<'_>) -> Option<usize> {
-        let now = choice.pick.now;
-        self.0
-            .choose(choice, |first, second| cost(second, now) < cost(first, now))
+        self.0.choose(choice, |choice, first, second| {
+            cost(choice, second) < cost(choice, first)
+        })
     }
 }
 
-fn cost(member: &Member, now: Instant) -> f32 {
+fn cost(choice: &Choice<'_>, member: &Member) -> f32 {
     let in_flight = member.state.in_flight();
-    let seconds = member.state.latency_seconds(now);
+    let seconds = member.state.latency_seconds(choice.pick.now);
     let wait = if seconds > NOTHING_SECONDS {
         seconds * (in_flight as f32 + 1.0)
     } else if in_flight == 0 {
@@ -42,5 +40,5 @@ fn cost(member: &Member, now: Instant) -> f32 {
     } else {
         UNKNOWN_SECONDS * (in_flight as f32 + 1.0)
     };
-    wait / member.weight as f32
+    wait / choice.weight(member) as f32
 }

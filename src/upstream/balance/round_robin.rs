@@ -6,7 +6,8 @@
 //! A slot whose endpoint may not be chosen is used up, so that the others keep their order and
 //! their shares.
 
-use super::Choice;
+use super::random::Wyrand;
+use super::{Choice, generator};
 use crate::upstream::set::Member;
 
 /// Longest stored sequence. Weights that need more are scaled down to it; each endpoint keeps at
@@ -31,27 +32,26 @@ impl RoundRobin {
     }
 
     pub(super) fn pick(&self, choice: &Choice<'_>) -> Option<usize> {
-        // Lower tiers share a cursor; only the tier that answers may move it, or two tiers would
-        // move it in step and always meet the same endpoint.
-        if self.sequence.is_empty() || (choice.lower && !choice.any_allowed()) {
+        if self.sequence.is_empty() {
             return None;
         }
-        if let Some(index) = self.step(choice) {
+        let mut random = generator(choice.pick);
+        if let Some(index) = self.step(choice, &mut random) {
             return Some(index);
         }
         if !choice.any_allowed() {
             return None;
         }
         (1..MAX_STEPS)
-            .find_map(|_| self.step(choice))
-            .or_else(|| choice.draw(choice.pick.random, None))
+            .find_map(|_| self.step(choice, &mut random))
+            .or_else(|| choice.draw(random.next_u64(), None))
     }
 
-    /// Takes the next slot; `None` if its endpoint may not be chosen.
-    fn step(&self, choice: &Choice<'_>) -> Option<usize> {
-        let slot = choice.shared.next_slot(choice.lower) % self.sequence.len() as u64;
+    /// Takes the next slot; `None` if its endpoint may not be chosen, or warms up and has no luck.
+    fn step(&self, choice: &Choice<'_>, random: &mut Wyrand) -> Option<usize> {
+        let slot = choice.cursor.next() % self.sequence.len() as u64;
         let index = usize::from(*self.sequence.get(slot as usize)?);
-        choice.allowed(index).map(|_| index)
+        choice.accepted(index, random).map(|_| index)
     }
 }
 

@@ -8,8 +8,14 @@ use super::random::{Wyrand, below};
 use super::{Choice, generator};
 use crate::upstream::set::Member;
 
-/// Blind draws before all members are read.
-const MAX_DRAWS: usize = 8;
+/// Least and most blind draws before all members are read.
+const DRAWS: std::ops::RangeInclusive<usize> = 8..=64;
+
+/// A draw reads a member far away, reading all goes in order: as many draws are worth a try.
+const MEMBERS_PER_DRAW: usize = 16;
+
+/// The least while a member warms up: then most draws may fail without anything being wrong.
+const MIN_WARM_DRAWS: usize = 32;
 
 /// One column of the alias table: itself below `limit`, else `other`.
 #[derive(Clone, Copy, Debug)]
@@ -38,22 +44,27 @@ impl TwoChoices {
         }
     }
 
-    /// Chooses between two allowed members. `second_wins(first, second)` says if the second is
-    /// better; a tie stays with the first, which keeps the shares by weight.
+    /// Chooses between two allowed members. `second_wins(choice, first, second)` says if the second
+    /// is better; a tie stays with the first, which keeps the shares by weight.
     pub(super) fn choose(
         &self,
         choice: &Choice<'_>,
-        second_wins: impl Fn(&Member, &Member) -> bool,
+        second_wins: impl Fn(&Choice<'_>, &Member, &Member) -> bool,
     ) -> Option<usize> {
         let members = choice.members;
         let mut random = generator(choice.pick);
         let better = |first: usize, second: usize| match (members.get(first), members.get(second)) {
-            (Some(a), Some(b)) if second_wins(a, b) => second,
+            (Some(a), Some(b)) if second_wins(choice, a, b) => second,
             _ => first,
         };
         if members.len() == 2 {
-            let first = self.sample(2, &mut random);
-            let second = 1 - first.min(1);
+            let first = if choice.ramp.is_some() {
+                // The draw by weight as it is now, which the alias table does not know.
+                choice.draw(random.next_u64(), None)?.min(1)
+            } else {
+                self.sample(2, &mut random).min(1)
+            };
+            let second = 1 - first;
             return match (choice.allowed(first), choice.allowed(second)) {
                 (Some(_), Some(_)) => Some(better(first, second)),
                 (Some(_), None) => Some(first),
@@ -63,7 +74,12 @@ impl TwoChoices {
         }
         let mut first = None;
         let mut repeats = 0;
-        for _ in 0..MAX_DRAWS {
+        let least = match choice.ramp {
+            Some(_) => MIN_WARM_DRAWS,
+            None => *DRAWS.start(),
+        };
+        let draws = (members.len() / MEMBERS_PER_DRAW).clamp(least, *DRAWS.end());
+        for _ in 0..draws {
             let drawn = self.sample_other(members.len(), first, &mut random);
             match first {
                 // A heavy endpoint meets itself: as if two machines stood behind it.
@@ -73,7 +89,7 @@ impl TwoChoices {
                         return first;
                     }
                 }
-                _ if choice.allowed(drawn).is_none() => {}
+                _ if choice.accepted(drawn, &mut random).is_none() => {}
                 Some(one) => return Some(better(one, drawn)),
                 None => first = Some(drawn),
             }

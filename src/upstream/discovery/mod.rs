@@ -1,8 +1,23 @@
 //! Where endpoints' addresses come from, one source a file.
 
+pub mod allow;
+pub mod ask;
 mod book;
+pub mod dial;
 pub mod dns;
+pub mod dns_source;
+pub mod etcd;
+mod fetch;
+pub mod file;
+pub mod follow;
+mod hickory;
+pub mod http;
+pub mod kept;
+mod resolv_conf;
+pub mod source;
+pub mod sources;
 pub mod system;
+pub mod targets;
 
 pub use book::NameStatus;
 pub use dns::{Resolver, ResolverOptions, Sink};

@@ -1,9 +1,10 @@
+mod at_run_time;
+
 use std::collections::HashMap;
 
 use super::*;
 use crate::upstream::endpoint::EndpointState;
 use crate::upstream::shared::NoAddresses;
-use crate::upstream::spec::EndpointSpec;
 
 /// Keeps every state for ever, as snapshots in use would.
 #[derive(Default)]
@@ -23,6 +24,10 @@ impl EndpointStore for Keeper {
             .entry(name.clone())
             .or_default()
             .clone()
+    }
+
+    fn bulkhead(&self) -> Arc<crate::upstream::limits::Bulkhead> {
+        Arc::default()
     }
 }
 
@@ -52,6 +57,7 @@ fn spec(endpoints: &[(&str, u32)]) -> UpstreamSpec {
         name: "app".into(),
         endpoints: endpoints.iter().map(one).collect(),
         policy: Policy::RoundRobin,
+        options: SetOptions::default(),
     }
 }
 
@@ -66,7 +72,7 @@ fn shares(upstream: &Upstream, picks: usize) -> BTreeMap<String, usize> {
     let mut shares = BTreeMap::new();
     for _ in 0..picks {
         let tried = TriedSet::new();
-        if let Some(picked) = upstream.pick(None, &tried, Instant::now()) {
+        if let Ok(picked) = upstream.pick(None, &tried, Instant::now()) {
             *shares
                 .entry(picked.endpoint().address.to_string())
                 .or_default() += 1;
@@ -115,12 +121,9 @@ fn wrong_specs_are_refused() {
 fn a_name_has_no_endpoint_before_its_first_answer_and_follows_answers() {
     let store = Arc::new(Keeper::default());
     let upstream = published(&store, &[("app.internal:80", 2), ("app.internal:81", 1)]);
-    assert_eq!(upstream.names().collect::<Vec<_>>(), ["app.internal"]);
-    assert!(
-        upstream
-            .pick(None, &TriedSet::new(), Instant::now())
-            .is_none()
-    );
+    assert_eq!(upstream.names(), ["app.internal".into()]);
+    let nothing = upstream.pick(None, &TriedSet::new(), Instant::now());
+    assert_eq!(nothing.err(), Some(NoPick::None));
     assert!(!upstream.resolved("other.internal", &ips(&["10.0.0.9"])));
     assert!(upstream.resolved("app.internal", &ips(&["10.0.0.1", "::1"])));
     let both = expected(&[

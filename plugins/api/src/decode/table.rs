@@ -160,26 +160,6 @@ impl Table {
         Some(Arc::make_mut(entries).remove(at))
     }
 
-    /// Keeps those items of the list at a path of keys that `keep` wants.
-    pub fn retain_items(&mut self, path: &[&str], keep: &mut dyn FnMut(&Node) -> bool) {
-        let Some((last, above)) = path.split_last() else {
-            return;
-        };
-        let Some(entries) = descend(&mut self.entries, above) else {
-            return;
-        };
-        if !entries.iter().any(|e| e.key.as_ref() == *last) {
-            return;
-        }
-        for entry in Arc::make_mut(entries) {
-            if let (true, Value::Array(items)) =
-                (entry.key.as_ref() == *last, &mut entry.node.value)
-            {
-                Arc::make_mut(items).retain(|item| keep(item));
-            }
-        }
-    }
-
     /// Decodes the table within the `Deserialize` of a larger type; the mistake keeps its place.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use http::Response;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 
 use super::Sendable;
@@ -74,17 +74,22 @@ pub(super) enum Ready {
 }
 
 impl Connection {
-    /// Connects and spawns the connection's own task on the current runtime. `count` is called once
+    /// Connects, says `greeting` (a PROXY header) and spawns the connection's own task on the current runtime. `count` is called once
     /// the connection stands; what it gives lives as long as the connection.
     pub(super) async fn open(
         target: &Target,
         speak: Speak,
+        greeting: &[u8],
         count: impl FnOnce() -> Option<Counted>,
     ) -> Result<Self, String> {
-        let io = dial(target).await.map_err(|error| match error.kind() {
+        let mut io = dial(target).await.map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused => "the connection was refused".to_owned(),
             kind => format!("no connection: {kind}"),
         })?;
+        if !greeting.is_empty() {
+            let sent = io.write_all(greeting).await;
+            sent.map_err(|error| format!("no connection: {}", error.kind()))?;
+        }
         let (connector, alpn) = match speak {
             Speak::Http1 => return Self::start(io, false, count()).await,
             Speak::Http2 => return Self::start(io, true, count()).await,

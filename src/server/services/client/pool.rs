@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::connection::Connection;
+use crate::protocol::proxy_protocol::Version;
 use crate::snapshot::UpstreamProtocol;
 
 /// Idle connections to one server at most.
@@ -37,6 +38,8 @@ pub(super) struct Key {
     pub(super) protocol: UpstreamProtocol,
     /// Tells TLS with these authorities, names and certificate from any other; 0 is none.
     pub(super) tls: u64,
+    /// The PROXY header it began with.
+    pub(super) proxy_protocol: Option<Version>,
 }
 
 struct Idle {

@@ -19,7 +19,9 @@ use crate::snapshot::{HostMode, UpstreamPlan, UpstreamProtocol};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::upstream::UpstreamTls;
 use crate::upstream::retry::RetryPolicy;
-use crate::upstream::{EndpointSpec, NoAddresses, Policy, UnsharedStore, Upstream, UpstreamSpec};
+use crate::upstream::{
+    EndpointSpec, NoAddresses, Policy, SetOptions, UnsharedStore, Upstream, UpstreamSpec,
+};
 
 /// A server that says what it got, and counts its connections.
 struct Server {
@@ -242,6 +244,7 @@ impl Plans {
             name: "app".into(),
             endpoints: endpoints.iter().map(one).collect(),
             policy: Policy::RoundRobin,
+            options: SetOptions::default(),
         };
         let upstream = Upstream::build(spec, Arc::new(UnsharedStore), &NoAddresses).unwrap();
         let seconds = Duration::from_secs(20);
@@ -250,6 +253,7 @@ impl Plans {
             upstream: Arc::new(upstream),
             hash_key: None,
             protocol,
+            proxy_protocol: None,
             tls,
             host,
             timeouts: UpstreamTimeouts {
@@ -267,6 +271,12 @@ impl Plans {
                 max_requests: None,
             },
             retry: Arc::new(RetryPolicy::default()),
+            breaker: None,
+            gate: None,
+            health: None,
+            outlier: None,
+            discovery: None,
+            fallbacks: Arc::default(),
             group_key: 0,
             metrics: metrics.upstream("app"),
             metrics_of: Arc::clone(&metrics),
@@ -342,6 +352,41 @@ async fn another_endpoint_is_tried_and_the_failure_counted() {
         error.contains("upstream app: the connection was refused"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_connection_begins_with_a_header_of_our_own_and_is_kept() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use crate::protocol::proxy_protocol::{Version, own};
+    for version in [Version::V1, Version::V2] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let plans = Arc::new(Plans::default());
+        plans.set(&[address], UpstreamProtocol::Http1, HostMode::Keep);
+        Arc::get_mut(plans.0.lock().get_mut("app").unwrap())
+            .unwrap()
+            .proxy_protocol = Some(version);
+        let origin = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut begins = vec![0; own(version).len()];
+            stream.read_exact(&mut begins).await.unwrap();
+            for _ in 0..2 {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+                stream.write_all(answer).await.unwrap();
+            }
+            begins
+        });
+        let client = outgoing().upstream_client("app", plans);
+        for _ in 0..2 {
+            assert_eq!(client.send(request("/")).await.unwrap().status(), 200);
+        }
+        assert_eq!(origin.await.unwrap(), own(version));
+    }
 }
 
 #[tokio::test]

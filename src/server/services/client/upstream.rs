@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::connection::{Connection, Counted, Speak};
 use super::pool::{Key, Target};
 use super::{Answer, Outgoing, Sendable, begin, finish, refuse, strip};
+use crate::protocol::proxy_protocol::own;
 use crate::server::services::UpstreamSource;
 use crate::snapshot::{HostMode, UpstreamPlan, UpstreamProtocol};
 use crate::tls::Alpn;
@@ -52,14 +53,16 @@ async fn ask(outgoing: Arc<Outgoing>, plan: Arc<UpstreamPlan>, request: ClientRe
     let mut attempts = Attempts::default();
     let mut tried = TriedSet::new();
     loop {
-        let Some(picked) = plan.upstream.pick(None, &tried, Instant::now()) else {
-            return Err(format!("upstream {} has no usable endpoint", plan.name()));
-        };
+        let picked = plan
+            .upstream
+            .pick(None, &tried, Instant::now())
+            .map_err(|why| format!("upstream {}: {why}", plan.name()))?;
         let endpoint = Arc::clone(picked.endpoint());
         let key = Key {
             target: target(&endpoint),
             protocol: plan.protocol,
             tls: tls.as_ref().map_or(0, |tls| tls.key(alpn)),
+            proxy_protocol: plan.proxy_protocol,
         };
         let speak = match &tls {
             Some(tls) => Speak::Tls(Arc::clone(tls), alpn),
@@ -104,7 +107,9 @@ async fn connect(
         let open = plan.metrics.connections_open.enter();
         Some(Counted::new(&endpoint.state, open))
     };
-    let open = Connection::open(&key.target, speak, count);
+    // These requests are ours, whoever caused them: the connection names no client, so that all may use it.
+    let greeting = plan.proxy_protocol.map(own).unwrap_or_default();
+    let open = Connection::open(&key.target, speak, &greeting, count);
     let opened = in_time(plan.timeouts.connect, open).await;
     if let (Err(error), true) = (&opened, plan.tls.is_some()) {
         let endpoint = &endpoint.configured;

@@ -23,6 +23,7 @@ impl HttpClient for UrlClient {
                 target,
                 protocol: UpstreamProtocol::Http1,
                 tls: 0,
+                proxy_protocol: None,
             },
             Err(text) => return refuse(text),
         };
@@ -36,7 +37,7 @@ impl HttpClient for UrlClient {
             let mut attempts = Attempts::default();
             loop {
                 let sendable = |_| Ok(head.clone().map(|()| Full::new(request.body.clone())));
-                let connect = Connection::open(&key.target, Speak::Http1, || None);
+                let connect = Connection::open(&key.target, Speak::Http1, &[], || None);
                 let began = begin(&pool, &key, connect, sendable, request.timeout).await;
                 match began {
                     Ok(begun) => {

@@ -26,6 +26,9 @@ pub const DEFAULT_POINTS: u32 = 160;
 /// Slots looked at before the remaining endpoints are ranked for the key instead.
 const MAX_STEPS: usize = 512;
 
+/// Makes the keys an endpoint gets first, while it warms up, independent of where they fall.
+const WARM_SALT: u64 = 0x3c6e_f372_fe94_f82b;
+
 /// Which table keys are looked up in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HashTable {
@@ -109,6 +112,12 @@ impl ConsistentHash {
             let Some((owner, member)) = owner.and_then(|o| Some((o, choice.allowed(o)?))) else {
                 continue;
             };
+            // While a member warms up, a part of its keys goes on to the next; each key by itself,
+            // so that none comes and goes.
+            let name = self.names.get(owner).copied().unwrap_or(0);
+            if !choice.accepts(member, || mix(key ^ name ^ WARM_SALT)) {
+                continue;
+            }
             if bound
                 .as_mut()
                 .is_none_or(|bound| bound.admits(choice, member))
@@ -139,7 +148,7 @@ impl ConsistentHash {
             }
             // Highest weight / -ln(u) wins (Schindelhauer and Schomaker's weighted rendezvous).
             let uniform = ((mix(key ^ name) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-            let score = f64::from(member.weight) / -uniform.ln();
+            let score = choice.weight(member) as f64 / -uniform.ln();
             if best.is_none_or(|(_, top)| score > top) {
                 best = Some((index, score));
             }

@@ -2,10 +2,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{HashOptions, HashTable};
-use crate::upstream::balance::tests::{endpoint, lettered, set_of};
+use crate::upstream::balance::tests::{calm, endpoint, lettered, set_of};
 use crate::upstream::balance::{Pick, Policy};
-use crate::upstream::endpoint::{Endpoint, InFlight, Unavailable};
+use crate::upstream::endpoint::{Endpoint, Unavailable};
 use crate::upstream::hash::stable_hash;
+use crate::upstream::in_flight::InFlight;
 use crate::upstream::set::EndpointSet;
 use crate::upstream::shared::UpstreamState;
 use crate::upstream::tried::TriedSet;
@@ -169,7 +170,7 @@ fn the_order_of_writing_does_not_matter() {
 fn a_hot_key_spreads_within_the_bound() {
     for table in [HashTable::Ring, HashTable::Maglev] {
         let shared = Arc::new(UpstreamState::default());
-        let set = EndpointSet::build(ten(), &policy(table, Some(1.25)), shared.clone());
+        let set = EndpointSet::build(ten(), &policy(table, Some(1.25)), &calm(), shared.clone());
         let home = owner(&set, key(1), &TriedSet::new());
         let mut held = Vec::new();
         for total in 1..=400_u32 {
@@ -191,7 +192,12 @@ fn a_hot_key_spreads_within_the_bound() {
 #[test]
 fn the_bound_counts_only_endpoints_that_may_be_chosen() {
     let shared = Arc::new(UpstreamState::default());
-    let set = EndpointSet::build(ten(), &policy(HashTable::Ring, Some(1.25)), shared.clone());
+    let set = EndpointSet::build(
+        ten(),
+        &policy(HashTable::Ring, Some(1.25)),
+        &calm(),
+        shared.clone(),
+    );
     for endpoint in set.endpoints().iter().skip(2) {
         endpoint.state.set_drained(true);
     }

@@ -1,24 +1,31 @@
-//! Upstreams: endpoints, policy, times.
+//! Upstreams: endpoints, policy, times, and what protects them.
+
+mod discovery;
+mod fallback;
+mod health;
+mod limits;
+
+pub(super) use limits::{per_try, retries};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use farmgate_plugin_api::Source;
-use farmgate_plugin_api::decode::Diagnostics;
-use http::{HeaderValue, Method};
+use farmgate_plugin_api::decode::{Diagnostic, Diagnostics};
+use http::HeaderValue;
 
 use super::{World, codes, upstream_tls};
 use crate::config::words::{
-    self, BalanceConfig, Config, EndpointAddress as Written, HostHeader, RetryConfig, RetryMethod,
+    self, BalanceConfig, Config, EndpointAddress as Written, HostHeader, ProxyHeader,
     TimeoutsConfig, UpstreamConfig,
 };
+use crate::protocol::proxy_protocol::Version;
 use crate::snapshot::upstream::{Pool, UpstreamTimeouts};
 use crate::snapshot::{HostMode, UpstreamPlan, UpstreamProtocol};
 use crate::upstream::balance::consistent_hash::{HashOptions, HashTable};
 use crate::upstream::hash::stable_hash;
-use crate::upstream::retry::{RetryCondition, RetryPolicy};
-use crate::upstream::{EndpointAddress, EndpointSpec, Policy, Upstream, UpstreamSpec};
+use crate::upstream::retry::RetryPolicy;
+use crate::upstream::{EndpointAddress, EndpointSpec, Policy, SetOptions, Upstream, UpstreamSpec};
 
 /// All upstreams by name.
 pub(super) type Upstreams = BTreeMap<Arc<str>, Arc<UpstreamPlan>>;
@@ -28,12 +35,13 @@ pub(super) fn compile(
     world: &dyn World,
     diagnostics: &mut Diagnostics,
 ) -> Upstreams {
-    config
+    let plans = config
         .upstreams
         .iter()
         .filter_map(|words| one(config, words, world, diagnostics))
-        .map(|plan| (Arc::clone(plan.name()), Arc::new(plan)))
-        .collect()
+        .map(|plan| (Arc::clone(plan.name()), plan))
+        .collect();
+    fallback::join(config, plans, diagnostics)
 }
 
 fn one(
@@ -43,7 +51,17 @@ fn one(
     diagnostics: &mut Diagnostics,
 ) -> Option<UpstreamPlan> {
     let name: Arc<str> = words.name.value.as_str().into();
-    if words.endpoints.is_empty() {
+    let discovery = words
+        .discovery
+        .as_ref()
+        .map(|words| discovery::compile(words, diagnostics));
+    if let (Some(_), Some(endpoint)) = (&discovery, words.endpoints.first()) {
+        let message =
+            format!("upstream {name:?} has `endpoints` and `discovery`: only one of them");
+        diagnostics.error(codes::UPSTREAM_DISCOVERY, &endpoint.place, message);
+    } else if discovery.is_some() {
+        // They come while the node runs.
+    } else if words.endpoints.is_empty() {
         let message = format!("upstream {name:?} has no endpoint");
         diagnostics.error(codes::UPSTREAM_EMPTY, &words.name.place, message);
     } else if words.endpoints.iter().all(|e| e.value.weight.value == 0) {
@@ -61,10 +79,29 @@ fn one(
         })
         .collect();
     let (policy, hash_key) = balance(words, diagnostics);
+    let gate = words.limits.as_ref().map(|words| &words.value);
     let spec = UpstreamSpec {
         name: Arc::clone(&name),
         endpoints,
         policy,
+        options: SetOptions {
+            zone: config.server.zone.as_deref().map(Arc::from),
+            prefer_zone: words
+                .prefer_zone
+                .as_ref()
+                .is_some_and(|prefer| prefer.value),
+            panic_threshold: words
+                .panic_threshold
+                .as_ref()
+                .map_or(0.5, |share| share.value.share() as f32),
+            slow_start: words.slow_start.as_ref().map(|time| time.value.get()),
+            per_endpoint: gate.and_then(|limits| {
+                limits
+                    .in_flight_per_endpoint
+                    .as_ref()
+                    .map(|most| most.value)
+            }),
+        },
     };
     let upstream = match Upstream::build(spec, world.store(), world.book()) {
         Ok(upstream) => upstream,
@@ -89,6 +126,7 @@ fn one(
         words::UpstreamProtocol::H2 => UpstreamProtocol::H2,
         words::UpstreamProtocol::Auto => UpstreamProtocol::Auto,
     };
+    let proxy_protocol = proxy_header(&name, words, diagnostics);
     let tls = match &words.tls {
         Some(tls) => Some(upstream_tls::compile(&name, tls, diagnostics)?),
         None => None,
@@ -97,6 +135,7 @@ fn one(
         upstream: Arc::new(upstream),
         hash_key,
         protocol,
+        proxy_protocol,
         tls,
         host: match &words.host.value {
             HostHeader::Keep => HostMode::Keep,
@@ -108,10 +147,52 @@ fn one(
         },
         timeouts,
         pool: pool(words),
-        retry: Arc::new(retry.map_or_else(RetryPolicy::default, |r| retries(&r.value))),
+        retry: Arc::new(match retry {
+            Some(words) => retries(&words.value, diagnostics),
+            None => RetryPolicy::default(),
+        }),
+        breaker: words
+            .breaker
+            .as_ref()
+            .map(|words| limits::breaker(&words.value, diagnostics)),
+        gate: gate.map(|words| Arc::new(limits::gate(words))),
+        health: words
+            .health
+            .as_ref()
+            .and_then(|checks| health::checks(checks, words.protocol.value, diagnostics))
+            .map(Arc::new),
+        outlier: words
+            .outlier
+            .as_ref()
+            .map(|words| health::outliers(words, diagnostics)),
+        discovery: discovery.flatten().map(Arc::new),
+        fallbacks: Arc::default(),
         group_key: stable_hash(name.as_bytes()) ^ protocol as u64,
         metrics: world.metrics().upstream(&name),
         metrics_of: Arc::clone(world.metrics()),
+    })
+}
+
+/// The PROXY header of connections. It names one client, so no connection may carry requests of several.
+fn proxy_header(
+    name: &str,
+    words: &UpstreamConfig,
+    diagnostics: &mut Diagnostics,
+) -> Option<Version> {
+    let written = words.proxy_protocol.as_ref()?;
+    if words.protocol.value != words::UpstreamProtocol::Http1 {
+        let message = format!(
+            "upstream {name:?}: proxy_protocol needs protocol = \"http1\": HTTP/2 carries requests of many clients on one connection"
+        );
+        diagnostics.push(
+            Diagnostic::error(codes::UPSTREAM_PROXY, &written.place, message).with_help(
+                "leave `protocol` out, or `proxy_protocol`: X-Forwarded-For and Forwarded name the client on any connection",
+            ),
+        );
+    }
+    Some(match written.value {
+        ProxyHeader::V1 => Version::V1,
+        ProxyHeader::V2 => Version::V2,
     })
 }
 
@@ -176,34 +257,5 @@ fn pool(words: &UpstreamConfig) -> Pool {
         idle_timeout: words.pool.idle_timeout.value.get(),
         max_age: words.pool.max_age.as_ref().map(|age| age.value.get()),
         max_requests: words.pool.max_requests.as_ref().map(|n| u64::from(n.value)),
-    }
-}
-
-pub(super) fn per_try(words: &RetryConfig) -> Option<Duration> {
-    words.per_try.as_ref().map(|time| time.value.get())
-}
-
-pub(super) fn retries(words: &RetryConfig) -> RetryPolicy {
-    let conditions = words.on.iter().map(|on| match on.value {
-        words::RetryOn::Connect => RetryCondition::Connect,
-        words::RetryOn::ResetBeforeResponse => RetryCondition::ResetBeforeResponse,
-    });
-    let method = |word: RetryMethod| match word {
-        RetryMethod::Get => Method::GET,
-        RetryMethod::Head => Method::HEAD,
-        RetryMethod::Options => Method::OPTIONS,
-        RetryMethod::Trace => Method::TRACE,
-        RetryMethod::Put => Method::PUT,
-        RetryMethod::Delete => Method::DELETE,
-        RetryMethod::Post => Method::POST,
-        RetryMethod::Patch => Method::PATCH,
-    };
-    RetryPolicy {
-        attempts: words.attempts.value,
-        on: conditions.collect(),
-        methods: words
-            .methods
-            .as_ref()
-            .map(|methods| methods.iter().map(|m| method(m.value)).collect()),
     }
 }

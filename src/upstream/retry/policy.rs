@@ -4,25 +4,50 @@ use std::sync::Arc;
 
 use http::Method;
 
+use super::backoff::Backoff;
+use super::budget::BudgetOptions;
+
+/// Bytes of a request's body that are kept for another attempt, unless the policy says otherwise.
+pub const REPLAY_BYTES: u64 = 64 * 1024;
+
 /// One condition that operators write in `retry.on`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum RetryCondition {
     /// No connection to the endpoint was made (TCP or TLS).
     Connect = 1,
-    /// The connection ended before the first byte of the response.
+    /// The connection ended, or the time of one try, before the first byte of the response.
     ResetBeforeResponse = 2,
+    /// The endpoint answered with a status from 500 to 599.
+    Status5xx = 4,
+    /// The endpoint answered 429.
+    Status429 = 8,
+    /// The endpoint answered 502, 503 or 504.
+    GatewayError = 16,
+    /// The time of one try (`per_try`) ran out before the head of the response.
+    PerTry = 32,
 }
 
 impl RetryCondition {
     /// Every condition, in the order of the documentation.
-    pub const ALL: [Self; 2] = [Self::Connect, Self::ResetBeforeResponse];
+    pub const ALL: [Self; 6] = [
+        Self::Connect,
+        Self::ResetBeforeResponse,
+        Self::Status5xx,
+        Self::Status429,
+        Self::GatewayError,
+        Self::PerTry,
+    ];
 
     /// The word in the configuration.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Connect => "connect",
             Self::ResetBeforeResponse => "reset_before_response",
+            Self::Status5xx => "5xx",
+            Self::Status429 => "429",
+            Self::GatewayError => "gateway_error",
+            Self::PerTry => "per_try",
         }
     }
 
@@ -42,9 +67,20 @@ impl RetryOn {
     /// Without any condition nothing is retried, except on a reused connection.
     pub const NONE: Self = Self(0);
 
+    /// Where nothing is written: what went wrong before an answer. An answer is passed on.
+    pub const USUAL: Self =
+        Self(RetryCondition::Connect as u8 | RetryCondition::ResetBeforeResponse as u8);
+
     /// True if the set has this condition.
     pub const fn contains(self, condition: RetryCondition) -> bool {
         self.0 & condition as u8 != 0
+    }
+
+    /// True if an answer with this status is to be retried.
+    pub const fn wants_status(self, status: u16) -> bool {
+        (self.contains(RetryCondition::Status5xx) && matches!(status, 500..=599))
+            || (self.contains(RetryCondition::GatewayError) && matches!(status, 502..=504))
+            || (self.contains(RetryCondition::Status429) && status == 429)
     }
 }
 
@@ -63,12 +99,20 @@ pub enum FailureClass {
     ResetBeforeResponse,
     /// The same on a connection taken from the pool: most likely it was closed while idle.
     ReusedReset,
+    /// The endpoint says that it did nothing with this HTTP/2 request: REFUSED_STREAM, or a GOAWAY
+    /// that leaves the stream out. Safe for every method (RFC 9113 section 8.7).
+    RefusedStream,
+    /// The time of one try ran out before the head of the response.
+    PerTry,
+    /// The endpoint answered, with this status. An origin that answers has seen the request, so
+    /// only repeatable methods are safe, whatever was sent; 429 and 503 too.
+    Status(u16),
     /// Anything else: a response has begun, a timeout ran out, the client left.
     Final,
 }
 
 /// The rules of one route or upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RetryPolicy {
     /// Attempts at most, the first included; 0 is taken as 1.
     pub attempts: u8,
@@ -76,15 +120,25 @@ pub struct RetryPolicy {
     pub on: RetryOn,
     /// Methods that may be sent twice. `None`: the idempotent ones.
     pub methods: Option<Arc<[Method]>>,
+    /// Pauses between attempts.
+    pub backoff: Backoff,
+    /// What all retries to the upstream may come to. `None`: only `attempts` bounds them.
+    pub budget: Option<BudgetOptions>,
+    /// Bytes of a request's body that are kept for another attempt. Once more of them were sent
+    /// there is none.
+    pub replay_bytes: u64,
 }
 
 impl Default for RetryPolicy {
-    /// One retry when nothing was answered.
+    /// One retry when nothing was answered, within the usual budget.
     fn default() -> Self {
         Self {
             attempts: 2,
-            on: RetryCondition::ALL.into_iter().collect(),
+            on: RetryOn::USUAL,
             methods: None,
+            backoff: Backoff::USUAL,
+            budget: Some(BudgetOptions::USUAL),
+            replay_bytes: REPLAY_BYTES,
         }
     }
 }
@@ -95,6 +149,9 @@ impl RetryPolicy {
         attempts: 1,
         on: RetryOn::NONE,
         methods: None,
+        backoff: Backoff::USUAL,
+        budget: None,
+        replay_bytes: 0,
     };
 
     /// True if a request of this method may reach an endpoint twice.
@@ -124,12 +181,20 @@ pub fn may_retry(
     if attempt >= policy.attempts {
         return false;
     }
+    let on = |condition| policy.on.contains(condition);
+    let lost = on(RetryCondition::ResetBeforeResponse);
     match failure {
-        FailureClass::Connect => policy.on.contains(RetryCondition::Connect),
+        FailureClass::Connect => on(RetryCondition::Connect),
+        // Nothing was done, as without a connection; nothing was answered, as after a reset. Either
+        // word means it.
+        FailureClass::RefusedStream => on(RetryCondition::Connect) || lost,
         FailureClass::ResetBeforeResponse | FailureClass::ReusedReset => {
-            policy.on.contains(RetryCondition::ResetBeforeResponse)
-                && policy.is_safe(method, bytes_sent)
+            lost && policy.is_safe(method, bytes_sent)
         }
+        FailureClass::PerTry => {
+            (lost || on(RetryCondition::PerTry)) && policy.is_safe(method, bytes_sent)
+        }
+        FailureClass::Status(status) => policy.on.wants_status(status) && policy.repeatable(method),
         FailureClass::Final => false,
     }
 }
@@ -163,12 +228,14 @@ impl Default for Attempts {
 }
 
 impl Attempts {
-    /// The number of the attempt under way, 1 first. A free retry keeps the number.
+    /// The number of the attempt under way, 1 first, 255 at most. A free retry keeps the number.
     pub const fn number(self) -> u8 {
         self.number
     }
 
-    /// Decides after the attempt under way failed, and counts the next one if there is one.
+    /// Decides after the attempt under way failed, and counts the next one if there is one. Where
+    /// the budget or the time left has a word in it too, ask a copy and keep it only when the
+    /// attempt is made.
     pub fn failed(
         &mut self,
         policy: &RetryPolicy,
@@ -182,134 +249,9 @@ impl Attempts {
             return Retry::AgainFree;
         }
         if may_retry(policy, self.number, method, failure, bytes_sent) {
-            self.number += 1;
+            self.number = self.number.saturating_add(1);
             return Retry::Again;
         }
         Retry::No
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use FailureClass::{Connect, Final, ResetBeforeResponse, ReusedReset};
-
-    fn policy(attempts: u8, on: &[RetryCondition], methods: Option<&[Method]>) -> RetryPolicy {
-        RetryPolicy {
-            attempts,
-            on: on.iter().copied().collect(),
-            methods: methods.map(Arc::from),
-        }
-    }
-
-    #[test]
-    fn idempotent_methods_and_unsent_requests_are_retried() {
-        let usual = RetryPolicy::default();
-        let may = |method: &str, failure, sent| {
-            let method = Method::from_bytes(method.as_bytes()).unwrap();
-            may_retry(&usual, 1, &method, failure, sent)
-        };
-        for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"] {
-            assert!(may(method, ResetBeforeResponse, true), "{method}");
-        }
-        for method in ["POST", "PATCH", "CONNECT", "PURGE"] {
-            assert!(!may(method, ResetBeforeResponse, true), "{method}");
-            assert!(!may(method, ReusedReset, true), "{method}");
-            assert!(may(method, ResetBeforeResponse, false), "{method}");
-            assert!(may(method, Connect, false), "{method}");
-        }
-        assert!(!may("GET", Final, false));
-    }
-
-    #[test]
-    fn attempts_count_the_first_try() {
-        let three = policy(3, &RetryCondition::ALL, None);
-        let mut attempts = Attempts::default();
-        let mut fail = || attempts.failed(&three, &Method::GET, Connect, false);
-        assert_eq!(
-            [fail(), fail(), fail()],
-            [Retry::Again, Retry::Again, Retry::No]
-        );
-        assert_eq!(attempts.number(), 3);
-        for attempts in [0, 1] {
-            let once = policy(attempts, &RetryCondition::ALL, None);
-            assert!(!may_retry(&once, 1, &Method::GET, Connect, false));
-        }
-    }
-
-    #[test]
-    fn only_the_conditions_that_are_on() {
-        let connect = policy(2, &[RetryCondition::Connect], None);
-        assert!(may_retry(&connect, 1, &Method::POST, Connect, false));
-        assert!(!may_retry(
-            &connect,
-            1,
-            &Method::GET,
-            ResetBeforeResponse,
-            false
-        ));
-        let reset = policy(2, &[RetryCondition::ResetBeforeResponse], None);
-        assert!(!may_retry(&reset, 1, &Method::GET, Connect, false));
-        assert!(may_retry(
-            &reset,
-            1,
-            &Method::GET,
-            ResetBeforeResponse,
-            true
-        ));
-    }
-
-    #[test]
-    fn written_methods_replace_the_idempotent_ones() {
-        let post = policy(2, &RetryCondition::ALL, Some(&[Method::POST]));
-        assert!(may_retry(
-            &post,
-            1,
-            &Method::POST,
-            ResetBeforeResponse,
-            true
-        ));
-        assert!(!may_retry(
-            &post,
-            1,
-            &Method::GET,
-            ResetBeforeResponse,
-            true
-        ));
-        assert!(may_retry(
-            &post,
-            1,
-            &Method::GET,
-            ResetBeforeResponse,
-            false
-        ));
-    }
-
-    #[test]
-    fn a_dead_pooled_connection_is_retried_once_for_free() {
-        let mut attempts = Attempts::default();
-        let off = RetryPolicy::OFF;
-        let mut fail = |sent| attempts.failed(&off, &Method::GET, ReusedReset, sent);
-        assert_eq!([fail(true), fail(true)], [Retry::AgainFree, Retry::No]);
-
-        let usual = RetryPolicy::default();
-        let mut attempts = Attempts::default();
-        let mut fail = || attempts.failed(&usual, &Method::GET, ReusedReset, true);
-        assert_eq!(
-            [fail(), fail(), fail()],
-            [Retry::AgainFree, Retry::Again, Retry::No]
-        );
-
-        let mut post = Attempts::default();
-        let mut fail = |sent| post.failed(&usual, &Method::POST, ReusedReset, sent);
-        assert_eq!([fail(true), fail(false)], [Retry::No, Retry::AgainFree]);
-    }
-
-    #[test]
-    fn words_round_trip() {
-        for condition in RetryCondition::ALL {
-            assert_eq!(RetryCondition::from_word(condition.word()), Some(condition));
-        }
-        assert_eq!(RetryCondition::from_word("reset"), None);
     }
 }

@@ -1,0 +1,6 @@
+//! No clock runs here: times and random numbers are handed in.
+
+mod backoff;
+mod budget;
+mod policy;
+mod threads;
