@@ -4,7 +4,7 @@
 //! not begin; `h2_end`: why an HTTP/2 connection ended; `drain_cut`: what a drain cut; `cache`: what the cache did; all by
 //! `closed_set`),
 //! `metrics` counts, `access_log` writes one line per request from a thread of its own, `explain` keeps the last records
-//! by request id, `events` tells the operator what the process itself did.
+//! by request id, `events` tells the operator what the process itself did. `clock` and `stamp` say when, and what a file was then.
 
 pub mod access_log;
 pub mod cache;
@@ -19,6 +19,7 @@ pub mod handshake;
 pub mod metrics;
 pub mod reason;
 pub mod redact;
+pub mod stamp;
 
 pub use drain_cut::{DrainCut, DrainCuts};
 pub use h2_end::H2End;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 

@@ -4,11 +4,10 @@
 //! are swapped and over bind mounts. A changed file is read once it held still for a moment, so that somebody who
 //! writes it in place is not read half way; renaming a finished file into its place is still the better way.
 
-use std::fs::Metadata;
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
 use tokio::time::{Instant, sleep};
@@ -16,15 +15,13 @@ use tokio::time::{Instant, sleep};
 use super::ask::{Next, Said, Source};
 use super::source::{Discovered, SourceError};
 use super::targets::{Form, MAX_BYTES, decode};
+use crate::telemetry::stamp::Stamp;
 
 /// A changed file is read when two looks this far apart see the same.
 const STILL: Duration = Duration::from_millis(100);
 
 /// The endpoints are confirmed this often while the file stays as it is.
 const CONFIRMED: Duration = Duration::from_secs(5);
-
-/// Stamps are this coarse on some file systems (FAT: 2 s): a younger file is read again at each look.
-const SETTLED: u64 = 2;
 
 /// A file of endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,35 +30,6 @@ pub struct FileOptions {
     pub path: PathBuf,
     /// Time between two looks. 1 s is usual; at least 10 ms.
     pub interval: Duration,
-}
-
-/// What tells one version of a file from another without reading it. Symbolic links are followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(seen: &Metadata) -> Self {
-        Self {
-            device: seen.dev(),
-            inode: seen.ino(),
-            bytes: seen.size(),
-            modified: (seen.mtime(), seen.mtime_nsec()),
-            changed: (seen.ctime(), seen.ctime_nsec()),
-        }
-    }
-
-    /// True if another change would have given another stamp by `now`.
-    fn is_settled(&self, now: SystemTime) -> bool {
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let age = i64::try_from(now).unwrap_or(i64::MAX) - self.changed.0;
-        age.unsigned_abs() > SETTLED
-    }
 }
 
 /// The source of a file.
@@ -106,7 +74,7 @@ impl FileSource {
         let path = self.options.path.clone();
         let seen = tokio::task::spawn_blocking(move || std::fs::metadata(path)).await;
         match seen {
-            Ok(Ok(seen)) => Ok(Stamp::of(&seen)),
+            Ok(Ok(seen)) => Ok(Stamp::from(&seen)),
             Ok(Err(error)) => Err(self.error(error)),
             Err(_) => Err(self.error("the process ends")),
         }
