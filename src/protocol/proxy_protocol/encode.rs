@@ -6,19 +6,6 @@ use super::crc32c::checksum;
 use super::tlv;
 use super::v2::SIGNATURE;
 
-/// A version 1 line of two addresses of one family.
-pub(super) fn v1(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
-    let family = if source.is_ipv4() { "TCP4" } else { "TCP6" };
-    format!(
-        "PROXY {family} {} {} {} {}\r\n",
-        source.ip(),
-        destination.ip(),
-        source.port(),
-        destination.port()
-    )
-    .into_bytes()
-}
-
 /// A TLV.
 pub(super) fn tlv(kind: u8, value: &[u8]) -> Vec<u8> {
     let len = u16::try_from(value.len()).unwrap().to_be_bytes();

@@ -3,7 +3,8 @@ use std::net::SocketAddr;
 
 use proptest::prelude::*;
 
-use super::encode::{seal, tlv, v1, v2, v2_inet};
+use super::encode::{seal, tlv, v2, v2_inet};
+use super::write::v1;
 use super::{
     Header, MAX_BYTES, MAX_TLV_BYTES, MAX_V1_BYTES, Parsed, ProxyError, Tlvs, parse, tlv as kinds,
 };

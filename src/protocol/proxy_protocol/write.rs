@@ -82,7 +82,7 @@ fn mapped(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip.into(), address.port())
 }
 
-fn v1(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
+pub(super) fn v1(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
     let family = if source.is_ipv4() { "TCP4" } else { "TCP6" };
     format!(
         "PROXY {family} {} {} {} {}\r\n",
