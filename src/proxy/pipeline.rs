@@ -120,7 +120,12 @@ pub async fn head(
             }
             Next::ReadBody { limit, refuse }
         }
-        Body::Buffer { .. } => Box::pin(body(cx, headers, BufferedBody::default())).await,
+        Body::Buffer { .. } => {
+            let next = Box::pin(body(cx, headers, BufferedBody::default())).await;
+            // There is none, and no filter made one: nothing is to be sent.
+            cx.replay = cx.replay.take().filter(|made| !made.is_empty());
+            next
+        }
         Body::Stream => target(cx, headers, &route),
     }
 }
