@@ -12,6 +12,9 @@ use tokio::task::JoinHandle;
 
 use crate::harness::{Node, Origin, Peer, free_address, soon};
 
+/// An origin that can send nothing for so long has filled every buffer on the way.
+const FULL: Duration = Duration::from_millis(200);
+
 /// "At once": without any timer of ours, which are all longer than a second here.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
@@ -80,8 +83,41 @@ const LEAVES: [Leave; 4] = [
 enum Told {
     /// It has the request, as far as it comes.
     Here,
+    /// It can send no more: nobody takes it.
+    Full,
     /// The attempt was ended.
     Ended,
+}
+
+/// Sends until the connection ends, and tells once when nobody takes anything any more: every buffer on the way is full.
+async fn flow(peer: &mut Peer, tell: &mpsc::Sender<Told>) {
+    let mut is_told = false;
+    loop {
+        let write = peer.stream.write_all(&[b'x'; 4096]);
+        let mut write = std::pin::pin!(write);
+        let written = match tokio::time::timeout(FULL, &mut write).await {
+            Ok(written) => written,
+            Err(_) => {
+                if !std::mem::replace(&mut is_told, true) {
+                    let _ = tell.send(Told::Full).await;
+                }
+                write.await
+            }
+        };
+        if written.is_err() {
+            return;
+        }
+    }
+}
+
+/// What is told next, but for full buffers.
+async fn next(told: &mut mpsc::Receiver<Told>) -> Option<Told> {
+    loop {
+        match told.recv().await {
+            Some(Told::Full) => {}
+            other => return other,
+        }
+    }
 }
 
 /// An HTTP/1 origin that brings requests to `stage` and waits for their end.
@@ -102,7 +138,7 @@ async fn http1(stage: Stage) -> (Origin, mpsc::Receiver<Told>) {
                     .await;
             }
             if stage == Stage::Flowing {
-                while peer.stream.write_all(&[b'x'; 4096]).await.is_ok() {}
+                flow(&mut peer, &tell).await;
             } else {
                 peer.gone().await;
             }
@@ -300,7 +336,7 @@ async fn leaves(
     }
     let left = Instant::now();
     visitor.leave(leave);
-    let ended = soon(&format!("{stage:?} {leave:?}"), told.recv()).await;
+    let ended = soon(&format!("{stage:?} {leave:?}"), next(told)).await;
     let took = left.elapsed();
     assert_eq!(ended, Some(Told::Ended));
     assert!(took < AT_ONCE, "{stage:?} {leave:?} took {took:?}");
@@ -363,9 +399,7 @@ async fn a_client_that_reads_nothing_and_leaves_is_noticed_too() {
         let mut visitor = Visitor::connect(&node, leave).await;
         visitor.ask(&target, Stage::Flowing).await;
         assert_eq!(soon("the request", told.recv()).await, Some(Told::Here));
-        // Every buffer on the way is full once the origin's own connection takes nothing more for a while.
-        // tidy: waits for a condition
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(soon("full buffers", told.recv()).await, Some(Told::Full));
         let left = Instant::now();
         visitor.leave(leave);
         assert_eq!(soon("the end", told.recv()).await, Some(Told::Ended));
