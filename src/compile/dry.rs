@@ -220,6 +220,10 @@ impl Clock for SystemClock {
     fn wall(&self) -> SystemTime {
         SystemTime::now()
     }
+
+    fn sleep(&self, time: Duration) -> HostFuture<()> {
+        Box::pin(tokio::time::sleep(time))
+    }
 }
 
 /// The generator of the calling thread.

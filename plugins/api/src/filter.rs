@@ -115,6 +115,17 @@ pub struct Explained<'a> {
     pub body: &'a [u8],
 }
 
+/// Where a credential stands in a request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// In the header field of this name.
+    Header(http::HeaderName),
+    /// In the query parameter of this name.
+    Query(Box<str>),
+    /// In the cookie of this name.
+    Cookie(Box<str>),
+}
+
 /// A running instance of a plugin kind. Shared by all threads and by every chain it stands in.
 ///
 /// Every method has a default that does nothing, and is called only for the phases that
@@ -131,6 +142,12 @@ pub trait Filter: Send + Sync + 'static {
     /// Request header fields that this filter writes as an identity. They are removed from what
     /// clients send, on every listener, before routing.
     fn identity_headers(&self) -> &[http::HeaderName] {
+        &[]
+    }
+
+    /// Header fields, query keys and cookies that carry a credential for this filter. Their values never reach a log,
+    /// and a list that logs such a field is an error. Read once, when the configuration is compiled.
+    fn credentials(&self) -> &[Credential] {
         &[]
     }
 

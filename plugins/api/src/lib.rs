@@ -27,7 +27,7 @@ pub mod words;
 
 pub use exchange::{Headers, Request, Response, UpstreamRequest};
 pub use facts::{ConnectionFacts, Consumer, Facts};
-pub use filter::{BodyMode, Explained, Filter, Outcome, OverLimit, Phases};
+pub use filter::{BodyMode, Credential, Explained, Filter, Outcome, OverLimit, Phases};
 pub use kind::{Built, Fail, Kind};
 pub use services::Services;
 pub use source::Source;

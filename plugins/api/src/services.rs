@@ -165,6 +165,8 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Instant;
     /// Wall-clock time, for stamps. It may jump.
     fn wall(&self) -> SystemTime;
+    /// Waits this long. The clock of tests moves itself on by as much, and waits not at all.
+    fn sleep(&self, time: Duration) -> HostFuture<()>;
 }
 
 /// Random numbers.

@@ -51,6 +51,11 @@ impl Clock for ManualClock {
     fn wall(&self) -> SystemTime {
         self.wall + *lock(&self.passed)
     }
+
+    fn sleep(&self, time: Duration) -> HostFuture<()> {
+        self.advance(time);
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// Services in memory. Plugins built with the same value share state, as they would over a reload.
