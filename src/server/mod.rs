@@ -18,6 +18,7 @@ pub mod limits;
 pub mod linger;
 pub mod listeners;
 pub mod orders;
+pub mod overload;
 pub mod reload;
 pub mod services;
 pub mod signals;
