@@ -2,6 +2,7 @@
 
 mod cache;
 mod guards;
+mod load;
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
@@ -107,6 +108,7 @@ fn render(status: &Value, before: Option<(&Value, f64)>) -> String {
         );
     }
     upgrades(&mut out, &status["upgrade"]);
+    load::load(&mut out, &status["load"]);
     let before = before.map(|(before, seconds)| (&before["cache"], seconds));
     cache::cache(&mut out, &status["cache"], before);
     let _ = writeln!(out, "\nlisteners");

@@ -8,6 +8,7 @@ mod bulkhead;
 pub mod cache;
 pub mod codes;
 pub mod dry;
+pub mod overload;
 #[cfg(debug_assertions)]
 pub mod probe;
 pub mod world;
@@ -31,6 +32,7 @@ use farmgate_plugin_api::Services;
 use farmgate_plugin_api::decode::{Diagnostics, Place};
 use farmgate_plugin_api::units::Cidr;
 
+use self::overload::OverloadLimits;
 use crate::cache::shared::CacheSettings;
 use crate::config::words::{Config, LogTarget};
 use crate::snapshot::Snapshot;
@@ -117,6 +119,8 @@ pub struct Settings {
     pub drain: Drain,
     /// Most bytes of bodies held back, all together.
     pub body_memory_bytes: u64,
+    /// From where on the node turns requests away.
+    pub overload: OverloadLimits,
     /// Upgrades.
     pub upgrade: UpgradeLimits,
     /// Watching the configuration's files, with this debounce.
@@ -248,6 +252,7 @@ fn settings(config: &Config, diagnostics: &mut Diagnostics) -> Settings {
             lb_grace: drain.lb_grace.value.get(),
         },
         body_memory_bytes: checks::body_memory(server, diagnostics),
+        overload: overload::compile(&server.overload, diagnostics),
         upgrade: UpgradeLimits {
             ready: server.upgrade.ready.value.get(),
             draining: usize::from(server.upgrade.draining.value),

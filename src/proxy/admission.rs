@@ -1,6 +1,6 @@
 //! Whether there is room for a request: the node's own load by class, the route's places, the tenant's.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use farmgate_plugin_api::Headers;
 
@@ -15,20 +15,29 @@ use crate::upstream::limits::{Class, Occupied};
 /// Which share of each class is turned away, since the node has too much to do. Set by the node's guard, read by every
 /// request: one load.
 #[derive(Debug, Default)]
-pub struct Shedding([AtomicU8; 3]);
+pub struct Shedding {
+    shares: [AtomicU8; 3],
+    closes: AtomicBool,
+}
 
 impl Shedding {
     /// So many of 255 requests of a class are turned away.
     pub fn set(&self, class: Class, share: u8) {
-        if let Some(place) = self.0.get(class as usize) {
+        if let Some(place) = self.shares.get(class as usize) {
             place.store(share, Ordering::Relaxed);
         }
     }
 
     /// The share of a class that is turned away, of 255.
     pub fn share(&self, class: Class) -> u8 {
-        let place = self.0.get(class as usize);
+        let place = self.shares.get(class as usize);
         place.map_or(0, |place| place.load(Ordering::Relaxed))
+    }
+
+    /// Whether who is turned away is to close the connection too: when memory or descriptors are short, which requests
+    /// alone do not give back.
+    pub fn set_closes(&self, closes: bool) {
+        self.closes.store(closes, Ordering::Relaxed);
     }
 
     /// True if this request is turned away.
@@ -57,6 +66,9 @@ pub fn admit(cx: &mut Ctx, headers: &mut (dyn Headers + '_)) -> Result<(), Reaso
     };
     if cx.start.node.shedding.turns_away(route.class) {
         cx.retry_after = Some(std::time::Duration::from_secs(1));
+        if cx.start.node.shedding.closes.load(Ordering::Relaxed) {
+            cx.start.connection.close.store(true, Ordering::Relaxed);
+        }
         return Err(Reason::Overload);
     }
     if let Some(bulkhead) = &route.bulkhead {

@@ -26,7 +26,7 @@ use super::signals::Signals;
 use super::upgrade::heir::Heir;
 use super::upgrade::spawn::Program;
 use super::upgrade::{Upgrades, leaving};
-use super::{Server, certificates, drain, status, systemd, watch};
+use super::{Server, certificates, drain, overload, status, systemd, watch};
 use crate::compile::world::DryWorld;
 use crate::compile::{Settings, compile};
 use crate::config::load::{Text, read};
@@ -201,12 +201,13 @@ fn start(
         if let Err(ended) = come_up(&server, &texts, heir).await {
             return (Some(server), ended);
         }
-        let watchdog = tokio::spawn(systemd::watchdog(runtime));
+        let watchdog = tokio::spawn(systemd::watchdog(runtime.clone()));
         tokio::spawn(certificates::run(Arc::clone(&server)));
         tokio::spawn(look_after(
             Arc::clone(&server.node),
             Arc::clone(&server.guards),
         ));
+        tokio::spawn(overload::guard(Arc::clone(&server), &runtime));
         tokio::spawn(watch::run(Arc::clone(&server), seen));
         let mut occasion = signals.run(&server).await;
         if occasion == Occasion::Stop {
@@ -386,6 +387,7 @@ fn assemble(
         state,
         resolver,
         guards,
+        load: ArcSwap::default(),
         host,
         orders,
         listeners: Mutex::new(listeners),

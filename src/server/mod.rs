@@ -49,6 +49,7 @@ use history::History;
 use inherit::Heritage;
 use listeners::Listeners;
 use orders::OrderDesk;
+use overload::Load;
 use services::Host;
 use upgrade::Upgrades;
 
@@ -62,6 +63,8 @@ pub struct Server {
     pub resolver: Arc<Resolver>,
     /// Checks and sources of endpoints.
     pub guards: Arc<Guards>,
+    /// How the node stands, as its overload guard saw it last.
+    pub load: ArcSwap<Load>,
     /// Plugin services.
     pub host: Arc<Host>,
     /// Certificates that are ordered.

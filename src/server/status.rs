@@ -2,6 +2,7 @@
 
 mod cache;
 mod guards;
+mod load;
 
 use std::time::{Instant, SystemTime};
 
@@ -75,6 +76,7 @@ pub fn status(server: &Server) -> Value {
             Err(why) => json!({ "at": last.at, "result": "refused", "reason": why }),
         }),
         "upgrade": server.upgrades.status(),
+        "load": load::load(&server.load.load()),
         "routes": snapshot.routes.len(),
         "cache": cache::cache(server, &snapshot),
         "listeners": listeners,

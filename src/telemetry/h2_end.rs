@@ -14,6 +14,7 @@ closed_set! {
     Idle "idle" "No request for `timeouts.keepalive`." false "NO_ERROR";
     MaxAge "max_age" "Older than `timeouts.max_age`." false "NO_ERROR";
     Drain "drain" "The listener or the node goes." false "NO_ERROR";
+    Overload "overload" "A request was turned away since memory or open files are short." false "NO_ERROR";
     Preface "preface" "What came is no HTTP/2, or its beginning took longer than `timeouts.header`." false "";
     Stalled "stalled" "The client took no byte for `timeouts.body_idle`." false "";
     RapidReset "rapid_reset" "The client took back more requests than `h2.resets` allows (CVE-2023-44487)." true "ENHANCE_YOUR_CALM";

@@ -196,7 +196,8 @@ async fn stream_to(
             let mut out = respond.send_response(response, false).expect("send");
             out.send_data(Bytes::from_static(b"half"), false)
                 .expect("send");
-            while stage == Stage::Flowing {
+            let flows = || stage == Stage::Flowing;
+            while flows() {
                 out.reserve_capacity(4096);
                 let Some(Ok(_)) = std::future::poll_fn(|cx| out.poll_capacity(cx)).await else {
                     break;

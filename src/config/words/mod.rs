@@ -33,7 +33,7 @@ pub use route::{
     Condition, ConditionTest, Conditions, RouteClass, RouteConfig, RouteLimitsConfig,
     RouteTimeoutsConfig, RouteUpstreams, UpstreamShare,
 };
-pub use server::{DrainConfig, Platform, ServerConfig, WatchConfig};
+pub use server::{DrainConfig, OverloadConfig, Platform, ServerConfig, WatchConfig};
 pub use telemetry::{
     AccessLogConfig, ExplainConfig, LogFormat, LogTarget, MetricsConfig, TelemetryConfig,
 };

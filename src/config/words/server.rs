@@ -1,7 +1,7 @@
 //! `[server]`: the process itself. A change of `threads`, `control` or `state` needs an upgrade.
 
 use farmgate_plugin_api::decode::{Located, RelPath};
-use farmgate_plugin_api::units::{Duration, Size};
+use farmgate_plugin_api::units::{Duration, Ratio, Size};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -37,6 +37,8 @@ pub struct ServerConfig {
     /// 1GiB.
     #[schemars(with = "Option<forms::Size>")]
     pub body_memory: Option<Located<Size>>,
+    /// From where on the node turns requests away, those of class `bulk` first.
+    pub overload: OverloadConfig,
     /// Reload when a configuration file changes.
     pub watch: WatchConfig,
 }
@@ -116,6 +118,38 @@ impl Default for UpgradeConfig {
         Self {
             ready: Duration::from_secs(30).into(),
             draining: 3.into(),
+        }
+    }
+}
+
+/// The node's own overload. Above a limit it turns requests away in the order of their route's `class`, with 503 and
+/// `overload`: all of `bulk` before any of `default`, and `critical` last and never all. Checks and operators are always
+/// answered. A share of `0%` and a time of `0s` turn a limit off.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OverloadConfig {
+    /// Most CPU, of what the process may use (its cores, its cgroup's quota). Alone it sheds `bulk` only: a node that is
+    /// busy all the time and answers at once has no more than it can do. Default 95%.
+    #[schemars(with = "forms::Ratio")]
+    pub cpu: Located<Ratio>,
+    /// Most memory, of what the process may use (its cgroup's limit, the machine's memory). Default 90%.
+    #[schemars(with = "forms::Ratio")]
+    pub memory: Located<Ratio>,
+    /// Most open files, of the process's limit. Default 90%.
+    #[schemars(with = "forms::Ratio")]
+    pub open_files: Located<Ratio>,
+    /// How late tasks of the serving threads may run, on the mean of 200 ms. From 1ms to 1m. Default 100ms.
+    #[schemars(with = "forms::Duration")]
+    pub loop_lag: Located<Duration>,
+}
+
+impl Default for OverloadConfig {
+    fn default() -> Self {
+        Self {
+            cpu: Ratio::percent(95).into(),
+            memory: Ratio::percent(90).into(),
+            open_files: Ratio::percent(90).into(),
+            loop_lag: Duration::from_millis(100).into(),
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn checker(node: &Arc<Node>) -> Checker {
     let node = Arc::clone(node);
     Checker::spawn(
         Arc::new(dialer),
-        Arc::new(move |target: &Target, change: Change| tell(&node, target, change)),
+        Arc::new(move |target: &Target, change: Change| tell(&node, target, &change)),
     )
 }
 
@@ -45,7 +45,7 @@ pub(super) fn targets(plans: impl Iterator<Item = Arc<UpstreamPlan>>) -> Vec<Tar
     targets
 }
 
-fn tell(node: &Node, target: &Target, change: Change) {
+fn tell(node: &Node, target: &Target, change: &Change) {
     let snapshot = node.current.load();
     let plan = snapshot.upstreams.get(&*target.upstream);
     let state = plan.and_then(|plan| state(plan, target.key));

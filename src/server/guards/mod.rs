@@ -101,11 +101,11 @@ pub async fn look_after(node: Arc<Node>, guards: Arc<Guards>) {
         guards.check(&snapshot);
         for plan in snapshot.upstreams.values() {
             look(plan, now);
-            if number.is_multiple_of(IMBALANCE_EVERY) {
-                if let Some(imbalance) = plan.upstream.imbalance() {
-                    let guard = &plan.metrics.guard;
-                    guard.imbalance.set((imbalance * 1000.0) as i64);
-                }
+            if number.is_multiple_of(IMBALANCE_EVERY)
+                && let Some(imbalance) = plan.upstream.imbalance()
+            {
+                let guard = &plan.metrics.guard;
+                guard.imbalance.set((imbalance * 1000.0) as i64);
             }
         }
     }

@@ -19,7 +19,7 @@
 //! overloaded: for more than `bulk` tasks must wait too, a quarter of the limit of the lag or longer.
 //!
 //! Shedding frees CPU at once. Memory and descriptors it frees only as requests end; what sheds for these should
-//! close its connection as well ([`Load::hot`] says which it is).
+//! close its connection as well ([`Load::closes`]).
 
 mod announce;
 mod cgroup;
@@ -36,13 +36,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::runtime::Handle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use announce::Announcer;
 use controller::{CLASSES, Controller, Pressure, stock_level};
 use sampler::{Sample, Sampler};
+
+use super::Server;
+use crate::compile::overload::{LAG, LEAST_LAG, OverloadLimits};
+use crate::upstream::limits::Class;
 
 pub use lag::{Lag, LagProbe};
 
@@ -51,34 +54,6 @@ const SAMPLE: Duration = Duration::from_millis(200);
 /// A sample that comes this late was not measured under load: the process or its machine stood still (SIGSTOP, a
 /// snapshot of a virtual machine), and what was measured over that time says nothing.
 const STOOD_STILL: Duration = Duration::from_secs(2);
-/// The usual limit of the lag.
-const LAG: Duration = Duration::from_millis(100);
-/// The least limit of the lag: the clock of the runtime goes by milliseconds.
-const LEAST_LAG: Duration = Duration::from_millis(1);
-
-/// From where on the node is overloaded. `None` turns a resource off: it is measured and sheds nothing.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OverloadOptions {
-    /// Share of the CPUs the process may use, above 0 up to 1.
-    pub cpu: Option<f32>,
-    /// Share of the memory it may use, above 0 up to 1.
-    pub memory: Option<f32>,
-    /// Share of the descriptors it may open, above 0 up to 1.
-    pub open_files: Option<f32>,
-    /// How late a task may run, on the mean; 1 ms or longer.
-    pub loop_lag: Option<Duration>,
-}
-
-impl Default for OverloadOptions {
-    fn default() -> Self {
-        Self {
-            cpu: Some(0.95),
-            memory: Some(0.90),
-            open_files: Some(0.90),
-            loop_lag: Some(LAG),
-        }
-    }
-}
 
 /// What a node may run out of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -162,18 +137,23 @@ pub struct Load {
 }
 
 impl Load {
-    fn of(sample: &Sample, lag: Option<Lag>, options: &OverloadOptions) -> Self {
+    fn of(sample: &Sample, lag: Option<Lag>, limits: &OverloadLimits) -> Self {
         let reading = |usage: Option<Usage>, limit| usage.map(|value| Reading { value, limit });
         Self {
-            cpu: reading(sample.cpu, options.cpu),
-            memory: reading(sample.memory, options.memory),
-            open_files: reading(sample.open_files, options.open_files),
+            cpu: reading(sample.cpu, limits.cpu),
+            memory: reading(sample.memory, limits.memory),
+            open_files: reading(sample.open_files, limits.open_files),
             loop_lag: lag.map(|value| Reading {
                 value,
-                limit: options.loop_lag,
+                limit: limits.loop_lag,
             }),
             ..Self::default()
         }
+    }
+
+    /// True while what is short comes back only as connections end: requests that are shed close theirs.
+    pub fn closes(&self) -> bool {
+        self.is_shedding() && matches!(self.hot, Some(Resource::Memory | Resource::OpenFiles))
     }
 
     /// True while any class is shed.
@@ -232,17 +212,42 @@ impl Load {
     }
 }
 
-/// Measures and decides, until the sender of `options` is gone. `set(rank, share)` is told each change of what is to be
-/// shed: rank 0 is critical, 1 default, 2 bulk; the share is of 255. It is told zeros when this ends, or is dropped.
+/// Guards the node until the runtime ends. `data` is where requests are served.
+pub fn guard(server: Arc<Server>, data: &Handle) -> impl Future<Output = ()> + Send + use<> {
+    let probe = Arc::new(LagProbe::default());
+    data.spawn(Arc::clone(&probe).tick());
+    let metrics = &server.node.metrics;
+    let pressure = Resource::ALL.map(|one| (one, metrics.overload_pressure(one.word())));
+    let shed = Class::ALL.map(|class| (class, metrics.overload_shed(class.word())));
+    let limits = {
+        let server = Arc::clone(&server);
+        move || server.settings().overload.clone()
+    };
+    let tell = move |load: &Load| {
+        let shedding = &server.node.shedding;
+        for ((class, gauge), share) in shed.iter().zip(load.shedding) {
+            shedding.set(*class, share);
+            gauge.set(i64::from(share) * 1000 / i64::from(u8::MAX));
+        }
+        shedding.set_closes(load.closes());
+        for (resource, gauge) in &pressure {
+            gauge.set((load.severity(*resource).unwrap_or_default() * 1000.0) as i64);
+        }
+        server.load.store(Arc::new(load.clone()));
+    };
+    watch(limits, probe, tell)
+}
+
+/// Measures and decides until it is dropped; `limits` are asked for each time. `tell` is told five times a second how the
+/// node stands and what is to be shed, and at the end that nothing is.
 ///
 /// For the control runtime: on a serving one it would be late when it is needed.
-pub async fn watch(
-    mut options: watch::Receiver<OverloadOptions>,
+async fn watch(
+    limits: impl Fn() -> OverloadLimits + Send,
     lag: Arc<LagProbe>,
-    set: impl Fn(u8, u8) + Send,
-    report: Arc<ArcSwap<Load>>,
+    tell: impl Fn(&Load) + Send,
 ) {
-    let mut guard = Guard::new(set, report);
+    let mut guard = Guard::new(tell);
     let mut sampler = Sampler::new();
     let mut ticks = interval(SAMPLE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -250,9 +255,6 @@ pub async fn watch(
     let mut stood_still = false;
     loop {
         ticks.tick().await;
-        if options.has_changed().is_err() {
-            return;
-        }
         let now = Instant::now();
         let sample = sampler.sample(now).await;
         let late = lag.take(now);
@@ -260,63 +262,46 @@ pub async fn watch(
         stood_still = !stood_still && now.duration_since(last) >= STOOD_STILL;
         last = now;
         if !stood_still {
-            let load = Load::of(&sample, late, &options.borrow_and_update());
-            guard.step(load, now);
+            guard.step(Load::of(&sample, late, &limits()), now);
         }
     }
 }
 
 /// From readings to shares, and who is told.
-struct Guard<F: Fn(u8, u8)> {
-    set: F,
-    report: Arc<ArcSwap<Load>>,
+struct Guard<F: Fn(&Load)> {
+    tell: F,
     controller: Controller,
     announcer: Announcer,
-    shedding: [u8; CLASSES],
     hot: Option<Resource>,
 }
 
-impl<F: Fn(u8, u8)> Guard<F> {
-    fn new(set: F, report: Arc<ArcSwap<Load>>) -> Self {
+impl<F: Fn(&Load)> Guard<F> {
+    fn new(tell: F) -> Self {
         Self {
-            set,
-            report,
+            tell,
             controller: Controller::default(),
             announcer: Announcer::default(),
-            shedding: [0; CLASSES],
             hot: None,
         }
     }
 
     fn step(&mut self, mut load: Load, now: Instant) {
         load.shedding = self.controller.step(load.pressure());
-        self.tell(load.shedding);
         self.hot = match load.hottest() {
             None if load.is_shedding() => self.hot,
             hot => hot,
         };
         load.hot = self.hot;
+        (self.tell)(&load);
         if let Some(line) = self.announcer.look(&load, now) {
             log::warn!("{line}");
         }
-        self.report.store(Arc::new(load));
-    }
-
-    fn tell(&mut self, shedding: [u8; CLASSES]) {
-        let ranks = 0..;
-        for ((rank, now), before) in ranks.zip(shedding).zip(self.shedding) {
-            if now != before {
-                (self.set)(rank, now);
-            }
-        }
-        self.shedding = shedding;
     }
 }
 
-impl<F: Fn(u8, u8)> Drop for Guard<F> {
+impl<F: Fn(&Load)> Drop for Guard<F> {
     /// Without a guard nothing would ever take the shares back.
     fn drop(&mut self) {
-        self.tell([0; CLASSES]);
-        self.report.store(Arc::default());
+        (self.tell)(&Load::default());
     }
 }

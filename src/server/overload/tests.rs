@@ -1,6 +1,9 @@
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -298,47 +301,45 @@ fn the_queue_of_the_whole_runtime_is_measured_too() {
 fn a_node_that_lags_sheds_until_it_does_not() {
     let control = runtime(1);
     let serving = runtime(1);
-    let (options, limits) = watch::channel(OverloadOptions {
-        cpu: None,
-        memory: None,
-        open_files: None,
-        loop_lag: Some(Duration::from_millis(50)),
-    });
+    let limit = Arc::new(Mutex::new(Some(Duration::from_millis(50))));
+    let limits = {
+        let limit = Arc::clone(&limit);
+        move || OverloadLimits {
+            cpu: None,
+            memory: None,
+            open_files: None,
+            loop_lag: *limit.lock(),
+        }
+    };
     let probe = Arc::new(LagProbe::default());
     serving.spawn(Arc::clone(&probe).tick());
-    let shares: Arc<[AtomicU8; CLASSES]> = Arc::default();
     let report: Arc<ArcSwap<Load>> = Arc::default();
-    let told = Arc::clone(&shares);
-    let set = move |rank: u8, share: u8| told[usize::from(rank)].store(share, Ordering::Relaxed);
-    let watching = control.spawn(watch(limits, Arc::clone(&probe), set, Arc::clone(&report)));
+    let told = Arc::clone(&report);
+    let tell = move |load: &Load| told.store(Arc::new(load.clone()));
+    let watching = control.spawn(watch(limits, Arc::clone(&probe), tell));
     let hang = hang(&serving);
-    let now = || shares.each_ref().map(|share| share.load(Ordering::Relaxed));
+    let now = || report.load().shedding;
     assert!(comes(|| now()[2] > 100));
     let load = report.load_full();
-    assert!(load.is_shedding());
     assert_eq!(load.hot, Some(Resource::LoopLag));
+    assert!(!load.closes());
     assert!(load.cpu.is_some() && load.memory.is_some() && load.open_files.is_some());
     drop(hang);
     assert!(comes(|| !report.load().is_shedding()));
-    assert_eq!(now(), [0; CLASSES]);
     // What is turned off sheds nothing: the lag goes on, what it shed does not.
     let hang = self::hang(&serving);
     assert!(comes(|| now()[2] > 50));
-    let limited = options.borrow().clone();
-    options.send_modify(|options| options.loop_lag = None);
+    let limited = limit.lock().take();
     assert!(comes(|| now() == [0; CLASSES]));
-    assert!(
-        report
-            .load()
-            .loop_lag
-            .is_some_and(|lag| lag.value.mean > Duration::from_millis(50))
-    );
+    assert!(comes(|| report
+        .load()
+        .loop_lag
+        .is_some_and(|lag| lag.value.mean > Duration::from_millis(50))));
     // And when the node ends nothing stays shed.
-    options.send_replace(limited);
+    *limit.lock() = limited;
     assert!(comes(|| now()[2] > 0));
-    drop(options);
+    watching.abort();
     assert!(comes(|| watching.is_finished()));
-    assert_eq!(now(), [0; CLASSES]);
     assert_eq!(**report.load(), Load::default());
     drop(hang);
 }
@@ -392,13 +393,9 @@ fn what_the_controller_is_told() {
 }
 
 #[test]
-fn changes_are_told_once_and_taken_back_at_the_end() {
-    let calls = std::cell::RefCell::new(Vec::new());
-    let report: Arc<ArcSwap<Load>> = Arc::default();
-    let mut guard = Guard::new(
-        |rank, share| calls.borrow_mut().push((rank, share)),
-        Arc::clone(&report),
-    );
+fn the_reason_stays_while_something_is_shed_and_the_end_takes_all_back() {
+    let last = std::cell::RefCell::new(Load::default());
+    let mut guard = Guard::new(|load: &Load| *last.borrow_mut() = load.clone());
     let full = || Load {
         memory: hundredths(95.0),
         ..Load::default()
@@ -407,8 +404,8 @@ fn changes_are_told_once_and_taken_back_at_the_end() {
     for _ in 0..5 {
         guard.step(full(), now);
     }
-    assert_eq!(calls.take(), [(1, 127), (2, 255)]);
-    assert_eq!(report.load().shedding, [0, 127, 255]);
+    assert_eq!(last.borrow().shedding, [0, 127, 255]);
+    assert!(last.borrow().closes());
     // Below its limit again it is still the reason for what is left.
     guard.step(
         Load {
@@ -417,10 +414,9 @@ fn changes_are_told_once_and_taken_back_at_the_end() {
         },
         now,
     );
-    assert_eq!(report.load().hot, Some(Resource::Memory));
-    calls.take();
+    assert_eq!(last.borrow().hot, Some(Resource::Memory));
     drop(guard);
-    assert_eq!(calls.take(), [(1, 0), (2, 0)]);
+    assert_eq!(*last.borrow(), Load::default());
 }
 
 #[test]

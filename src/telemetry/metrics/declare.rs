@@ -54,7 +54,7 @@ pub(super) const RESULTS: &[&str] = &["ok", "refused"];
 pub(super) const UPGRADE_RESULTS: &[&str] = &["ok", "failed"];
 
 /// Labels given by the caller whose values are nevertheless from a closed set: they are kept when a series folds.
-const CLOSED: &[&str] = &["key", "phase", "version"];
+const CLOSED: &[&str] = &["class", "key", "phase", "resource", "version"];
 
 /// True if the values of this label come from the code, not from a configuration.
 pub(super) fn is_closed(label: &str) -> bool {
@@ -90,6 +90,8 @@ declare! {
     REQUEST_ERRORS Counter "farmgate_request_errors_total" "requests" ["route"] over "reason" (Reason::TOKENS), "Requests that ended for another reason than a delivered response.";
     REQUESTS_IN_FLIGHT Gauge "farmgate_requests_in_flight" "requests" ["listener"] "Requests between the end of their head and the end of their response.";
     BODY_MEMORY Gauge "farmgate_body_memory_bytes" "bytes" [] "Memory of bodies that are held back: of requests until the origin is asked and of responses until they are released. `server.body_memory` bounds it.";
+    OVERLOAD_PRESSURE Gauge "farmgate_overload_pressure_thousandths" "thousandths" ["resource"] "What the node uses of a resource (`cpu`, `memory`, `open_files`, `loop_lag`) over its limit in `server.overload`; from 1000 on the node is overloaded. 0 where it has no limit or cannot be read.";
+    OVERLOAD_SHED Gauge "farmgate_overload_shed_thousandths" "thousandths" ["class"] "Share of the requests of a class (`critical`, `default`, `bulk`) that the node turns away since it is overloaded.";
     REQUESTS_REJECTED Counter "farmgate_requests_rejected_total" "requests" ["listener"] over "reason" (Reason::TOKENS), "Requests that ended before routing: bad heads, limits, timeouts.";
     KEEPALIVE_REQUESTS Counter "farmgate_keepalive_requests_total" "requests" ["listener"] "Requests that came on a connection which had carried one before.";
     REQUEST_DURATION Histogram "farmgate_request_duration_seconds" "seconds" ["route"] "From the first byte of the request to the last byte of the response.";

@@ -63,6 +63,8 @@ pub struct Metrics {
     requests_in_flight: Gauges,
     tunnels_open: Gauges,
     body_memory: Gauge,
+    overload_pressure: Gauges,
+    overload_shed: Gauges,
     requests_rejected: Groups,
     keepalive_requests: Counters,
     request_duration: Histograms,
@@ -140,6 +142,8 @@ impl Metrics {
             requests_in_flight: gauges(&declare::REQUESTS_IN_FLIGHT)?,
             tunnels_open: gauges(&declare::TUNNELS_OPEN)?,
             body_memory: gauges(&declare::BODY_MEMORY)?.get(&[]),
+            overload_pressure: gauges(&declare::OVERLOAD_PRESSURE)?,
+            overload_shed: gauges(&declare::OVERLOAD_SHED)?,
             requests_rejected: groups(&declare::REQUESTS_REJECTED)?,
             keepalive_requests: counters(&declare::KEEPALIVE_REQUESTS)?,
             request_duration: histograms(&declare::REQUEST_DURATION)?,
@@ -184,6 +188,16 @@ impl Metrics {
     /// Memory of bodies that are held back.
     pub fn body_memory(&self) -> Gauge {
         Arc::clone(&self.body_memory)
+    }
+
+    /// What is used of a resource over its limit, in thousandths.
+    pub fn overload_pressure(&self, resource: &str) -> Gauge {
+        self.overload_pressure.get(&[resource])
+    }
+
+    /// The share of a class that the node turns away, in thousandths.
+    pub fn overload_shed(&self, class: &str) -> Gauge {
+        self.overload_shed.get(&[class])
     }
 
     /// Handles of a listener.

@@ -46,6 +46,9 @@ fn use_everything(m: &Arc<Metrics>) {
     l.requests_in_flight.inc();
     l.tunnels_open.inc();
     m.body_memory().set(1);
+    let overload = (m.overload_pressure("cpu"), m.overload_shed("bulk"));
+    overload.0.set(400);
+    overload.1.set(1000);
     m.drain().cut(crate::telemetry::DrainCut::WebSocket);
     l.h2_ended(crate::telemetry::H2End::Idle);
     let r = m.route("api");
@@ -120,7 +123,8 @@ fn use_everything(m: &Arc<Metrics>) {
         gauge.set(1);
     }
     // Held until here: a handle's series ends with it.
-    KEEP.with_borrow_mut(|k| k.push(Box::new((l, r, q, u, e, p, s, t, until, c, store))));
+    let rest = (store, overload);
+    KEEP.with_borrow_mut(|k| k.push(Box::new((l, r, q, u, e, p, s, t, until, c, rest))));
 }
 
 thread_local! {

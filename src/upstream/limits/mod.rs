@@ -36,6 +36,9 @@ pub enum Class {
 }
 
 impl Class {
+    /// All, what matters most first.
+    pub const ALL: [Self; 3] = [Self::Critical, Self::Default, Self::Bulk];
+
     /// The word of the configuration.
     pub const fn word(self) -> &'static str {
         match self {

@@ -6,6 +6,7 @@ mod fallback;
 mod health;
 mod limits;
 mod outlier;
+mod overload;
 mod statuses;
 
 use std::net::SocketAddr;

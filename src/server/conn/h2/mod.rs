@@ -118,6 +118,8 @@ enum Event {
     Stop,
     Cut,
     Time,
+    /// A request said that the connection is to end with it.
+    Close,
 }
 
 impl Work<'_> {
@@ -150,6 +152,7 @@ impl Work<'_> {
                     }
                     // Found while the connection was driven: nobody is woken for it.
                     breach = poll_fn(|_| self.breach()) => Event::Breach(breach),
+                    () = poll_fn(|_| self.told_to_close()), if self.leaving.is_none() => Event::Close,
                     () = clock.as_mut(), if timed => Event::Time,
                     () = poll_fn(|cx| quiet.poll(cx)), if self.leaving.is_none() => Event::Idle,
                 }
@@ -186,6 +189,7 @@ impl Work<'_> {
                     self.leaving = Some(match event {
                         Event::Time => H2End::MaxAge,
                         Event::Stop => H2End::Drain,
+                        Event::Close => H2End::Overload,
                         _ => H2End::Idle,
                     });
                     timed = true;
@@ -251,6 +255,13 @@ impl Work<'_> {
 
     fn breach(&self) -> Poll<Breach> {
         self.watched.breach().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn told_to_close(&self) -> Poll<()> {
+        match self.serving.connection.must_close() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
     }
 
     /// A malformed request was answered or reset by the engine; nothing of it is told.
