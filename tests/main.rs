@@ -10,6 +10,7 @@ mod drain;
 mod explain_agrees;
 mod harness;
 mod limits;
+mod load;
 mod reload;
 mod scenarios;
 mod tls;

@@ -9,7 +9,7 @@ use super::codes;
 use crate::config::words::OverloadConfig;
 
 /// The usual limit of the lag.
-pub const LAG: Duration = Duration::from_millis(100);
+pub const LAG: Duration = Duration::from_millis(400);
 /// The least limit of the lag: the clock of the runtime goes by milliseconds.
 pub const LEAST_LAG: Duration = Duration::from_millis(1);
 /// The longest: a node whose tasks wait longer answers nobody in time.
@@ -64,7 +64,7 @@ mod tests {
             cpu: Some(0.95),
             memory: Some(0.9),
             open_files: Some(0.9),
-            loop_lag: Some(Duration::from_millis(100)),
+            loop_lag: Some(Duration::from_millis(400)),
         };
         assert_eq!(OverloadLimits::default(), usual);
     }

@@ -324,6 +324,7 @@ impl Demo {
         let options = OriginOptions {
             address: super::free_address(),
             public: false,
+            workers: None,
         };
         let bound = bind(options).await.expect("bind the demo origin");
         let address = bound.local_addr();

@@ -93,6 +93,11 @@ async fn dispatch(
         "status" => status(rest)?,
         "delay" => {
             let wait = number("MS", rest, MAX_DELAY_MS)?;
+            let _worker = match &shared.workers {
+                // It is never closed.
+                Some(workers) => workers.acquire().await.ok(),
+                None => None,
+            };
             tokio::time::sleep(Duration::from_millis(wait)).await;
             text(format!("waited {wait} ms\n"))
         }

@@ -12,7 +12,7 @@
 //! | `/bytes/N` | N bytes (at most 1 GiB) with Content-Length; byte i is `pattern_byte(i)` |
 //! | `/chunked/N` | the same bytes without Content-Length |
 //! | `/status/CODE` | that status, 200 to 599 |
-//! | `/delay/MS` | 200, its head held back for MS milliseconds (at most 600000) |
+//! | `/delay/MS` | 200, its head held back for MS milliseconds (at most 600000); with `--workers N` for N at a time |
 //! | `/slow-body?chunks=5&size=64&interval_ms=200` | a body that stalls before each chunk but the first |
 //! | `/sse?count=5&interval_ms=1000` | server-sent events |
 //! | `/ws` | WebSocket echo (HTTP/1.1 upgrade, RFC 6455) |
@@ -51,6 +51,9 @@ pub struct OriginOptions {
     /// Allow an address that is not loopback: whoever reaches it can make this origin send 1 GiB bodies
     #[arg(long)]
     pub public: bool,
+    /// Answer at most this many requests for /delay/MS at a time; the others wait their turn, first come first served
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub workers: Option<u32>,
 }
 
 /// Binds the origin without serving yet, so that the caller can learn the port.
@@ -67,7 +70,7 @@ pub async fn bind(options: OriginOptions) -> io::Result<BoundOrigin> {
             ),
         ));
     }
-    BoundOrigin::new(TcpListener::bind(options.address).await?)
+    BoundOrigin::new(TcpListener::bind(options.address).await?, options.workers)
 }
 
 /// Binds and serves until SIGINT or SIGTERM, then lets open requests finish for a few seconds.

@@ -44,6 +44,8 @@ pub(super) struct Shared {
     pub(super) requests: AtomicU64,
     /// Connections accepted so far.
     pub(super) connections: AtomicU64,
+    /// Who works on a delay; without it everybody at once.
+    pub(super) workers: Option<Semaphore>,
     /// Follows the origin's end; an error on it means the origin was dropped.
     pub(super) stage: watch::Receiver<Stage>,
 }
@@ -52,13 +54,18 @@ pub(super) struct Shared {
 pub struct BoundOrigin {
     listener: TcpListener,
     address: SocketAddr,
+    workers: Option<u32>,
 }
 
 impl BoundOrigin {
     /// Takes over a listening socket.
-    pub(super) fn new(listener: TcpListener) -> io::Result<Self> {
+    pub(super) fn new(listener: TcpListener, workers: Option<u32>) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        Ok(Self { listener, address })
+        Ok(Self {
+            listener,
+            address,
+            workers,
+        })
     }
 
     /// The address it listens on, with the real port.
@@ -74,6 +81,7 @@ impl BoundOrigin {
         let shared = Arc::new(Shared {
             requests: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            workers: self.workers.map(|n| Semaphore::new(n as usize)),
             stage: stage_seen,
         });
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));

@@ -33,6 +33,7 @@ async fn start() -> Running {
     let origin = bind(OriginOptions {
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
         public: false,
+        workers: None,
     })
     .await
     .unwrap();
@@ -102,6 +103,7 @@ async fn refuses_other_than_loopback_unless_public() {
     let options = |public| OriginOptions {
         address: SocketAddr::from(([0, 0, 0, 0], 0)),
         public,
+        workers: None,
     };
     let refused = bind(options(false)).await.err().unwrap();
     assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);

@@ -138,7 +138,8 @@ pub struct OverloadConfig {
     /// Most open files, of the process's limit. Default 90%.
     #[schemars(with = "forms::Ratio")]
     pub open_files: Located<Ratio>,
-    /// How late tasks of the serving threads may run, on the mean of 200 ms. From 1ms to 1m. Default 100ms.
+    /// How late tasks of the serving threads may run, on the mean of 200 ms. From 1ms to 1m. Default 400ms; a
+    /// quarter of it is enough where the CPU is above its limit too.
     #[schemars(with = "forms::Duration")]
     pub loop_lag: Located<Duration>,
 }
@@ -149,7 +150,7 @@ impl Default for OverloadConfig {
             cpu: Ratio::percent(95).into(),
             memory: Ratio::percent(90).into(),
             open_files: Ratio::percent(90).into(),
-            loop_lag: Duration::from_millis(100).into(),
+            loop_lag: Duration::from_millis(400).into(),
         }
     }
 }

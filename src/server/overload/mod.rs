@@ -10,7 +10,7 @@
 //! | cpu | time of this process / time of the CPUs it may use (affinity, cpu.max of its cgroup and those above) | 0.95 |
 //! | memory | resident set / the least of memory.max, memory.high (of its cgroup and those above) and the machine's | 0.90 |
 //! | open files | open descriptors / RLIMIT_NOFILE | 0.90 |
-//! | loop lag | by how much an ordinary task on a serving runtime runs too late, mean of 200 ms | 100 ms |
+//! | loop lag | by how much an ordinary task on a serving runtime runs too late, mean of 200 ms | 400 ms |
 //!
 //! What is shed, as a share of each class, is decided in `controller.rs`: `bulk` in full before `default` begins,
 //! `critical` last and never above 90 %. Health checks and operators have no class and are never asked.
