@@ -9,7 +9,7 @@ use http::HeaderValue;
 use crate::protocol::proxy_protocol::Version;
 use crate::telemetry::Reason;
 use crate::telemetry::guard::{BreakerChange, Ejection};
-use crate::telemetry::metrics::{EndpointMetrics, Metrics, UpstreamMetrics};
+use crate::telemetry::metrics::{DiscoveryMetrics, EndpointMetrics, Metrics, UpstreamMetrics};
 use crate::tls::upstream::UpstreamTls;
 use crate::upstream::balance::random::next_u64;
 use crate::upstream::breaker::{BreakerOptions, Change, Phase};
@@ -117,6 +117,8 @@ pub struct UpstreamPlan {
     pub outlier: Option<OutlierOptions>,
     /// Where the endpoints come from, if not from the configuration.
     pub discovery: Option<Arc<DiscoveryOptions>>,
+    /// What is counted of that.
+    pub discovery_metrics: Option<DiscoveryMetrics>,
     /// What is done when there is no answer to give, those of other upstreams among them in their place.
     pub fallbacks: Arc<[Fallback]>,
     /// Counted here.

@@ -36,6 +36,22 @@ closed_set! {
 }
 
 closed_set! {
+    /// What endpoints are discovered from.
+    SourceKind {}
+    Dns "dns" "A name: A, AAAA or SRV records.";
+    File "file" "A file.";
+    Http "http" "A document fetched over HTTP.";
+    Etcd "etcd" "Keys in etcd.";
+}
+
+closed_set! {
+    /// How a set of discovered endpoints changed.
+    Churn {}
+    Added "added" "An endpoint came.";
+    Removed "removed" "An endpoint went.";
+}
+
+closed_set! {
     /// What a breaker came to.
     BreakerChange {}
     Closed "closed" "Requests go through.";

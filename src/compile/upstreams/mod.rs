@@ -131,6 +131,10 @@ fn one(
         Some(tls) => Some(upstream_tls::compile(&name, tls, diagnostics)?),
         None => None,
     };
+    let discovery = discovery.flatten().map(Arc::new);
+    let discovery_metrics = discovery
+        .as_ref()
+        .map(|options| world.metrics().discovery(&name, options.source.kind()));
     Some(UpstreamPlan {
         upstream: Arc::new(upstream),
         hash_key,
@@ -165,7 +169,8 @@ fn one(
             .outlier
             .as_ref()
             .map(|words| health::outliers(words, diagnostics)),
-        discovery: discovery.flatten().map(Arc::new),
+        discovery,
+        discovery_metrics,
         fallbacks: Arc::default(),
         group_key: stable_hash(name.as_bytes()) ^ protocol as u64,
         metrics: world.metrics().upstream(&name),

@@ -31,6 +31,7 @@ pub struct Guards {
     checker: Checker,
     follower: Follower,
     checked: Mutex<Vec<(u64, usize)>>,
+    told: sources::Told,
 }
 
 impl Guards {
@@ -40,6 +41,7 @@ impl Guards {
             checker: checks::checker(node),
             follower: sources::follower(node, state),
             checked: Mutex::default(),
+            told: sources::Told::default(),
         }
     }
 
@@ -99,6 +101,7 @@ pub async fn look_after(node: Arc<Node>, guards: Arc<Guards>) {
         let now = Instant::now();
         let snapshot = node.current.load();
         guards.check(&snapshot);
+        guards.told.count(&snapshot, &guards.sources());
         for plan in snapshot.upstreams.values() {
             look(plan, now);
             if number.is_multiple_of(IMBALANCE_EVERY)

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use crate::telemetry::cache::{CacheAnswer, Forward, Refusal};
 use crate::telemetry::drain_cut::DrainCut;
-use crate::telemetry::guard::{Attempt, BreakerChange, Ejection, FallbackKind, NoRetry};
+use crate::telemetry::guard::{Attempt, BreakerChange, Churn, Ejection, FallbackKind, NoRetry};
 use crate::telemetry::h2_end::H2End;
 use crate::telemetry::handshake::HandshakeFailure;
 use crate::telemetry::reason::Reason;
@@ -54,7 +54,7 @@ pub(super) const RESULTS: &[&str] = &["ok", "refused"];
 pub(super) const UPGRADE_RESULTS: &[&str] = &["ok", "failed"];
 
 /// Labels given by the caller whose values are nevertheless from a closed set: they are kept when a series folds.
-const CLOSED: &[&str] = &["class", "key", "phase", "resource", "version"];
+const CLOSED: &[&str] = &["class", "key", "phase", "resource", "source", "version"];
 
 /// True if the values of this label come from the code, not from a configuration.
 pub(super) fn is_closed(label: &str) -> bool {
@@ -127,6 +127,14 @@ declare! {
     UPSTREAM_ENDPOINTS Gauge "farmgate_upstream_endpoints" "endpoints" ["upstream"] "All endpoints.";
     UPSTREAM_PANICS Counter "farmgate_upstream_panic_requests_total" "requests" ["upstream"] "Requests that were sent without a look at health, since too few endpoints are healthy.";
     UPSTREAM_IMBALANCE Gauge "farmgate_upstream_imbalance_thousandths" "thousandths" ["upstream"] "Over the last ten seconds: what the busiest endpoint got over its share of the requests; 1000 is even.";
+    DISCOVERY_AGE Gauge "farmgate_discovery_age_seconds" "seconds" ["upstream" "source"] "Time since the source last gave a good answer; for a set that was kept on disk or handed over, its age. Absent before there was one.";
+    DISCOVERY_STALE Gauge "farmgate_discovery_stale" "0 or 1" ["upstream" "source"] "1 while that is more than `max_stale`: the endpoints stay in use.";
+    DISCOVERY_LAG Gauge "farmgate_discovery_lag_milliseconds" "milliseconds" ["upstream" "source"] "From the last answer that changed the endpoints to their being in use.";
+    DISCOVERY_PRIVATE Gauge "farmgate_discovery_private_thousandths" "thousandths" ["upstream" "source"] "Of the endpoints in use, those with a private address (RFC 1918, RFC 4193) or loopback; 1000 is all.";
+    DISCOVERY_CHANGES Counter "farmgate_discovery_changes_total" "endpoints" ["upstream" "source"] over "change" (Churn::TOKENS), "Endpoints that came and went with answers of the source.";
+    DISCOVERY_FAILURES Counter "farmgate_discovery_failures_total" "questions" ["upstream" "source"] "Questions without a usable answer: the last good endpoints stay.";
+    DISCOVERY_REFUSED Counter "farmgate_discovery_refused_total" "addresses" ["upstream" "source"] "Addresses in answers that are not in `allow`, or without it link-local ones and those of metadata services; each time one is told.";
+    DISCOVERY_UNSAVED Counter "farmgate_discovery_unsaved_total" "sets" ["upstream" "source"] "Sets of endpoints that could not be kept on disk.";
     CACHE_ANSWERS Counter "farmgate_cache_answers_total" "requests" ["route"] over "answer" (CacheAnswer::TOKENS), "Requests on a route with a cache, by how they were answered; the words are in the reference of reasons.";
     CACHE_FORWARDS Counter "farmgate_cache_forwards_total" "requests" ["route"] over "why" (Forward::TOKENS), "Requests of a route with a cache for which the origin was asked, by why; the words are those of Cache-Status.";
     CACHE_REFUSALS Counter "farmgate_cache_refusals_total" "responses" ["route"] over "why" (Refusal::TOKENS), "Responses of origins that were not stored, by why; the words are in the reference of reasons.";

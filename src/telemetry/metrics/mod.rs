@@ -8,6 +8,7 @@ mod book;
 mod cache;
 mod cell;
 mod declare;
+mod discovery;
 mod family;
 mod guard;
 mod handles;
@@ -23,9 +24,12 @@ use std::sync::{Arc, Weak};
 
 use book::Book;
 
+use crate::telemetry::guard::SourceKind;
+
 pub use cache::RouteCacheMetrics;
 pub use cell::{BOUNDS_NS, Cell, CounterCell, GaugeCell, GroupCell, HistogramCell};
 pub use declare::{ALL, Declared, Kind, code_class, metrics_markdown};
+pub use discovery::DiscoveryMetrics;
 pub use family::{
     Counter, Family, Gauge, GaugeGuard, Group, Histogram, OTHER, Series, SeriesBudget,
 };
@@ -56,6 +60,7 @@ pub struct Metrics {
     plugins: plugin::PluginFamilies,
     tls: tls::TlsFamilies,
     guard: guard::GuardFamilies,
+    discovery: discovery::DiscoveryFamilies,
     cache: cache::CacheFamilies,
     store: store::CacheSlot,
     requests: Groups,
@@ -170,6 +175,7 @@ impl Metrics {
             plugins: plugin::PluginFamilies::new(),
             tls: tls::TlsFamilies::register(&book)?,
             guard: guard::GuardFamilies::register(&book)?,
+            discovery: discovery::DiscoveryFamilies::register(&book)?,
             cache: cache::CacheFamilies::register(&book)?,
             store,
             config,
@@ -263,6 +269,11 @@ impl Metrics {
             tls_stale_files: self.upstream_tls_stale_files.get(&[upstream]),
             guard: self.guard.upstream(upstream),
         }
+    }
+
+    /// Handles of the discovery of an upstream's endpoints.
+    pub fn discovery(&self, upstream: &str, source: SourceKind) -> DiscoveryMetrics {
+        self.discovery.upstream(upstream, source)
     }
 
     /// Handles of an endpoint.

@@ -4,7 +4,7 @@ use super::cell::bucket_of;
 use super::process::{number_after, parse_stat};
 use super::*;
 use crate::telemetry::cache::{CacheAnswer, Forward, Refusal};
-use crate::telemetry::guard::{Attempt, BreakerChange, Ejection, FallbackKind, NoRetry};
+use crate::telemetry::guard::*;
 use crate::telemetry::handshake::HandshakeFailure;
 use crate::telemetry::reason::Reason;
 
@@ -104,6 +104,14 @@ fn use_everything(m: &Arc<Metrics>) {
     c.refused(Refusal::NoStore);
     let store: Arc<dyn super::CacheSource> = Arc::new(Empty);
     m.set_cache(Some(Arc::downgrade(&store)), Some(0));
+    let d = m.discovery("app", SourceKind::Dns);
+    d.changed(Churn::Added, 2);
+    for gauge in [&d.age, &d.stale, &d.lag, &d.private] {
+        gauge.set(1);
+    }
+    for counter in [&d.failures, &d.refused, &d.unsaved] {
+        counter.inc();
+    }
     let g = &u.guard;
     g.first_try(Attempt::Good);
     g.last_try(Attempt::Failed);
@@ -123,7 +131,7 @@ fn use_everything(m: &Arc<Metrics>) {
         gauge.set(1);
     }
     // Held until here: a handle's series ends with it.
-    let rest = (store, overload);
+    let rest = (store, overload, d);
     KEEP.with_borrow_mut(|k| k.push(Box::new((l, r, q, u, e, p, s, t, until, c, rest))));
 }
 

@@ -13,6 +13,7 @@ use super::dns_source::DnsOptions;
 use super::etcd::EtcdOptions;
 use super::file::FileOptions;
 use super::http::HttpOptions;
+use crate::telemetry::guard::SourceKind;
 
 /// What a source says now: all endpoints, sorted, each address once. None at all is an answer too ("nothing there"):
 /// whoever follows the source keeps the last good set then.
@@ -58,6 +59,18 @@ pub enum SourceOptions {
     Http(HttpOptions),
     /// A prefix of keys in etcd.
     Etcd(EtcdOptions),
+}
+
+impl SourceOptions {
+    /// The kind, for metrics.
+    pub fn kind(&self) -> SourceKind {
+        match self {
+            Self::Dns(_) => SourceKind::Dns,
+            Self::File(_) => SourceKind::File,
+            Self::Http(_) => SourceKind::Http,
+            Self::Etcd(_) => SourceKind::Etcd,
+        }
+    }
 }
 
 /// Discovery of one upstream.

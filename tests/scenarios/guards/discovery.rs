@@ -51,6 +51,29 @@ path = "orders.json"
             assert_eq!(node.get("/").await.text(), "second", "{nonsense}");
         }
     }
+    let of = [("upstream", "app"), ("source", "file")];
+    let refused = || async {
+        (node.metric("farmgate_discovery_refused_total", &of).await >= 1.0).then_some(())
+    };
+    eventually("the refused address is counted", refused).await;
+    let change = |how| [("upstream", "app"), ("source", "file"), ("change", how)];
+    for (name, labels, value) in [
+        ("stale", &of[..], 0.0),
+        ("private_thousandths", &of[..], 1000.0),
+        ("unsaved_total", &of[..], 0.0),
+        ("changes_total", &change("added")[..], 2.0),
+        ("changes_total", &change("removed")[..], 1.0),
+    ] {
+        let name = format!("farmgate_discovery_{name}");
+        assert_eq!(node.metric(&name, labels).await, value, "{name} {labels:?}");
+    }
+    for name in ["age_seconds", "lag_milliseconds"] {
+        let value = node
+            .metric(&format!("farmgate_discovery_{name}"), &of)
+            .await;
+        assert!((0.0..30_000.0).contains(&value), "{name} {value}");
+    }
+    assert!(node.metric("farmgate_discovery_failures_total", &of).await >= 1.0);
     fs::remove_file(&file).expect("gone");
     node.stop().await;
     node.spawn();

@@ -276,6 +276,7 @@ impl Plans {
             health: None,
             outlier: None,
             discovery: None,
+            discovery_metrics: None,
             fallbacks: Arc::default(),
             group_key: 0,
             metrics: metrics.upstream("app"),
