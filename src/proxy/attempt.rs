@@ -347,7 +347,8 @@ pub fn after_failure(
     replayable: bool,
 ) -> Then {
     let now = Instant::now();
-    cx.is_spent = !replayable || (cx.sent && !cx.method.is_idempotent());
+    let undone = class == FailureClass::RefusedStream;
+    cx.is_spent = !replayable || (cx.sent && !undone && !cx.method.is_idempotent());
     let verdict = match policy(cx) {
         Some(policy) if now < cx.deadline() => {
             retry(cx, &policy, class, retry_after, replayable, now)

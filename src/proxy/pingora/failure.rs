@@ -91,6 +91,9 @@ pub(super) fn of_attempt(cx: &Ctx, e: &Error, reused: bool) -> (Reason, FailureC
     {
         return (reason, FailureClass::Connect);
     }
+    if !begun && is_refused(e) {
+        return (Reason::RefusedStream, FailureClass::RefusedStream);
+    }
     let lost = |before: Reason| {
         if begun {
             (Reason::UpstreamBodyCut, FailureClass::Final)
@@ -118,15 +121,19 @@ pub(super) fn of_attempt(cx: &Ctx, e: &Error, reused: bool) -> (Reason, FailureC
     }
 }
 
-/// How an HTTP/2 stream to an endpoint was lost. Refused, by reset or by a GOAWAY that leaves it out, means that
-/// nothing of it was done (RFC 9113 section 8.7).
+/// The endpoint says that nothing of an HTTP/2 request was done (RFC 9113 section 8.7): it reset the stream as refused, or
+/// a GOAWAY, of whatever code, leaves the stream out. `h2` gives a GOAWAY that was received to no other streams: those up
+/// to its last one go on, and fail with the connection if they do.
+fn is_refused(e: &Error) -> bool {
+    let refused = |h2: &h2::Error| {
+        h2.is_remote() && (h2.is_go_away() || h2.reason() == Some(h2::Reason::REFUSED_STREAM))
+    };
+    e.root_cause().downcast_ref().is_some_and(refused)
+}
+
+/// How an HTTP/2 stream to an endpoint was lost.
 fn of_stream(e: &Error) -> Reason {
-    let cause = e.cause.as_deref();
-    match cause.and_then(|cause| cause.downcast_ref::<h2::Error>()) {
-        Some(h2) if h2.reason() == Some(h2::Reason::REFUSED_STREAM) => Reason::RefusedStream,
-        Some(h2) if h2.is_go_away() && h2.reason() == Some(h2::Reason::NO_ERROR) => {
-            Reason::RefusedStream
-        }
+    match e.root_cause().downcast_ref::<h2::Error>() {
         Some(h2) if h2.is_io() => Reason::UpstreamClosed,
         _ => Reason::UpstreamReset,
     }

@@ -1,5 +1,6 @@
 //! What protects upstreams: statuses that are tried again, breaker, fallbacks, limits, ejection, checks, discovery.
 
+mod again;
 mod breaker;
 mod discovery;
 mod fallback;
