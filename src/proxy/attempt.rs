@@ -118,7 +118,7 @@ async fn at_upstream(
     if picked.panic {
         plan.metrics.guard.panics.inc();
     }
-    if cx.attempts.number() == 1 {
+    if cx.attempts.is_first() {
         plan.upstream.shared().budget.request(cx.clock);
     }
     let now = cx.clock;
@@ -404,6 +404,13 @@ fn retry(
         return refused(NoRetry::Body);
     }
     if verdict == Retry::AgainFree {
+        // Bytes that were sent may have cost the endpoint something: the next ones are charged, though none is refused
+        // for those in flight. An endpoint that dies takes all its connections with it at once.
+        if let (true, Some(budget)) = (cx.sent, &policy.budget)
+            && plan.upstream.shared().budget.charge(budget, now).is_err()
+        {
+            return refused(NoRetry::Budget);
+        }
         cx.attempts = attempts;
         return verdict;
     }

@@ -195,7 +195,7 @@ fn place(slot: u64) -> usize {
 
 fn slot_of(now: Instant) -> u64 {
     let since = now.saturating_duration_since(*EPOCH);
-    since.as_secs() * (1000 / SLOT_MS) + u64::from(since.subsec_millis()) / SLOT_MS
+    MARKS as u64 + since.as_secs() * (1000 / SLOT_MS) + u64::from(since.subsec_millis()) / SLOT_MS
 }
 
 /// The budget of one upstream, kept over reloads.
@@ -246,14 +246,29 @@ impl RetryBudget {
             ledger.refused_in_flight += 1;
             return Err(Spent::InFlight);
         }
+        self.take(&mut ledger, options)?;
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Ok(RetryGuard(Arc::clone(self)))
+    }
+
+    /// Charges a retry that replaces an attempt on a connection that had ended: it counts in the window (1) like any
+    /// other, but the bound on those in flight (2) is not asked, since the connections to an endpoint that dies end all at
+    /// once. It is not one of those in flight either.
+    pub fn charge(&self, options: &BudgetOptions, now: Instant) -> Result<(), Spent> {
+        let mut ledger = self.ledger.lock();
+        self.advance(&mut ledger, slot_of(now));
+        self.take(&mut ledger, options)
+    }
+
+    /// One more of the window, if it has one.
+    fn take(&self, ledger: &mut Ledger, options: &BudgetOptions) -> Result<(), Spent> {
         let window = ledger.window(self.first_attempts.total.load(Ordering::Relaxed));
         if window.retries >= options.most_in_window(window.first_attempts) {
             ledger.refused_window += 1;
             return Err(Spent::Window);
         }
         ledger.retries += 1;
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Ok(RetryGuard(Arc::clone(self)))
+        Ok(())
     }
 
     /// What an operator sees, under the bounds of `options`.

@@ -8,8 +8,11 @@
 //! 3. [`budget`]: do the retries of all requests together stay within their share?
 //!    [`RetryBudget::try_retry`], whose [`RetryGuard`] is kept until the new attempt has ended.
 //!
-//! A [`Retry::AgainFree`] skips 2 and 3: it replaces an attempt that found only a dead connection,
-//! and a request has one.
+//! A [`Retry::AgainFree`] skips 2: it replaces an attempt that found only a dead connection, and a
+//! request has one at each upstream. Where nothing was sent it skips 3 too: the endpoint has no work
+//! of it. Where something was, the endpoint may have read it, and one that ends every connection
+//! after its first answer would get twice the requests: it is charged to the window of the budget
+//! ([`RetryBudget::charge`]), and is no retry any more when that is used up.
 
 pub mod backoff;
 pub mod budget;

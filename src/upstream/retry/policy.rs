@@ -207,7 +207,8 @@ pub enum Retry {
     /// Choose another endpoint; the failed one counts as tried.
     Again,
     /// Send it again, to the same endpoint if it is still chosen: only an idle connection had
-    /// ended. The endpoint is not at fault and does not count as tried.
+    /// ended. The endpoint is not at fault and does not count as tried. One for a request; see
+    /// [`super`] for what it costs.
     AgainFree,
 }
 
@@ -231,6 +232,11 @@ impl Attempts {
     /// The number of the attempt under way, 1 first, 255 at most. A free retry keeps the number.
     pub const fn number(self) -> u8 {
         self.number
+    }
+
+    /// True while the first attempt is under way: not for a free retry, which has its number.
+    pub const fn is_first(self) -> bool {
+        self.number == 1 && !self.free_used
     }
 
     /// Decides after the attempt under way failed, and counts the next one if there is one. Where

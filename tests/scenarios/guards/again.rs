@@ -1,4 +1,5 @@
-//! Attempts that did nothing and are made again: HTTP/2 streams that an endpoint refuses.
+//! Attempts that did nothing and are made again: HTTP/2 streams that an endpoint refuses, and connections that turned out
+//! to be dead.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::harness::frames::{
     ACK, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, NO_ERROR, PING,
     REFUSED_STREAM, SETTINGS, frame, reset,
 };
-use crate::harness::{Origin, free_address};
+use crate::harness::{Origin, Peer, free_address};
 
 const INTERNAL_ERROR: u32 = 2;
 
@@ -150,4 +151,32 @@ async fn a_refused_post_may_go_to_another_upstream() {
     );
     assert_eq!(second.only().body, b"pay");
     assert_eq!(seen.load(Ordering::SeqCst), 1);
+}
+
+/// Each connection answers once and is reset with the second request it carries: most likely by an origin that fails under
+/// its load.
+#[tokio::test]
+async fn connections_that_die_with_their_second_request_do_not_double_the_load() {
+    let origin = Origin::start(|mut peer: Peer| async move {
+        peer.request().await;
+        peer.answer(200, "", "ok").await;
+        if peer.request().await.is_some() {
+            peer.reset();
+        }
+    })
+    .await;
+    let words = "retry = { attempts = 1, budget = { share = \"20%\", min_per_second = 1 } }";
+    let node = node(&[origin.address()], words).await;
+    for _ in 0..100 {
+        let status = node.get("/").await.status;
+        assert!([200, 502].contains(&status), "{status}");
+    }
+    let attempts = origin.seen().len();
+    // A fifth of the requests, and one a second over ten seconds.
+    assert!((115..=131).contains(&attempts), "{attempts}");
+    let labels = [("upstream", "app"), ("why", "budget")];
+    let refused = node
+        .metric("farmgate_upstream_retries_refused_total", &labels)
+        .await;
+    assert!(refused >= 1.0, "{refused}");
 }

@@ -213,6 +213,29 @@ fn an_operator_sees_what_is_left() {
     );
 }
 
+#[test]
+fn a_dead_connection_is_charged_but_not_held_up_by_those_in_flight() {
+    let now = base();
+    let bounds = options(0.2, 1);
+    let budget = Arc::new(RetryBudget::default());
+    requests(&budget, 100, now);
+    let held = budget.try_retry(&bounds, 1, now).unwrap();
+    assert_eq!(
+        budget.try_retry(&bounds, 1, now).err(),
+        Some(Spent::InFlight)
+    );
+    let charged = (0..100).filter(|_| budget.charge(&bounds, now).is_ok());
+    assert_eq!(
+        charged.count(),
+        29,
+        "a fifth, and one a second, less the one in flight"
+    );
+    assert_eq!(budget.charge(&bounds, now), Err(Spent::Window));
+    drop(held);
+    assert_eq!(budget.try_retry(&bounds, 1, now).err(), Some(Spent::Window));
+    assert_eq!(budget.status(&bounds, now).in_flight, 0);
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     Pass(u64),
