@@ -10,7 +10,9 @@ use serde_json::Value;
 use super::check::compile_dry;
 use super::client::{conclude, send};
 use super::{NodeArgs, exit};
-use crate::server::explain::{Question, explain as decide, render, render_cache};
+use crate::server::explain::{
+    Question, endpoints_offline, explain as decide, render, render_cache,
+};
 
 /// Words of `explain`.
 #[derive(Args, Clone)]
@@ -88,7 +90,9 @@ pub(super) fn explain(args: &ExplainArgs) -> u8 {
         return exit::CONFIG;
     };
     match decide(&compiled.snapshot, &question) {
-        Ok(decision) => {
+        Ok(mut decision) => {
+            let state = compiled.settings.state.as_deref();
+            decision["endpoints"] = endpoints_offline(&compiled.snapshot, &decision, state);
             if args.node.json {
                 out!("{decision}");
             } else {

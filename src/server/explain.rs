@@ -2,6 +2,7 @@
 //! same order as for a request that is served.
 
 mod cache;
+mod endpoints;
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -92,6 +93,7 @@ impl Facts for Asked<'_> {
 }
 
 pub use cache::{render as render_cache, served as cached};
+pub use endpoints::{offline as endpoints_offline, served as endpoints_served};
 
 /// Explains a request.
 ///
@@ -353,6 +355,7 @@ pub fn render(decision: &Value) -> String {
             let _ = writeln!(out, "  {}", text(line));
         }
     }
+    endpoints::render(&decision["endpoints"], &mut out);
     let _ = writeln!(out, "candidates");
     for candidate in decision["candidates"].as_array().into_iter().flatten() {
         let _ = writeln!(

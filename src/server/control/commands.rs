@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::explain::{again, cached};
+use super::super::explain::{again, cached, endpoints_served};
 use super::super::reload::{Refused, Reloaded};
 use super::super::status::status;
 use super::super::upgrade::{refusal, upgrade};
@@ -124,7 +124,11 @@ fn explain(server: &Server, id: &str) -> Answer {
             let same = told["generation"] == snapshot.generation;
             let cache = cached(&snapshot, &told, behind, same);
             let (decision, note) = if same {
-                let decision = again(&snapshot, &told).unwrap_or_default();
+                let mut decision = again(&snapshot, &told).unwrap_or_default();
+                if decision.is_object() {
+                    let sources = server.guards.sources();
+                    decision["endpoints"] = endpoints_served(&snapshot, &decision, &sources);
+                }
                 (
                     decision,
                     "header fields, cookies and secrets of the query are not kept: why other routes lost is judged without them",

@@ -15,7 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::source::Found;
+use super::ask::mark;
+use super::source::{Found, SourceOptions};
 use super::targets::MAX_FOUND;
 
 /// The version of the file's form.
@@ -68,6 +69,13 @@ pub struct KeptSet {
     pub at: SystemTime,
     /// What it said.
     pub endpoints: Arc<[Found]>,
+}
+
+impl KeptSet {
+    /// True if this source told it: only then it is used.
+    pub fn is_of(&self, source: &SourceOptions) -> bool {
+        self.mark == mark(source)
+    }
 }
 
 /// The folder of kept sets. All calls block.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::harness::{Origin, Setup, eventually};
 
-fn document(endpoints: &[SocketAddr]) -> String {
+pub(super) fn document(endpoints: &[SocketAddr]) -> String {
     let list: Vec<String> = endpoints.iter().map(|one| format!("\"{one}\"")).collect();
     format!("{{\"endpoints\": [{}]}}", list.join(", "))
 }
@@ -44,9 +44,17 @@ path = "orders.json"
     for nonsense in [
         "{\"endpoints\": [",
         "{\"endpoints\": []}",
+        "{\"endpoints\": [{\"address\": \"127.0.0.1:1\", \"weight\": 0}]}",
         "{\"endpoints\": [\"169.254.169.254:80\"]}",
     ] {
+        let error = || async { super::upstream(&node).await["discovery"]["error"].clone() };
+        let before = error().await;
         fs::write(&file, nonsense).expect("a file");
+        eventually(nonsense, || async {
+            let error = error().await;
+            (error.is_string() && error != before).then_some(())
+        })
+        .await;
         for _ in 0..3 {
             assert_eq!(node.get("/").await.text(), "second", "{nonsense}");
         }
@@ -74,8 +82,35 @@ path = "orders.json"
         assert!((0.0..30_000.0).contains(&value), "{name} {value}");
     }
     assert!(node.metric("farmgate_discovery_failures_total", &of).await >= 1.0);
+    assert_eq!(node.get("/asked").await.status, 200);
+    let line = node.log.of("/asked").await;
+    let id = line["request_id"].as_str().expect("an id").to_owned();
+    let told = node.run(&["explain", &id]).await.expect(0).text();
+    let line = told.lines().find(|line| line.contains("orders.json"));
+    let line = line.unwrap_or_else(|| panic!("{told}"));
+    assert!(
+        line.contains("(source, ") && line.contains(&second.address().to_string()),
+        "{line}"
+    );
     fs::remove_file(&file).expect("gone");
     node.stop().await;
+    // The same without a node: what the next one will begin with.
+    let config = node.config().to_str().expect("UTF-8").to_owned();
+    let offline = ["explain", "--config", &config, "http://a.test/"];
+    let told = node.run(&offline).await.expect(0).text();
+    let line = told.lines().find(|line| line.contains("orders.json"));
+    let line = line.unwrap_or_else(|| panic!("{told}"));
+    assert!(
+        line.contains("(kept, ") && line.contains(&second.address().to_string()),
+        "{line}"
+    );
+    let json = node
+        .run(&[&offline[..], &["--json"]].concat())
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(json["endpoints"][0]["upstream"], "app");
+    assert_eq!(json["endpoints"][0]["stale"], false);
     node.spawn();
     node.ready().await;
     eventually("the kept one", || async {
