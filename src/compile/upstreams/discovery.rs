@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use farmgate_plugin_api::decode::{Diagnostics, Located, Place};
+use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Located, Place};
 use farmgate_plugin_api::units;
 use http::{HeaderValue, Uri, header};
 use ipnet::IpNet;
@@ -33,11 +33,30 @@ pub(super) fn compile(
         DiscoveryKind::Http => reader.http().map(SourceOptions::Http),
         DiscoveryKind::Etcd => reader.etcd().map(SourceOptions::Etcd),
     }?;
+    let max_stale = time(&words.value.max_stale, 3600);
+    let (rhythm, word) = (source.rhythm(), &words.value.max_stale);
+    // Each answer takes its time, so that equal is too little.
+    if max_stale <= rhythm {
+        // Without the word it is the rhythm that was written: an hour is enough for those that are not.
+        let place = word.as_ref().map_or(&words.place, |word| &word.place);
+        let kind = source.kind().as_str();
+        let message = format!(
+            "`max_stale` is {max_stale:?}, and this source ({kind}) may say nothing new for {rhythm:?}: its endpoints will be called stale while nothing is wrong"
+        );
+        let help = match &source {
+            SourceOptions::Http(_) => "write a `max_stale` of several times `interval`",
+            SourceOptions::Dns(_) => "write a `max_stale` above `max_ttl`, or a lower `max_ttl`",
+            SourceOptions::File(_) | SourceOptions::Etcd(_) => "write a longer `max_stale`",
+        };
+        reader
+            .diagnostics
+            .push(Diagnostic::warning(codes::UPSTREAM_DISCOVERY, place, message).with_help(help));
+    }
     let network =
         |cidr: &Located<units::Cidr>| IpNet::new(cidr.value.addr(), cidr.value.prefix()).ok();
     Some(DiscoveryOptions {
         source,
-        max_stale: time(&words.value.max_stale, 3600),
+        max_stale,
         allow: words
             .value
             .allow

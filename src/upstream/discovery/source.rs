@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use super::dns_source::DnsOptions;
 use super::etcd::EtcdOptions;
-use super::file::FileOptions;
+use super::file::{CONFIRMED, FileOptions};
 use super::http::HttpOptions;
 use crate::telemetry::guard::SourceKind;
 
@@ -62,6 +62,16 @@ pub enum SourceOptions {
 }
 
 impl SourceOptions {
+    /// The longest time between two good answers of a source at which nothing is wrong.
+    pub fn rhythm(&self) -> Duration {
+        match self {
+            Self::Dns(dns) => dns.max_ttl,
+            Self::File(file) => file.interval.max(CONFIRMED),
+            Self::Http(http) => http.interval,
+            Self::Etcd(etcd) => etcd.refresh,
+        }
+    }
+
     /// The kind, for metrics.
     pub fn kind(&self) -> SourceKind {
         match self {

@@ -21,7 +21,7 @@ use crate::telemetry::stamp::Stamp;
 const STILL: Duration = Duration::from_millis(100);
 
 /// The endpoints are confirmed this often while the file stays as it is.
-const CONFIRMED: Duration = Duration::from_secs(5);
+pub(super) const CONFIRMED: Duration = Duration::from_secs(5);
 
 /// A file of endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
