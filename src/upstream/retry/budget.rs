@@ -31,10 +31,10 @@ use parking_lot::Mutex;
 pub const WINDOW: Duration = Duration::from_secs(10);
 
 /// Slots of a window.
-const SLOTS: u64 = 100;
+pub(super) const SLOTS: u64 = 100;
 
 /// Length of a slot.
-const SLOT_MS: u64 = 100;
+pub(super) const SLOT_MS: u64 = 100;
 
 /// Beginnings of slots that a window touches.
 const MARKS: usize = SLOTS as usize + 1;
@@ -193,6 +193,7 @@ fn place(slot: u64) -> usize {
     (slot % MARKS as u64) as usize
 }
 
+/// A window lies before the first slot, for what another process has counted in it.
 fn slot_of(now: Instant) -> u64 {
     let since = now.saturating_duration_since(*EPOCH);
     MARKS as u64 + since.as_secs() * (1000 / SLOT_MS) + u64::from(since.subsec_millis()) / SLOT_MS
@@ -269,6 +270,48 @@ impl RetryBudget {
         }
         ledger.retries += 1;
         Ok(())
+    }
+
+    /// First attempts and retries of the slots of the window, the current one first.
+    pub(super) fn slots(&self, now: Instant) -> Vec<[u64; 2]> {
+        let mut ledger = self.ledger.lock();
+        self.advance(&mut ledger, slot_of(now));
+        let mut later = Mark {
+            first_attempts: self.first_attempts.total.load(Ordering::Relaxed),
+            retries: ledger.retries,
+        };
+        let slot = |back| {
+            let began = ledger.mark(back);
+            let counts = [
+                later.first_attempts.saturating_sub(began.first_attempts),
+                later.retries.saturating_sub(began.retries),
+            ];
+            later = began;
+            counts
+        };
+        (0..=SLOTS).map(slot).collect()
+    }
+
+    /// Counts what another process has counted: first attempts and retries by how many slots ago they were.
+    pub(super) fn add(&self, now: Instant, first_attempts: &[(u64, u64)], retries: &[(u64, u64)]) {
+        let sum = |counts: &[(u64, u64)], before: u64| -> u64 {
+            let older = counts.iter().filter(|(ago, _)| *ago >= before);
+            older.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+        };
+        let mut ledger = self.ledger.lock();
+        self.advance(&mut ledger, slot_of(now));
+        let current = ledger.slot;
+        for back in 0..=SLOTS {
+            let place = current.checked_sub(back).map(place);
+            if let Some(mark) = place.and_then(|place| ledger.marks.get_mut(place)) {
+                // What had been counted when that slot began.
+                mark.first_attempts += sum(first_attempts, back + 1);
+                mark.retries += sum(retries, back + 1);
+            }
+        }
+        ledger.retries += sum(retries, 0);
+        let total = &self.first_attempts.total;
+        total.fetch_add(sum(first_attempts, 0), Ordering::Relaxed);
     }
 
     /// What an operator sees, under the bounds of `options`.

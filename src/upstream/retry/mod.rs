@@ -16,10 +16,12 @@
 
 pub mod backoff;
 pub mod budget;
+mod moved;
 pub mod policy;
 
 pub use backoff::{Backoff, needs_pause, parse_retry_after};
 pub use budget::{BudgetOptions, BudgetStatus, RetryBudget, RetryGuard, Spent};
+pub use moved::MovedBudget;
 pub use policy::{Attempts, FailureClass, Retry, RetryCondition, RetryOn, RetryPolicy, may_retry};
 
 #[cfg(test)]

@@ -2,5 +2,6 @@
 
 mod backoff;
 mod budget;
+mod moved;
 mod policy;
 mod threads;

@@ -3,6 +3,7 @@
 //! [`parts`] has what moves and what is freed, [`records`] the form. `docs/internals/upgrade-state.md` says why each
 //! thing moves or stays.
 
+mod guards;
 pub mod parts;
 pub mod records;
 #[cfg(test)]

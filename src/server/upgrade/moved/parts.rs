@@ -9,11 +9,11 @@ use farmgate_plugin_api::services::MAX_SAVED_BYTES;
 use serde::{Deserialize, Serialize};
 
 use super::World;
+use super::guards::{AdaptiveLimits, Breakers, Budgets};
 use super::records::{Given, Records};
 use crate::state::plugin::KeptId;
 use crate::telemetry::metrics::Counts;
 use crate::tls::MovedTickets;
-use crate::upstream::breaker;
 use crate::upstream::{MovedChange, MovedEndpoint, MovedName};
 
 /// A part of the node that has a say when another process takes over. Everything that keeps state beyond a snapshot
@@ -42,13 +42,15 @@ pub trait Part: Sync {
 
 /// All of them. Given in this order: names bring the endpoints, endpoints have the metrics that are counted in. Taken
 /// in this order too, so that the longest comes last and is what has no room, if anything.
-pub(super) const PARTS: [&dyn Part; 12] = [
+pub(super) const PARTS: [&dyn Part; 14] = [
     &Switches,
     &Tickets,
     &Names,
     &Changes,
     &Endpoints,
     &Breakers,
+    &AdaptiveLimits,
+    &Budgets,
     &Counters,
     &Limits,
     &Configurations,
@@ -56,48 +58,6 @@ pub(super) const PARTS: [&dyn Part; 12] = [
     &Connections,
     &Cache,
 ];
-
-/// Circuit breakers that are not as they began.
-struct Breakers;
-
-#[derive(Serialize, Deserialize)]
-struct MovedBreaker {
-    upstream: String,
-    breaker: breaker::Moved,
-}
-
-impl Part for Breakers {
-    fn name(&self) -> &'static str {
-        "breakers"
-    }
-
-    fn take(&self, world: &World<'_>, out: &mut Records) {
-        let now = Instant::now();
-        for plan in world.node.current.load().upstreams.values() {
-            if plan.breaker.is_some() {
-                out.put(&MovedBreaker {
-                    upstream: plan.name().to_string(),
-                    breaker: plan.upstream.shared().breaker.moved(now),
-                });
-            }
-        }
-    }
-
-    fn give(&self, world: &World<'_>, given: &mut Given<'_>) {
-        let snapshot = world.node.current.load();
-        let age = given.age;
-        given.each(|moved: MovedBreaker| {
-            let plan = snapshot.upstreams.get(moved.upstream.as_str());
-            let plan = plan.ok_or("no upstream has this name")?;
-            let known = moved.breaker.aged(age);
-            plan.upstream
-                .shared()
-                .breaker
-                .restore(&known, Instant::now());
-            Ok(1)
-        });
-    }
-}
 
 /// Plugins that an operator has switched off.
 struct Switches;

@@ -15,6 +15,7 @@ use crate::server::world::{LiveUpstreams, LiveWorld};
 use crate::telemetry::Reason;
 use crate::upstream::Control;
 use crate::upstream::discovery::{ResolverOptions, SystemLookup};
+use crate::upstream::retry::RetryPolicy;
 
 const CONFIG: &str = r#"
 [[listener]]
@@ -362,4 +363,45 @@ fn what_is_not_needed_is_freed() {
     let_go(&old.world());
     assert!(ring.upgrade().is_none());
     assert!(old.resolver.status().is_empty());
+}
+
+#[test]
+fn limits_and_budgets_go_on_where_they_were() {
+    use crate::upstream::limits::MovedLimit;
+    let guarded = CONFIG.replace(
+        "[[plugin]]\nname = \"limit\"",
+        "limits = { adaptive = { min = 5, max = 50 } }\n[[plugin]]\nname = \"limit\"",
+    );
+    let (old, new, plain) = (Idle::new(&guarded), Idle::new(&guarded), Idle::new(CONFIG));
+    let learned = MovedLimit {
+        limit: 23.5,
+        base_seconds: 0.02,
+    };
+    let shared = Arc::clone(old.app().shared());
+    shared.gate.adaptive().restore(learned);
+    (0..40).for_each(|_| shared.budget.request(Instant::now()));
+    let retry = RetryPolicy::default().budget.unwrap();
+    let guard = shared.budget.try_retry(&retry, 1, Instant::now());
+    assert!(guard.is_ok());
+    let told = give(&new.world(), sent(take(&old.world()).0));
+    assert!(
+        told.contains("limits 1") && told.contains("budgets 1"),
+        "{told}"
+    );
+    let there = Arc::clone(new.app().shared());
+    assert_eq!(there.gate.adaptive().moved(), Some(learned));
+    let snapshot = new.node.current.load();
+    let gate = snapshot.upstreams["app"].gate.clone().unwrap();
+    let limit = there.gate.status(&gate, Instant::now().into()).limit;
+    assert_eq!(limit, Some(23), "it is in force");
+    let status = there.budget.status(&retry, Instant::now());
+    assert_eq!((status.first_attempts, status.retries), (40, 1));
+    assert_eq!(status.in_flight, 0, "those end in the old process");
+    // Without an adaptive limit here there is nothing to go on with.
+    let told = give(&plain.world(), sent(take(&old.world()).0));
+    assert!(
+        told.contains("limits 1 (the upstream has no adaptive limit here)"),
+        "{told}"
+    );
+    assert_eq!(plain.app().shared().gate.adaptive().moved(), None);
 }
