@@ -173,6 +173,15 @@ fn render(status: &Value, before: Option<(&Value, f64)>) -> String {
             guards::endpoint(&mut out, endpoint);
         }
     }
+    for name in status["names"].as_array().into_iter().flatten() {
+        if name["age_seconds"].is_null() {
+            let host = text(&name["host"]);
+            let _ = writeln!(
+                out,
+                "\nPROBLEM {host} does not resolve: it stands for no endpoint"
+            );
+        }
+    }
     for plugin in status["plugins"].as_array().into_iter().flatten() {
         if plugin["on"] == false {
             let _ = writeln!(out, "\nplugin {} is switched OFF", text(&plugin["name"]));

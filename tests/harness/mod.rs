@@ -12,6 +12,7 @@ pub(crate) mod authority;
 pub(crate) mod cli;
 pub(crate) mod client;
 pub(crate) mod dns;
+pub(crate) mod etcd;
 pub(crate) mod frames;
 pub(crate) mod heir;
 pub(crate) mod http2;

@@ -9,6 +9,7 @@ mod cache_evidence;
 mod deadlines;
 mod fields;
 mod gone;
+mod gone_tls;
 mod grpc;
 mod guards;
 mod hostile;

@@ -3,6 +3,7 @@
 mod checks;
 mod sources;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,12 +13,12 @@ use tokio::time::MissedTickBehavior;
 
 use crate::proxy::connection::Node;
 use crate::snapshot::{Snapshot, UpstreamPlan};
-use crate::upstream::Endpoint;
 use crate::upstream::balance::random::next_u64;
 use crate::upstream::discovery::follow::{self, Follower};
 use crate::upstream::health::{Checker, Target};
 use crate::upstream::limits::Waiting;
 use crate::upstream::outlier::What;
+use crate::upstream::{Endpoint, EndpointSet};
 
 /// The time between two looks.
 const TICK: Duration = Duration::from_secs(1);
@@ -138,6 +139,7 @@ fn look(plan: &UpstreamPlan, now: Instant) {
     guard
         .available
         .set(count(set.endpoints().iter().filter(available).count()));
+    guard.unresolved.set(count(unresolved(plan, &set)));
     if let Some(options) = &plan.breaker {
         let phase = shared.breaker.status(options, now).phase;
         guard.breaker.set(phase as i64);
@@ -154,6 +156,20 @@ fn look(plan: &UpstreamPlan, now: Instant) {
             .set(i64::from(critical) + i64::from(default) + i64::from(bulk));
         guard.limit.set(status.limit.map_or(0, i64::from));
     }
+}
+
+/// Names among the endpoints that no address is known of.
+fn unresolved(plan: &UpstreamPlan, set: &EndpointSet) -> usize {
+    let names = plan.upstream.names();
+    if names.is_empty() {
+        return 0;
+    }
+    let host = |endpoint: &'_ Arc<Endpoint>| -> Option<Arc<str>> {
+        let (host, _) = endpoint.configured.rsplit_once(':')?;
+        Some(host.into())
+    };
+    let known: BTreeSet<Arc<str>> = set.endpoints().iter().filter_map(host).collect();
+    names.iter().filter(|name| !known.contains(*name)).count()
 }
 
 fn tell(plan: &UpstreamPlan, endpoint: &Endpoint, what: &What) {

@@ -125,6 +125,7 @@ declare! {
     UPSTREAM_LIMIT Gauge "farmgate_upstream_limit" "requests" ["upstream"] "Requests that an upstream may have at a time now; 0 where there is no limit.";
     UPSTREAM_AVAILABLE Gauge "farmgate_upstream_endpoints_available" "endpoints" ["upstream"] "Endpoints that are not drained, down or ejected.";
     UPSTREAM_ENDPOINTS Gauge "farmgate_upstream_endpoints" "endpoints" ["upstream"] "All endpoints.";
+    UPSTREAM_UNRESOLVED Gauge "farmgate_upstream_names_unresolved" "names" ["upstream"] "Names in `endpoints` that have never been resolved: they stand for no endpoint yet.";
     UPSTREAM_PANICS Counter "farmgate_upstream_panic_requests_total" "requests" ["upstream"] "Requests that were sent without a look at health, since too few endpoints are healthy.";
     UPSTREAM_IMBALANCE Gauge "farmgate_upstream_imbalance_thousandths" "thousandths" ["upstream"] "Over the last ten seconds: what the busiest endpoint got over its share of the requests; 1000 is even.";
     DISCOVERY_AGE Gauge "farmgate_discovery_age_seconds" "seconds" ["upstream" "source"] "Time since the source last gave a good answer; for a set that was kept on disk or handed over, its age. Absent before there was one.";

@@ -29,6 +29,8 @@ pub struct GuardMetrics {
     pub available: Gauge,
     /// All endpoints.
     pub endpoints: Gauge,
+    /// Names that were never resolved.
+    pub unresolved: Gauge,
     /// Requests that were sent without a look at health.
     pub panics: Counter,
     /// The highest load of an endpoint over the mean, in thousandths.
@@ -88,6 +90,7 @@ pub(super) struct GuardFamilies {
     limit: Arc<Family<GaugeCell>>,
     available: Arc<Family<GaugeCell>>,
     endpoints: Arc<Family<GaugeCell>>,
+    unresolved: Arc<Family<GaugeCell>>,
     panics: Arc<Family<CounterCell>>,
     imbalance: Arc<Family<GaugeCell>>,
 }
@@ -107,6 +110,7 @@ impl GuardFamilies {
             limit: book.gauge(&declare::UPSTREAM_LIMIT)?,
             available: book.gauge(&declare::UPSTREAM_AVAILABLE)?,
             endpoints: book.gauge(&declare::UPSTREAM_ENDPOINTS)?,
+            unresolved: book.gauge(&declare::UPSTREAM_UNRESOLVED)?,
             panics: book.counted(&declare::UPSTREAM_PANICS)?,
             imbalance: book.gauge(&declare::UPSTREAM_IMBALANCE)?,
         })
@@ -127,6 +131,7 @@ impl GuardFamilies {
             limit: self.limit.get(&of),
             available: self.available.get(&of),
             endpoints: self.endpoints.get(&of),
+            unresolved: self.unresolved.get(&of),
             panics: self.panics.get(&of),
             imbalance: self.imbalance.get(&of),
         }

@@ -106,12 +106,8 @@ fn use_everything(m: &Arc<Metrics>) {
     m.set_cache(Some(Arc::downgrade(&store)), Some(0));
     let d = m.discovery("app", SourceKind::Dns);
     d.changed(Churn::Added, 2);
-    for gauge in [&d.age, &d.stale, &d.lag, &d.private] {
-        gauge.set(1);
-    }
-    for counter in [&d.failures, &d.refused, &d.unsaved] {
-        counter.inc();
-    }
+    [&d.age, &d.stale, &d.lag, &d.private].map(|gauge| gauge.set(1));
+    [&d.failures, &d.refused, &d.unsaved].map(|counter| counter.inc());
     let g = &u.guard;
     g.first_try(Attempt::Good);
     g.last_try(Attempt::Failed);
@@ -126,6 +122,7 @@ fn use_everything(m: &Arc<Metrics>) {
         &g.limit,
         &g.available,
         &g.endpoints,
+        &g.unresolved,
         &g.imbalance,
     ] {
         gauge.set(1);

@@ -107,3 +107,34 @@ async fn circles_and_unknown_names_are_errors() {
         assert!(text.contains(expected), "{expected}: {text}");
     }
 }
+
+/// What the cache holds is sent while the breaker keeps requests from the origin, and where it holds nothing the next one
+/// of the list stands in.
+#[tokio::test]
+async fn what_the_cache_holds_while_the_breaker_is_open() {
+    let stale = "Cache-Control: max-age=10\r\nAge: 20\r\n";
+    let origin = status(200, stale, "old").await;
+    let config = super::config(
+        &[origin.address()],
+        "breaker = { min_requests = 20 }\n[[upstream.fallback]]\nstale = true\n\
+         [[upstream.fallback]]\nstatus = 503\nbody = \"down\"\n\
+         [cache]\nmemory = \"64MiB\"\n[[cache_policy]]\nname = \"all\"\nstale_if_error = \"1h\"\n",
+    )
+    .replace("name = \"any\"\n", "name = \"any\"\ncache = \"all\"\n");
+    let node = Setup::new().start(&config).await;
+    assert_eq!(node.get("/page").await.text(), "old");
+    node.run(&["breaker", "app", "open"]).await.expect(0);
+    let response = node.get("/page").await;
+    assert_eq!((response.status, response.text()), (200, "old".to_owned()));
+    let told = response.header("cache-status").unwrap_or_default();
+    assert!(told.contains("detail=stale-if-error"), "{told}");
+    let fallen = |to| [("upstream", "app"), ("to", to)];
+    let name = "farmgate_upstream_fallbacks_total";
+    assert_eq!(node.metric(name, &fallen("stale")).await, 1.0);
+    let response = node.get("/other").await;
+    assert_eq!((response.status, response.text()), (503, "down".to_owned()));
+    assert_eq!(node.metric(name, &fallen("reply")).await, 1.0);
+    assert_eq!(origin.seen().len(), 1, "the breaker lets nothing through");
+    node.run(&["breaker", "app", "auto"]).await.expect(0);
+    assert_eq!(node.get("/other").await.text(), "old");
+}

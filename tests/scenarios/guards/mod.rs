@@ -6,8 +6,10 @@ mod discovery;
 mod fallback;
 mod health;
 mod limits;
+mod names;
 mod outlier;
 mod overload;
+mod registries;
 mod statuses;
 
 use std::net::SocketAddr;
