@@ -106,8 +106,8 @@ fn use_everything(m: &Arc<Metrics>) {
     m.set_cache(Some(Arc::downgrade(&store)), Some(0));
     let d = m.discovery("app", SourceKind::Dns);
     d.changed(Churn::Added, 2);
-    [&d.age, &d.stale, &d.lag, &d.private].map(|gauge| gauge.set(1));
-    [&d.failures, &d.refused, &d.unsaved].map(|counter| counter.inc());
+    let _ = [&d.age, &d.stale, &d.lag, &d.private].map(|gauge| gauge.set(1));
+    let _ = [&d.failures, &d.refused, &d.unsaved].map(|counter| counter.inc());
     let g = &u.guard;
     g.first_try(Attempt::Good);
     g.last_try(Attempt::Failed);
