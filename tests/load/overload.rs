@@ -1,7 +1,7 @@
 //! Twice what an origin can do, for a minute: who is served, how fast, and what it costs the node.
 
 use std::net::SocketAddr;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use super::generator::{Answer, Stream, offer, quantile};

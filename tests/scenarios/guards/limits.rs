@@ -96,6 +96,10 @@ limits = { in_flight = 3, tenant = "header:x-tenant", in_flight_per_tenant = 1 }
         .await;
     let ask = |tenant: &'static str| {
         let node = &node;
+        #[expect(
+            clippy::async_yields_async,
+            reason = "the request goes on while others are made"
+        )]
         async move {
             let mut client = node.client().await;
             tokio::spawn(async move {
