@@ -5,6 +5,10 @@
 //! after sum(weights) steps, so the sequence is stored and all threads walk it with one cursor.
 //! A slot whose endpoint may not be chosen is used up, so that the others keep their order and
 //! their shares.
+//!
+//! A retry takes no turn: it begins at a slot drawn at random. Else the retries of an endpoint that
+//! fails would bring its next turn nearer, and it would meet more requests than its share: of two
+//! endpoints all instead of half of them, of three half instead of a third.
 
 use super::random::Wyrand;
 use super::{Choice, generator};
@@ -47,9 +51,13 @@ impl RoundRobin {
             .or_else(|| choice.draw(random.next_u64(), None))
     }
 
-    /// Takes the next slot; `None` if its endpoint may not be chosen, or warms up and has no luck.
+    /// Takes the next slot, or any for a retry; `None` if its endpoint may not be chosen, or warms up and has no luck.
     fn step(&self, choice: &Choice<'_>, random: &mut Wyrand) -> Option<usize> {
-        let slot = choice.cursor.next() % self.sequence.len() as u64;
+        let turn = match choice.pick.tried.is_empty() {
+            true => choice.cursor.next(),
+            false => random.next_u64(),
+        };
+        let slot = turn % self.sequence.len() as u64;
         let index = usize::from(*self.sequence.get(slot as usize)?);
         choice.accepted(index, random).map(|_| index)
     }

@@ -215,6 +215,31 @@ fn round_robin_shares_out_the_slots_of_an_endpoint_that_is_out() {
 }
 
 #[test]
+fn a_retry_takes_no_turn_of_round_robin() {
+    for (weights, share) in [(&[1, 1][..], 300), (&[1, 1, 1], 200), (&[1, 2, 1, 2], 100)] {
+        let set = set_of(&Policy::RoundRobin, lettered(weights));
+        let (mut asked, mut again) = (0, vec![0; weights.len()]);
+        for _ in 0..600 {
+            // The first endpoint fails whatever it gets.
+            if choose(&set, &NOTHING) == Some(0) {
+                asked += 1;
+                let mut tried = TriedSet::new();
+                tried.insert(set.endpoints()[0].state.id());
+                again[choose(&set, &tried).unwrap()] += 1;
+            }
+        }
+        assert_eq!(asked, share, "{weights:?}: its share of the requests");
+        let others: u32 = weights[1..].iter().sum();
+        for (&weight, &count) in weights[1..].iter().zip(&again[1..]) {
+            let expected = asked * weight / others;
+            // Six standard deviations of 200 over two are 43.
+            let near = expected.saturating_sub(45)..=expected + 45;
+            assert!(near.contains(&count), "{weights:?} {again:?}");
+        }
+    }
+}
+
+#[test]
 fn round_robin_is_exact_under_threads() {
     let set = set_of(&Policy::RoundRobin, lettered(&[5, 1, 1]));
     let mut total = [0; 3];
