@@ -10,6 +10,7 @@ mod deadlines;
 mod faults;
 mod fields;
 mod gone;
+mod gone_connecting;
 mod gone_tls;
 mod grpc;
 mod guards;

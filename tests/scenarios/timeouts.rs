@@ -44,13 +44,13 @@ async fn times_out(node: &Node, request: &str, reason: &str, token: &str) {
 }
 
 /// A listener whose queue is full: further connections are neither taken nor refused.
-struct Full {
+pub(super) struct Full {
     _listener: Socket,
     _queued: Vec<Socket>,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
-fn full_listener() -> Full {
+pub(super) fn full_listener() -> Full {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     listener
         .bind(&SocketAddr::new(own_ip(), 0).into())

@@ -141,13 +141,14 @@ impl ProxyHttp for Engine {
                 pingora_core::ErrorType::InternalError,
             ));
         };
-        if let Some(reason) = cx.failed.take() {
+        let failed = cx.failed.take();
+        if let Some(reason) = failed {
             if let Some(plan) = &cx.upstream {
                 plan.metrics.retried(reason);
             }
             cx.reason = Reason::Ok;
         }
-        match waiting::begin(session, cx).await? {
+        match waiting::begin(session, cx, failed.is_some()).await? {
             Ok(plan) => peer::build(cx, &plan).map_err(|reason| fail(cx, reason)),
             Err(reason) => match cx.stand_in.take() {
                 Some(reply) => Err(Box::pin(self.stood_in(session, cx, reply, reason)).await),

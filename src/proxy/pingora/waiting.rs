@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use http::Request;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::{Error, ErrorType};
@@ -16,15 +17,17 @@ use crate::proxy::ctx::Ctx;
 use crate::snapshot::UpstreamPlan;
 use crate::telemetry::Reason;
 
-/// Begins the next attempt, as [`attempt::begin`] does.
+/// Begins the next attempt, as [`attempt::begin`] does; `again` after one that failed: while that one connected nobody
+/// looked either.
 ///
 /// # Errors
 /// The client left meanwhile, and its place in every queue is free.
 pub(super) async fn begin(
     session: &mut Session,
     cx: &mut Ctx,
+    again: bool,
 ) -> Result<std::result::Result<Arc<UpstreamPlan>, Reason>> {
-    if cx.fetch.is_some() || !attempt::may_wait(cx) {
+    if cx.fetch.is_some() || !(again || attempt::may_wait(cx)) {
         let mut fields = RequestFields(session.req_header_mut());
         return Ok(attempt::begin(cx, &mut fields).await);
     }
@@ -35,10 +38,16 @@ pub(super) async fn begin(
     let mut head = std::mem::replace(session.req_header_mut(), empty);
     let begun = {
         let mut fields = RequestFields(&mut head);
-        tokio::select! {
-            biased;
-            begun = attempt::begin(cx, &mut fields) => Ok(begun),
-            error = left(session.as_mut(), is_body_done) => Err(error),
+        let mut left = std::pin::pin!(left(session.as_mut(), is_body_done));
+        // For the first attempt the look would cost every request a read that it does not need.
+        let gone = again.then(|| left.as_mut().now_or_never()).flatten();
+        match gone {
+            Some(error) => Err(error),
+            None => tokio::select! {
+                biased;
+                begun = attempt::begin(cx, &mut fields) => Ok(begun),
+                error = left => Err(error),
+            },
         }
     };
     *session.req_header_mut() = head;
