@@ -7,7 +7,6 @@ mod cache;
 pub(crate) mod cache_control;
 mod cache_evidence;
 mod deadlines;
-mod faults;
 mod fields;
 mod gone;
 mod gone_connecting;

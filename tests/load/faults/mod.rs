@@ -1,6 +1,6 @@
 //! What an endpoint that fails costs the clients of its upstream: each fault under each policy, and a storm of retries.
 //!
-//! `cargo nextest run --cargo-profile ci --no-capture -E 'test(scenarios::faults)'` prints the table of docs/operate/upstreams.md.
+//! `cargo nextest run --cargo-profile ci --no-capture -E 'test(load::faults)'` prints the table of docs/operate/upstreams.md.
 
 mod endpoint;
 mod expected;
