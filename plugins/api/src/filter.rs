@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::StatusCode;
 
+use crate::credential::Credential;
 use crate::exchange::{BufferedBody, Request, Response, UpstreamRequest};
 use crate::facts::{ConnectionFacts, Facts};
 use crate::verdict::{Accept, Answer, FilterError};
@@ -113,17 +114,6 @@ pub struct Explained<'a> {
     pub route: &'a str,
     /// The body it would have.
     pub body: &'a [u8],
-}
-
-/// Where a credential stands in a request.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Credential {
-    /// In the header field of this name.
-    Header(http::HeaderName),
-    /// In the query parameter of this name.
-    Query(Box<str>),
-    /// In the cookie of this name.
-    Cookie(Box<str>),
 }
 
 /// A running instance of a plugin kind. Shared by all threads and by every chain it stands in.

@@ -11,6 +11,7 @@
 //! host lends), [`kind`] (how a kind is configured), [`compliance`] (what every kind must pass).
 
 pub mod compliance;
+pub mod credential;
 pub mod decode;
 pub mod exchange;
 pub mod facts;
@@ -25,9 +26,10 @@ pub mod units;
 pub mod verdict;
 pub mod words;
 
+pub use credential::Credential;
 pub use exchange::{Headers, Request, Response, UpstreamRequest};
 pub use facts::{ConnectionFacts, Consumer, Facts};
-pub use filter::{BodyMode, Credential, Explained, Filter, Outcome, OverLimit, Phases};
+pub use filter::{BodyMode, Explained, Filter, Outcome, OverLimit, Phases};
 pub use kind::{Built, Fail, Kind};
 pub use services::Services;
 pub use source::Source;
