@@ -14,6 +14,7 @@ macro_rules! plugins {
 
 plugins! {
     access_control,
+    api_key,
     headers,
     rate_limit,
     redirect,
