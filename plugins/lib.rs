@@ -15,6 +15,7 @@ macro_rules! plugins {
 plugins! {
     access_control,
     api_key,
+    basic_auth,
     headers,
     rate_limit,
     redirect,
