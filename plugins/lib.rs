@@ -17,6 +17,7 @@ plugins! {
     api_key,
     basic_auth,
     headers,
+    hmac,
     rate_limit,
     redirect,
     request_id,
