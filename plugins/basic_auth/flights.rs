@@ -81,7 +81,10 @@ struct Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         let mut under_way = self.flights.under_way.lock();
-        if under_way.get(&self.ticket).is_some_and(|entry| entry.number == self.number) {
+        if under_way
+            .get(&self.ticket)
+            .is_some_and(|entry| entry.number == self.number)
+        {
             under_way.remove(&self.ticket);
         }
     }
@@ -106,11 +109,17 @@ impl Flights {
         }
         let mut under_way = self.under_way.lock();
         // Nothing that is locked here may be the last to hold a flight: its landing locks, too.
-        if let Some(flight) = under_way.get(&ticket).and_then(|entry| entry.flight.upgrade()) {
+        if let Some(flight) = under_way
+            .get(&ticket)
+            .and_then(|entry| entry.flight.upgrade())
+        {
             drop(under_way);
             return Ok((flight, place));
         }
-        let of_client = under_way.values().filter(|entry| entry.client == client).count();
+        let of_client = under_way
+            .values()
+            .filter(|entry| entry.client == client)
+            .count();
         if under_way.len() >= bounds.checks || of_client >= bounds.checks_of_client {
             return Err(Full);
         }
@@ -176,7 +185,9 @@ mod tests {
         assert_eq!(poll(&mut first), Poll::Ready(Checked::Right));
         // It is over: the next one is another.
         assert!(flights.under_way.lock().is_empty());
-        let (mut third, _three) = flights.join(1, 7, BOUNDS, || Box::pin(ready(Checked::Wrong))).unwrap();
+        let (mut third, _three) = flights
+            .join(1, 7, BOUNDS, || Box::pin(ready(Checked::Wrong)))
+            .unwrap();
         assert_eq!(poll(&mut third), Poll::Ready(Checked::Wrong));
     }
 
@@ -211,9 +222,67 @@ mod tests {
     #[test]
     fn who_waits_is_bounded_too() {
         let flights = Arc::new(Flights::default());
-        let mut waiting: Vec<_> = (0..6).map(|_| flights.join(1, 7, BOUNDS, never).unwrap()).collect();
+        let mut waiting: Vec<_> = (0..6)
+            .map(|_| flights.join(1, 7, BOUNDS, never).unwrap())
+            .collect();
         assert_eq!(flights.join(1, 7, BOUNDS, refuse).err(), Some(Full));
         waiting.pop();
         assert!(flights.join(1, 7, BOUNDS, refuse).is_ok());
+    }
+
+    /// Ready at the third look.
+    struct Slow(u8);
+
+    impl Future for Slow {
+        type Output = Checked;
+        fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Checked> {
+            self.0 += 1;
+            if self.0 < 3 {
+                Poll::Pending
+            } else {
+                Poll::Ready(Checked::Right)
+            }
+        }
+    }
+
+    #[test]
+    fn threads_that_join_leave_and_finish_leave_nothing_behind() {
+        let flights = Arc::new(Flights::default());
+        let bounds = Bounds {
+            checks: 3,
+            checks_of_client: 3,
+            waiting: 8,
+        };
+        let run = |seed: u64| {
+            let flights = Arc::clone(&flights);
+            move || {
+                let mut random = seed;
+                for _ in 0..20_000 {
+                    random = random
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(seed);
+                    let ticket = Ticket::from(random >> 61);
+                    let Ok((mut flight, _place)) =
+                        flights.join(ticket, 1, bounds, || Box::pin(Slow(0)))
+                    else {
+                        continue;
+                    };
+                    // Some leave before it is over.
+                    for _ in 0..(random >> 32) % 4 {
+                        if let Poll::Ready(checked) = poll(&mut flight) {
+                            assert_eq!(checked, Checked::Right);
+                            break;
+                        }
+                    }
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for seed in [3, 5, 7, 11] {
+                scope.spawn(run(seed));
+            }
+        });
+        assert!(flights.under_way.lock().is_empty());
+        assert_eq!(flights.waiting.load(Ordering::Relaxed), 0);
     }
 }

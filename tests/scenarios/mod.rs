@@ -18,6 +18,7 @@ mod keepalive;
 mod nginx;
 mod per_try;
 mod plugins;
+mod plugins_keys;
 mod proxy_protocol;
 mod replies;
 mod retries;
