@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use farmgate_plugin_api::exchange::{BufferedBody, Request};
+use farmgate_plugin_api::exchange::{BufferedBody, Request, Response};
 use farmgate_plugin_api::filter::Outcome;
 use farmgate_plugin_api::services::{Clock, Counter, CounterBy, Gauge, Offload};
 use farmgate_plugin_api::{
-    Answer, BodyMode, Consumer, Credential, Facts, Filter, FilterError, OverLimit, Phases, Reply, Services,
-    Verdict,
+    Answer, BodyMode, Consumer, Credential, Facts, Filter, FilterError, OverLimit, Phases, Reply,
+    Services, Verdict,
 };
 use http::{HeaderName, StatusCode};
 use serde::Deserialize;
@@ -102,14 +102,14 @@ impl Refusal {
     }
 }
 
-/// What is known of a request that was let in, for its end.
-struct Admitted(Mark);
+/// What a request that was let in is known by, until it turned out that the origin did not take it.
+struct Admitted(Option<Mark>);
 
 impl Filter for HmacFilter {
     fn phases(&self) -> Phases {
         let phases = Phases::REQUEST_HEAD.and(Phases::REQUEST_BODY);
         match self.seen {
-            Some(_) => phases.and(Phases::LOG),
+            Some(_) => phases.and(Phases::RESPONSE_HEAD).and(Phases::LOG),
             None => phases,
         }
     }
@@ -170,13 +170,18 @@ impl Filter for HmacFilter {
         }))
     }
 
+    /// Before the sender knows that it may send again, so may it.
+    fn response_head<'a>(&'a self, response: &'a mut dyn Response) -> Answer<'a> {
+        if !response.status().is_success() {
+            self.forget(response.request());
+        }
+        Answer::CONTINUE
+    }
+
+    /// The same where no answer was made, or the client left before it.
     fn log(&self, request: &mut dyn Request, outcome: &Outcome) {
-        let is_done = outcome.status.is_some_and(|status| status.is_success());
-        let admitted = request.state().and_then(|state| state.downcast_ref::<Admitted>());
-        if let (Some(Admitted(mark)), Some(seen), false) = (admitted, &self.seen, is_done) {
-            // The origin did not take it, so its sender may send it again.
-            seen.forget(*mark);
-            self.gauge(seen);
+        if !outcome.status.is_some_and(|status| status.is_success()) {
+            self.forget(request);
         }
     }
 }
@@ -210,7 +215,9 @@ impl HmacFilter {
             NoClaim::Malformed => Refusal::Malformed,
         })?;
         match claim.time() {
-            Some(time) if time.abs_diff(self.now()) > self.tolerance.as_secs() => Err(Refusal::Stale),
+            Some(time) if time.abs_diff(self.now()) > self.tolerance.as_secs() => {
+                Err(Refusal::Stale)
+            }
             _ => Ok(claim),
         }
     }
@@ -234,7 +241,7 @@ impl HmacFilter {
                         self.metrics.evicted.add(evicted);
                     }
                     self.gauge(seen);
-                    request.set_state(Box::new(Admitted(mark)));
+                    request.set_state(Box::new(Admitted(Some(mark))));
                 }
                 Remembered::Again => return self.repeated(),
             }
@@ -246,6 +253,18 @@ impl HmacFilter {
         self.metrics.allowed.add(1);
         request.set_consumer(self.consumer.clone());
         Verdict::Continue
+    }
+
+    /// The origin did not take it, so its sender may send it again. Once: by then it may have come again.
+    fn forget(&self, request: &mut (dyn Request + '_)) {
+        let admitted = request
+            .state()
+            .and_then(|state| state.downcast_mut::<Admitted>());
+        let mark = admitted.and_then(|admitted| admitted.0.take());
+        if let (Some(mark), Some(seen)) = (mark, &self.seen) {
+            seen.forget(mark);
+            self.gauge(seen);
+        }
     }
 
     fn repeated(&self) -> Verdict {
@@ -267,11 +286,15 @@ impl HmacFilter {
     }
 
     fn gauge(&self, seen: &Seen) {
-        self.metrics.seen.set(i64::try_from(seen.len()).unwrap_or(i64::MAX));
+        self.metrics
+            .seen
+            .set(i64::try_from(seen.len()).unwrap_or(i64::MAX));
     }
 }
 
 fn mark_of(id: &[u8]) -> Mark {
     let digest = Sha256::digest(id);
-    digest.first_chunk().map_or(0, |bytes| Mark::from_be_bytes(*bytes))
+    digest
+        .first_chunk()
+        .map_or(0, |bytes| Mark::from_be_bytes(*bytes))
 }
