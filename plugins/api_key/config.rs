@@ -17,8 +17,6 @@ use super::keys::Keys;
 const MAX_FILE_BYTES: u64 = 64 << 20;
 /// Most places where a key may stand.
 const MAX_PLACES: usize = 8;
-/// Words that `refused` counts by.
-const REASONS: usize = 4;
 
 pub(super) const SCHEMA: &str = r##"{
   "type": "object",
@@ -91,7 +89,11 @@ impl ApiKeyConfig {
         let (sources, credentials) = check_places(&self.from, diagnostics);
         let inline = consumers::compile(&[&self.consumers], diagnostics);
         if self.consumers.is_empty() && self.consumers_file.is_none() && self.required {
-            let warning = Diagnostic::warning(codes::IDLE, place, "nobody has a key: every request is refused");
+            let warning = Diagnostic::warning(
+                codes::IDLE,
+                place,
+                "nobody has a key: every request is refused",
+            );
             diagnostics.push(warning.with_help("write consumers or consumers_file"));
         }
         if diagnostics.error_count() > before {
@@ -124,16 +126,7 @@ impl ApiKeyConfig {
             keys,
             required: self.required,
             keep_credential: self.keep_credential,
-            metrics: Metrics {
-                allowed: services.counter("allowed", "Requests with a key that is known."),
-                anonymous: services.counter("anonymous", "Requests without a key that passed."),
-                refused: services.counter_by(
-                    "refused",
-                    "Requests that were refused.",
-                    "reason",
-                    REASONS,
-                ),
-            },
+            metrics: Metrics::new(services),
         })
     }
 }
@@ -162,7 +155,8 @@ fn check_places(
         {
             let text = format!("a key cannot stand in the field `{name}`");
             let error = Diagnostic::error(codes::VALUE, &source.place, text);
-            diagnostics.push(error.with_help("write header:x-api-key, or cookie:NAME for a cookie"));
+            diagnostics
+                .push(error.with_help("write header:x-api-key, or cookie:NAME for a cookie"));
         }
         if credentials.contains(&credential) {
             let text = format!("`{}` is written twice", source.value);

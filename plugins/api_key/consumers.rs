@@ -60,7 +60,8 @@ pub(super) fn compile(consumers: &[&[ConsumerConfig]], diagnostics: &mut Diagnos
         }
         config.check(diagnostics);
         if !names.insert(name) {
-            let error = Diagnostic::error(codes::VALUE, &name.place, "a second consumer of this name");
+            let error =
+                Diagnostic::error(codes::VALUE, &name.place, "a second consumer of this name");
             let help = "a consumer with two keys is written once: sha256 = [\"...\", \"...\"]";
             diagnostics.push(error.with_help(help));
         }
@@ -99,7 +100,11 @@ pub(super) fn read_file(inline: &[ConsumerConfig], bytes: &[u8]) -> Result<Keys,
 
 /// The first mistakes in one line: "line 3, column 1: what; what to do".
 fn tell(diagnostics: &Diagnostics) -> String {
-    let errors = || diagnostics.iter().filter(|one| one.severity == Severity::Error);
+    let errors = || {
+        diagnostics
+            .iter()
+            .filter(|one| one.severity == Severity::Error)
+    };
     let told: Vec<String> = errors()
         .take(MAX_TOLD)
         .map(|one| {
@@ -137,12 +142,22 @@ impl ConsumerConfig {
             && !is_word(plan, MAX_WORD_BYTES)
         {
             let help = format!("1 to {MAX_WORD_BYTES} bytes without control characters");
-            wrong(&plan.place, "this cannot be the name of a plan".to_owned(), &help);
+            wrong(
+                &plan.place,
+                "this cannot be the name of a plan".to_owned(),
+                &help,
+            );
         }
         let tags = &self.tags;
         if tags.len() > MAX_TAGS || !tags.iter().all(|tag| is_word(tag, MAX_WORD_BYTES)) {
-            let help = format!("at most {MAX_TAGS}, each of 1 to {MAX_WORD_BYTES} bytes without control characters");
-            wrong(&tags.place, "these cannot be the tags of a consumer".to_owned(), &help);
+            let help = format!(
+                "at most {MAX_TAGS}, each of 1 to {MAX_WORD_BYTES} bytes without control characters"
+            );
+            wrong(
+                &tags.place,
+                "these cannot be the tags of a consumer".to_owned(),
+                &help,
+            );
         }
     }
 
@@ -150,7 +165,11 @@ impl ConsumerConfig {
         Consumer {
             name: self.name.as_str().into(),
             plan: self.plan.as_ref().map(|plan| plan.as_str().into()),
-            tags: self.tags.iter().map(|tag| Arc::from(tag.as_str())).collect(),
+            tags: self
+                .tags
+                .iter()
+                .map(|tag| Arc::from(tag.as_str()))
+                .collect(),
             by: NAME,
             by_authorization: false,
         }

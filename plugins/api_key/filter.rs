@@ -7,7 +7,9 @@ use arc_swap::ArcSwap;
 use farmgate_plugin_api::exchange::Request;
 use farmgate_plugin_api::services::{Counter, CounterBy};
 use farmgate_plugin_api::source::query_value;
-use farmgate_plugin_api::{Answer, Consumer, Credential, Facts, Filter, Phases, Reply, Source};
+use farmgate_plugin_api::{
+    Answer, Consumer, Credential, Facts, Filter, Phases, Reply, Services, Source,
+};
 use http::{HeaderValue, StatusCode, header};
 
 use super::keys::Keys;
@@ -30,9 +32,26 @@ pub(super) struct ApiKeyFilter {
 
 /// What is counted.
 pub(super) struct Metrics {
-    pub(super) allowed: Arc<dyn Counter>,
-    pub(super) anonymous: Arc<dyn Counter>,
-    pub(super) refused: Arc<dyn CounterBy>,
+    allowed: Arc<dyn Counter>,
+    anonymous: Arc<dyn Counter>,
+    refused: Arc<dyn CounterBy>,
+}
+
+/// The words that `refused` counts by.
+const REASONS: [&str; 4] = ["missing", "unknown", "several", "too_long"];
+
+impl Metrics {
+    pub(super) fn new(services: &dyn Services) -> Self {
+        let help = "Requests that were refused.";
+        let refused = services.counter_by("refused", help, "reason", REASONS.len());
+        // Named now, so that they show from the start and go on over a reload.
+        REASONS.iter().for_each(|reason| refused.add(reason, 0));
+        Self {
+            allowed: services.counter("allowed", "Requests with a key that is known."),
+            anonymous: services.counter("anonymous", "Requests without a key that passed."),
+            refused,
+        }
+    }
 }
 
 /// What stands in one place.

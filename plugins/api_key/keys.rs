@@ -107,7 +107,10 @@ mod tests {
         // printf %s foo | sha256sum
         let foo = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
         assert_eq!(KeyHash::parse(foo).unwrap(), KeyHash::of(b"foo"));
-        assert_eq!(KeyHash::parse(&foo.to_uppercase()).unwrap(), KeyHash::of(b"foo"));
+        assert_eq!(
+            KeyHash::parse(&foo.to_uppercase()).unwrap(),
+            KeyHash::of(b"foo")
+        );
         assert_eq!(format!("{:?}", KeyHash::of(b"foo")), "***");
     }
 
@@ -121,7 +124,11 @@ mod tests {
             assert!(error.contains("sha256sum"), "{error}");
             assert!(text.is_empty() || !error.contains(text), "{error}");
         }
-        assert!(KeyHash::parse(OF_NOTHING).unwrap_err().contains("empty key"));
+        assert!(
+            KeyHash::parse(OF_NOTHING)
+                .unwrap_err()
+                .contains("empty key")
+        );
     }
 
     proptest! {

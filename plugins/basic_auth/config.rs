@@ -22,8 +22,6 @@ const MAX_FILE_BYTES: u64 = 32 << 20;
 const MAX_REALM_BYTES: usize = 128;
 /// Longest time for which a verdict is remembered.
 const MAX_CACHE_TTL: Duration = Duration::from_secs(86_400);
-/// Words that `refused` counts by.
-const REASONS: usize = 5;
 /// What part of the checks one client may have under way.
 const CLIENTS: u32 = 4;
 
@@ -107,7 +105,9 @@ impl BasicAuthConfig {
             diagnostics.error(codes::VALUE, &self.users_file.place, text);
             return None;
         };
-        let verdicts = services.shared("verdicts", &mut || Arc::clone(&fresh) as Arc<dyn Any + Send + Sync>);
+        let verdicts = services.shared("verdicts", &mut || {
+            Arc::clone(&fresh) as Arc<dyn Any + Send + Sync>
+        });
         let flights = services.shared("flights", &mut || Arc::<Flights>::default());
         Some(BasicAuthFilter {
             challenge: challenge?,
@@ -124,7 +124,7 @@ impl BasicAuthConfig {
             keep_credential: self.keep_credential,
             clock: services.clock(),
             offload: services.offloader(),
-            metrics: Metrics::new(services, REASONS),
+            metrics: Metrics::new(services),
         })
     }
 }

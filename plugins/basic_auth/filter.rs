@@ -46,11 +46,24 @@ pub(super) struct Metrics {
     evicted: Arc<dyn Counter>,
 }
 
+/// The words that `refused` counts by.
+const REASONS: [&str; 5] = [
+    "missing",
+    "malformed",
+    "unknown_user",
+    "wrong_password",
+    "busy",
+];
+
 impl Metrics {
-    pub(super) fn new(services: &dyn Services, reasons: usize) -> Self {
+    pub(super) fn new(services: &dyn Services) -> Self {
+        let help = "Requests that were refused.";
+        let refused = services.counter_by("refused", help, "reason", REASONS.len());
+        // Named now, so that they show from the start and go on over a reload.
+        REASONS.iter().for_each(|reason| refused.add(reason, 0));
         Self {
             allowed: services.counter("allowed", "Requests with a right password."),
-            refused: services.counter_by("refused", "Requests that were refused.", "reason", reasons),
+            refused,
             checks: services.counter("checks", "Passwords that were checked against a hash."),
             evicted: services.counter(
                 "evicted",
@@ -73,7 +86,9 @@ impl Filter for BasicAuthFilter {
         let login = match Login::read(request.headers()) {
             Ok(login) => login,
             Err(NoLogin::Missing) => return Answer::Now(self.refuse("missing", "login_missing")),
-            Err(NoLogin::Malformed) => return Answer::Now(self.refuse("malformed", "login_refused")),
+            Err(NoLogin::Malformed) => {
+                return Answer::Now(self.refuse("malformed", "login_refused"));
+            }
         };
         let users = self.users.load();
         let known = users.find(login.user());
@@ -112,7 +127,9 @@ impl BasicAuthFilter {
         password: Zeroizing<Vec<u8>>,
     ) -> Answer<'a> {
         let begin = || self.begin(ticket, Arc::clone(&user), is_known, password);
-        let joined = self.flights.join(ticket, client(&*request), self.bounds, begin);
+        let joined = self
+            .flights
+            .join(ticket, client(&*request), self.bounds, begin);
         let Ok((flight, place)) = joined else {
             return Answer::Now(self.settle(request, &user, is_known, Checked::Busy));
         };
@@ -124,7 +141,13 @@ impl BasicAuthFilter {
     }
 
     /// A check on another thread, which remembers what it comes to.
-    fn begin(&self, ticket: Ticket, user: Arc<User>, is_known: bool, password: Zeroizing<Vec<u8>>) -> Check {
+    fn begin(
+        &self,
+        ticket: Ticket,
+        user: Arc<User>,
+        is_known: bool,
+        password: Zeroizing<Vec<u8>>,
+    ) -> Check {
         self.metrics.checks.add(1);
         let work = move || {
             // A panic would go on in whoever waits; here it is one more check that could not be done.
@@ -147,7 +170,11 @@ impl BasicAuthFilter {
             if forgotten > 0 {
                 evicted.add(forgotten);
             }
-            if is_right { Checked::Right } else { Checked::Wrong }
+            if is_right {
+                Checked::Right
+            } else {
+                Checked::Wrong
+            }
         })
     }
 
@@ -175,7 +202,9 @@ impl BasicAuthFilter {
                 let reply = Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "login_busy");
                 Verdict::Reply(Box::new(reply.header(header::RETRY_AFTER, RETRY_AFTER)))
             }
-            Checked::Failed => Verdict::Error(FilterError::new("the password could not be checked")),
+            Checked::Failed => {
+                Verdict::Error(FilterError::new("the password could not be checked"))
+            }
         }
     }
 
@@ -190,6 +219,10 @@ impl BasicAuthFilter {
 
 /// A number for the client, as limits see it: an IPv6 address counts by its /64.
 fn client(facts: &dyn Facts) -> u128 {
-    let number = |bytes: &[u8]| bytes.iter().fold(1, |all: u128, b| (all << 8) | u128::from(*b));
+    let number = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(1, |all: u128, b| (all << 8) | u128::from(*b))
+    };
     Source::ClientIp.with_key(facts, number).unwrap_or_default()
 }

@@ -42,7 +42,10 @@ impl Login {
         if fields.next().is_some() {
             return Err(NoLogin::Malformed);
         }
-        let (scheme, token) = first.as_bytes().split_at_checked(6).ok_or(NoLogin::Missing)?;
+        let (scheme, token) = first
+            .as_bytes()
+            .split_at_checked(6)
+            .ok_or(NoLogin::Missing)?;
         if !scheme.eq_ignore_ascii_case(b"Basic ") {
             return Err(NoLogin::Missing);
         }
@@ -57,7 +60,9 @@ impl Login {
         let len = BASE64.decode_slice(token, &mut *bytes).ok()?;
         let text = std::str::from_utf8(bytes.get(..len)?).ok()?;
         // RFC 7617, section 2: neither part holds control characters. bcrypt would end at a zero byte.
-        let colon = text.find(':').filter(|_| !text.chars().any(char::is_control))?;
+        let colon = text
+            .find(':')
+            .filter(|_| !text.chars().any(char::is_control))?;
         Some(Self { bytes, colon, len })
     }
 
@@ -81,19 +86,29 @@ mod tests {
 
     fn read(field: impl AsRef<[u8]>) -> Result<(String, Vec<u8>), NoLogin> {
         let mut headers = HeaderMap::new();
-        headers.append("authorization", HeaderValue::from_bytes(field.as_ref()).unwrap());
+        headers.append(
+            "authorization",
+            HeaderValue::from_bytes(field.as_ref()).unwrap(),
+        );
         let login = Login::read(&headers)?;
         Ok((login.user().to_owned(), login.password().to_vec()))
     }
 
     fn basic(login: impl AsRef<[u8]>) -> String {
-        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login))
+        format!(
+            "Basic {}",
+            base64::engine::general_purpose::STANDARD.encode(login)
+        )
     }
 
     #[test]
     fn the_examples_of_the_standard() {
-        let login = |user: &str, password: &str| Ok((user.to_owned(), password.as_bytes().to_vec()));
-        assert_eq!(read("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), login("Aladdin", "open sesame"));
+        let login =
+            |user: &str, password: &str| Ok((user.to_owned(), password.as_bytes().to_vec()));
+        assert_eq!(
+            read("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+            login("Aladdin", "open sesame")
+        );
         assert_eq!(read("Basic dGVzdDoxMjPCow=="), login("test", "123£"));
         assert_eq!(read("basic dGVzdDoxMjPCow"), login("test", "123£"));
         assert_eq!(read("BASIC   dGVzdDoxMjPCow== "), login("test", "123£"));
@@ -103,16 +118,32 @@ mod tests {
 
     #[test]
     fn anything_else_is_no_login() {
-        for field in ["", "Basic", "Bearer abc", "Digest username=\"a\"", "Basicabc"] {
+        for field in [
+            "",
+            "Basic",
+            "Bearer abc",
+            "Digest username=\"a\"",
+            "Basicabc",
+        ] {
             assert_eq!(read(field), Err(NoLogin::Missing), "{field}");
         }
-        for field in ["Basic ", "Basic !", "Basic YQ==", "Basic Zm9v YmFy", "Basic YTpi YTpi", "Basic YTpi\u{80}"] {
+        for field in [
+            "Basic ",
+            "Basic !",
+            "Basic YQ==",
+            "Basic Zm9v YmFy",
+            "Basic YTpi YTpi",
+            "Basic YTpi\u{80}",
+        ] {
             assert_eq!(read(field), Err(NoLogin::Malformed), "{field}");
         }
         assert_eq!(read(basic(b"a:\xff")), Err(NoLogin::Malformed));
         assert_eq!(read(basic("a:b\0")), Err(NoLogin::Malformed));
         assert_eq!(read(basic("a\n:b")), Err(NoLogin::Malformed));
-        assert_eq!(read(basic("x".repeat(1535) + ":")), Ok(("x".repeat(1535), Vec::new())));
+        assert_eq!(
+            read(basic("x".repeat(1535) + ":")),
+            Ok(("x".repeat(1535), Vec::new()))
+        );
         assert_eq!(read(basic("x".repeat(1536) + ":")), Err(NoLogin::Malformed));
         let mut two = HeaderMap::new();
         two.append("authorization", HeaderValue::from_static("Basic YTpi"));

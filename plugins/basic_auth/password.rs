@@ -74,7 +74,10 @@ fn parse_bcrypt(text: &str) -> Result<Password, PasswordError> {
     if !BCRYPT_COSTS.contains(&parts.get_cost()) {
         let (least, most) = (BCRYPT_COSTS.start(), BCRYPT_COSTS.end());
         return Err(PasswordError {
-            what: format!("a bcrypt hash of cost {}; {least} to {most} are possible", parts.get_cost()),
+            what: format!(
+                "a bcrypt hash of cost {}; {least} to {most} are possible",
+                parts.get_cost()
+            ),
             help: "write the entry again: `htpasswd -B -C 10 FILE USER`",
         });
     }
@@ -97,7 +100,10 @@ fn parse_argon2(text: &str) -> Result<Password, PasswordError> {
         || params.p_cost() > MAX_ARGON2_LANES;
     if is_large {
         return Err(PasswordError {
-            what: format!("an argon2 hash of m={memory},t={passes},p={}", params.p_cost()),
+            what: format!(
+                "an argon2 hash of m={memory},t={passes},p={}",
+                params.p_cost()
+            ),
             help: "at most m=262144, m*t=1048576 and p=16 are possible; m=65536,t=3,p=4 is usual",
         });
     }
@@ -126,7 +132,10 @@ fn form(text: &str) -> &'static str {
         ("$argon2d$", "an argon2d hash"),
     ];
     let known = FORMS.iter().find(|(prefix, _)| text.starts_with(prefix));
-    known.map_or("a plain password, or a hash of a form that is not known", |(_, name)| name)
+    known.map_or(
+        "a plain password, or a hash of a form that is not known",
+        |(_, name)| name,
+    )
 }
 
 #[cfg(test)]
@@ -134,7 +143,10 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> String {
-        Password::parse(text).err().expect("it is refused").to_string()
+        Password::parse(text)
+            .err()
+            .expect("it is refused")
+            .to_string()
     }
 
     #[test]
@@ -144,7 +156,11 @@ mod tests {
             let password = Password::parse(hash).unwrap();
             assert_eq!(password.check(b"open sesame"), Some(true), "{hash}");
             for other in ["", "open sesam", "open sesame\0", "Open sesame"] {
-                assert_eq!(password.check(other.as_bytes()), Some(false), "{hash}: {other:?}");
+                assert_eq!(
+                    password.check(other.as_bytes()),
+                    Some(false),
+                    "{hash}: {other:?}"
+                );
             }
         }
     }
@@ -152,41 +168,78 @@ mod tests {
     #[test]
     fn other_forms_are_refused_by_name_and_with_a_remedy() {
         for (text, name) in [
-            ("$apr1$JmUvqBEr$wNjD1QmXyLhuPS3Y0ZBlG0", "an MD5 hash (apr1), not bcrypt"),
+            (
+                "$apr1$JmUvqBEr$wNjD1QmXyLhuPS3Y0ZBlG0",
+                "an MD5 hash (apr1), not bcrypt",
+            ),
             ("$1$abcdefgh$ZJ0fPgjLIDrNGqiUU0TYe0", "an MD5 hash"),
             ("{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=", "a SHA-1 hash"),
             ("$5$salt$hash", "a SHA-256 hash"),
             ("$6$salt$hash", "a SHA-512 hash"),
             ("$y$j9T$salt$hash", "a yescrypt hash"),
-            ("$argon2d$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo", "an argon2d hash"),
+            (
+                "$argon2d$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo",
+                "an argon2d hash",
+            ),
             ("rqXexS6ZhobKA", "a plain password"),
             ("", "a plain password"),
             ("$2y$05$tooshort", "a damaged bcrypt hash"),
-            ("$2y$05$éééééééééééééééééééééééééé5", "a damaged bcrypt hash"),
-            ("$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ", "a damaged argon2 hash"),
+            (
+                "$2y$05$éééééééééééééééééééééééééé5",
+                "a damaged bcrypt hash",
+            ),
+            (
+                "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ",
+                "a damaged argon2 hash",
+            ),
             ("$argon2id$", "a damaged argon2 hash"),
-            ("$argon2id$v=19$m=1,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo", "a damaged argon2 hash"),
-            ("$argon2id$v=16$m=64,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo", "not of version 19"),
-            ("$argon2id$m=64,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo", "not of version 19"),
+            (
+                "$argon2id$v=19$m=1,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo",
+                "a damaged argon2 hash",
+            ),
+            (
+                "$argon2id$v=16$m=64,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo",
+                "not of version 19",
+            ),
+            (
+                "$argon2id$m=64,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo",
+                "not of version 19",
+            ),
         ] {
             let error = refused(text);
-            assert!(error.contains(name) && error.contains("`htpasswd -B FILE USER`"), "{error}");
+            assert!(
+                error.contains(name) && error.contains("`htpasswd -B FILE USER`"),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn what_costs_too_much_is_refused() {
-        let cost = |cost: u32| format!("$2y${cost:02}$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy");
+        let cost = |cost: u32| {
+            format!("$2y${cost:02}$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy")
+        };
         assert!(Password::parse(&cost(16)).is_ok());
         for bad in [17, 31, 3] {
-            assert!(refused(&cost(bad)).contains("4 to 16 are possible; write the entry again: `htpasswd -B -C 10"));
+            assert!(
+                refused(&cost(bad))
+                    .contains("4 to 16 are possible; write the entry again: `htpasswd -B -C 10")
+            );
         }
         let argon = |words: &str| format!("$argon2i$v=19${words}$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo");
         for good in ["m=262144,t=4,p=1", "m=65536,t=16,p=16"] {
             assert!(Password::parse(&argon(good)).is_ok(), "{good}");
         }
-        for bad in ["m=262145,t=1,p=1", "m=65536,t=17,p=1", "m=65536,t=1,p=17", "m=4294967295,t=4294967295,p=1"] {
-            assert!(refused(&argon(bad)).contains("m=65536,t=3,p=4 is usual"), "{bad}");
+        for bad in [
+            "m=262145,t=1,p=1",
+            "m=65536,t=17,p=1",
+            "m=65536,t=1,p=17",
+            "m=4294967295,t=4294967295,p=1",
+        ] {
+            assert!(
+                refused(&argon(bad)).contains("m=65536,t=3,p=4 is usual"),
+                "{bad}"
+            );
         }
     }
 }

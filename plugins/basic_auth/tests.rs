@@ -15,7 +15,9 @@ fn host() -> FakeServices {
     let services = FakeServices::new();
     let example = include_str!("example.htpasswd");
     services.write_file("example.htpasswd", example).unwrap();
-    services.write_file("users", line("ann", "pw") + &line("bob", "wp")).unwrap();
+    services
+        .write_file("users", line("ann", "pw") + &line("bob", "wp"))
+        .unwrap();
     services
 }
 
@@ -25,7 +27,9 @@ fn build(services: &FakeServices, words: &str) -> Built {
 }
 
 fn mistake(table: &str) -> String {
-    compliance::build(KIND, table, &host()).err().unwrap_or_else(|| panic!("taken: {table}"))
+    compliance::build(KIND, table, &host())
+        .err()
+        .unwrap_or_else(|| panic!("taken: {table}"))
 }
 
 fn login(login: &str) -> FakeRequest {
@@ -66,22 +70,37 @@ fn the_logins_of_the_example_pass() {
     let built = compliance::build(KIND, "users_file = 'example.htpasswd'", &host()).unwrap();
     assert_eq!(ask(&built, login("ann:correct horse")), (0, ""));
     assert_eq!(ask(&built, login("bob:battery staple")), (0, ""));
-    assert_eq!(ask(&built, login("bob:correct horse")), (401, "login_refused"));
+    assert_eq!(
+        ask(&built, login("bob:correct horse")),
+        (401, "login_refused")
+    );
 }
 
 #[test]
 fn who_knows_a_password_is_a_consumer() {
     let services = host();
     let built = build(&services, "");
-    assert_eq!(built.filter.credentials(), [Credential::Header("authorization".parse().unwrap())]);
+    assert_eq!(
+        built.filter.credentials(),
+        [Credential::Header("authorization".parse().unwrap())]
+    );
     let mut request = login("ann:pw");
-    assert_eq!(verdict(compliance::verdict(built.filter.request_head(&mut request))), (0, ""));
+    assert_eq!(
+        verdict(compliance::verdict(built.filter.request_head(&mut request))),
+        (0, "")
+    );
     let found = consumer(&request).unwrap();
-    assert_eq!((&*found.name, found.by, found.by_authorization), ("ann", "basic_auth", true));
+    assert_eq!(
+        (&*found.name, found.by, found.by_authorization),
+        ("ann", "basic_auth", true)
+    );
     assert!(!request.headers().contains_key("authorization"));
     let kept = build(&services, "keep_credential = true");
     let mut request = login("ann:pw");
-    assert_eq!(verdict(compliance::verdict(kept.filter.request_head(&mut request))), (0, ""));
+    assert_eq!(
+        verdict(compliance::verdict(kept.filter.request_head(&mut request))),
+        (0, "")
+    );
     assert!(request.headers().contains_key("authorization"));
 }
 
@@ -92,10 +111,24 @@ fn refusals_say_little_and_counters_say_why() {
     assert_eq!(ask(&built, FakeRequest::get("/")), (401, "login_missing"));
     let bearer = FakeRequest::get("/").header("authorization", "Bearer x");
     assert_eq!(ask(&built, bearer), (401, "login_missing"));
-    for bad in ["ann", "ann:wp", "Ann:pw", "nobody:pw", ":", "ann:pw\0", "ann:pw "] {
+    for bad in [
+        "ann",
+        "ann:wp",
+        "Ann:pw",
+        "nobody:pw",
+        ":",
+        "ann:pw\0",
+        "ann:pw ",
+    ] {
         assert_eq!(ask(&built, login(bad)), (401, "login_refused"), "{bad:?}");
     }
-    let reasons = [("missing", 2), ("malformed", 2), ("wrong_password", 2), ("unknown_user", 3), ("busy", 0)];
+    let reasons = [
+        ("missing", 2),
+        ("malformed", 2),
+        ("wrong_password", 2),
+        ("unknown_user", 3),
+        ("busy", 0),
+    ];
     for (reason, times) in reasons {
         assert_eq!(services.metric_by("refused", reason), times, "{reason}");
     }
@@ -164,9 +197,14 @@ fn a_change_of_the_file_counts_at_once_and_a_bad_one_never() {
     assert_eq!(ask(&built, login("ann:new")).0, 401);
     assert_eq!(ask(&built, login("cid:pw")).0, 401);
     let error = services.write_file("users", "ann:$apr1$x$y\n").unwrap_err();
-    assert!(error.contains("line 1: an MD5 hash") && error.contains("htpasswd -B"), "{error}");
+    assert!(
+        error.contains("line 1: an MD5 hash") && error.contains("htpasswd -B"),
+        "{error}"
+    );
     assert_eq!(ask(&built, login("ann:pw")).0, 0);
-    services.write_file("users", line("ann", "new") + &line("cid", "pw")).unwrap();
+    services
+        .write_file("users", line("ann", "new") + &line("cid", "pw"))
+        .unwrap();
     assert_eq!(ask(&built, login("ann:pw")).0, 401);
     assert_eq!(ask(&built, login("ann:new")).0, 0);
     assert_eq!(ask(&built, login("cid:pw")).0, 0);
@@ -185,8 +223,15 @@ fn the_same_login_is_checked_once_for_all_who_wait() {
     let services = host();
     let built = build(&services, "max_checks = 1");
     let mut requests: Vec<FakeRequest> = (0..5).map(|_| login("ann:pw")).collect();
-    let answers: Vec<Answer<'_>> = requests.iter_mut().map(|request| begin(&built, request)).collect();
-    assert!(answers.iter().all(|answer| matches!(answer, Answer::Wait(_))));
+    let answers: Vec<Answer<'_>> = requests
+        .iter_mut()
+        .map(|request| begin(&built, request))
+        .collect();
+    assert!(
+        answers
+            .iter()
+            .all(|answer| matches!(answer, Answer::Wait(_)))
+    );
     for answer in answers {
         assert_eq!(verdict(compliance::verdict(answer)).0, 0);
     }
@@ -215,8 +260,14 @@ fn floods_are_refused_and_known_logins_are_not() {
     assert_eq!(ask(&built, from(1, "ann:pw")).0, 0);
     // Those who wait for the same are bounded, too.
     let mut same: Vec<FakeRequest> = (0..4).map(|_| from(3, "ann:0")).collect();
-    let answers: Vec<Answer<'_>> = same.iter_mut().map(|request| begin(&built, request)).collect();
-    let busy = answers.iter().filter(|answer| matches!(answer, Answer::Now(_))).count();
+    let answers: Vec<Answer<'_>> = same
+        .iter_mut()
+        .map(|request| begin(&built, request))
+        .collect();
+    let busy = answers
+        .iter()
+        .filter(|answer| matches!(answer, Answer::Now(_)))
+        .count();
     assert_eq!(busy, 1);
     drop((answers, waiting));
     assert_eq!(services.metric_by("refused", "busy"), 3);
@@ -234,13 +285,20 @@ fn what_is_remembered_is_bounded() {
         assert_eq!(ask(&built, login(&format!("u{n}:pw"))).0, 0);
     }
     // Of 300 there is room for 96 in halves of three, in 16 parts.
-    assert!(services.metric("evicted") >= 300 - 100, "{}", services.metric("evicted"));
+    assert!(
+        services.metric("evicted") >= 300 - 100,
+        "{}",
+        services.metric("evicted")
+    );
 }
 
 #[test]
 fn mistakes_have_a_place_and_a_remedy() {
     assert!(mistake("realm = 'x'").contains("users_file"));
-    assert!(mistake("users_file = 'none'").contains("test.toml:1:14: E-OPTION-002 none: cannot be read"));
+    assert!(
+        mistake("users_file = 'none'")
+            .contains("test.toml:1:14: E-OPTION-002 none: cannot be read")
+    );
     let with = |words: &str| mistake(&format!("users_file = 'users'\n{words}"));
     assert!(with("realm = ''").contains("test.toml:2:9: E-OPTION-003 this cannot be a realm"));
     assert!(with("realm = \"a\\n\"").contains("without control characters"));
@@ -254,10 +312,23 @@ fn mistakes_have_a_place_and_a_remedy() {
     assert!(with("max_waiting = 100001").contains("max_waiting is from 1 to 100000"));
     let services = host();
     services.write_file("empty", "# nobody\n").unwrap();
-    let error = compliance::build(KIND, "users_file = 'empty'", &services).err().unwrap();
-    assert!(error.contains("warning E-OPTION-004 empty: there is no user in it"), "{error}");
-    services.write_file("bad", "ann:{SHA}x\nbob:secret\n").unwrap();
-    let error = compliance::build(KIND, "users_file = 'bad'", &services).err().unwrap();
-    assert!(error.contains("E-OPTION-002 bad: line 1: a SHA-1 hash") && error.contains("line 2: a plain"), "{error}");
+    let error = compliance::build(KIND, "users_file = 'empty'", &services)
+        .err()
+        .unwrap();
+    assert!(
+        error.contains("warning E-OPTION-004 empty: there is no user in it"),
+        "{error}"
+    );
+    services
+        .write_file("bad", "ann:{SHA}x\nbob:secret\n")
+        .unwrap();
+    let error = compliance::build(KIND, "users_file = 'bad'", &services)
+        .err()
+        .unwrap();
+    assert!(
+        error.contains("E-OPTION-002 bad: line 1: a SHA-1 hash")
+            && error.contains("line 2: a plain"),
+        "{error}"
+    );
     assert!(!error.contains("secret"), "{error}");
 }

@@ -53,10 +53,14 @@ impl Users {
             let added = read_line(line).and_then(|user| {
                 let name = Arc::clone(&user.consumer.name);
                 if let Some(first) = lines_of.insert(Arc::clone(&name), number) {
-                    return Err(format!("the user of line {first} again; remove one of the lines"));
+                    return Err(format!(
+                        "the user of line {first} again; remove one of the lines"
+                    ));
                 }
                 if users.users.len() == MAX_USERS {
-                    return Err(format!("more than {MAX_USERS} users; a second plugin can hold more"));
+                    return Err(format!(
+                        "more than {MAX_USERS} users; a second plugin can hold more"
+                    ));
                 }
                 users.places.insert(name, users.users.len());
                 users.users.push(Arc::new(user));
@@ -84,7 +88,8 @@ impl Users {
     /// Whose hash is checked in the place of a user that does not exist: the same one for the same number.
     pub(super) fn stand_in(&self, number: u64) -> Option<&Arc<User>> {
         let count = u64::try_from(self.users.len()).ok()?;
-        self.users.get(usize::try_from(number.checked_rem(count)?).ok()?)
+        self.users
+            .get(usize::try_from(number.checked_rem(count)?).ok()?)
     }
 
     /// How many there are.
@@ -94,7 +99,8 @@ impl Users {
 }
 
 fn read_line(line: &[u8]) -> Result<User, String> {
-    let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8; write it again in UTF-8".to_owned())?;
+    let text = std::str::from_utf8(line)
+        .map_err(|_| "it is not UTF-8; write it again in UTF-8".to_owned())?;
     let Some((name, hash)) = text.split_once(':') else {
         return Err("there is no colon; a line is USER:HASH".to_owned());
     };
@@ -139,7 +145,11 @@ mod tests {
         }
         assert!(users.find("Ann").is_none() && users.find("").is_none());
         let versions = |name: &str| users.find(name).unwrap().version;
-        assert_ne!(versions("ann"), versions("zoë"), "the same hash of two users is not the same login");
+        assert_ne!(
+            versions("ann"),
+            versions("zoë"),
+            "the same hash of two users is not the same login"
+        );
         assert_eq!(Users::parse(b"# nobody\n").unwrap().len(), 0);
         assert!(Users::default().stand_in(7).is_none());
     }
@@ -147,7 +157,9 @@ mod tests {
     #[test]
     fn mistakes_are_told_by_line_without_what_stands_there() {
         let secret = "hunter2";
-        let file = format!("ann:{secret}\nbob:{HASH}\nbob:{HASH}\n:{HASH}\nonly-{secret}\n\u{1}x:{HASH}\n");
+        let file = format!(
+            "ann:{secret}\nbob:{HASH}\nbob:{HASH}\n:{HASH}\nonly-{secret}\n\u{1}x:{HASH}\n"
+        );
         let error = error(file);
         for line in [
             "line 1: a plain password",
@@ -163,7 +175,10 @@ mod tests {
 
     #[test]
     fn more_mistakes_are_counted() {
-        assert!(error("x\n".repeat(8)).ends_with("line 5: there is no colon; a line is USER:HASH\nand 3 more"));
+        assert!(
+            error("x\n".repeat(8))
+                .ends_with("line 5: there is no colon; a line is USER:HASH\nand 3 more")
+        );
         assert!(error(b"\xffann:x").contains("line 1: it is not UTF-8"));
         let long = "a".repeat(256);
         assert!(error(format!("{long}:{HASH}")).contains("1 to 255 bytes"));
@@ -172,8 +187,15 @@ mod tests {
 
     #[test]
     fn there_is_room_for_so_many() {
-        let file = |count: usize| (0..count).map(|n| format!("u{n}:{HASH}\n")).collect::<String>();
-        assert_eq!(Users::parse(file(100_000).as_bytes()).unwrap().len(), 100_000);
+        let file = |count: usize| {
+            (0..count)
+                .map(|n| format!("u{n}:{HASH}\n"))
+                .collect::<String>()
+        };
+        assert_eq!(
+            Users::parse(file(100_000).as_bytes()).unwrap().len(),
+            100_000
+        );
         assert!(error(file(100_001)).contains("line 100001: more than 100000 users"));
     }
 

@@ -80,7 +80,14 @@ impl Verdicts {
 
     /// Remembers a verdict for `time`, a wrong one for a minute at most. Of right ones there are `most`.
     /// Returns how many were forgotten before their time.
-    pub(super) fn remember(&self, ticket: Ticket, is_right: bool, now: Instant, time: Duration, most: usize) -> u64 {
+    pub(super) fn remember(
+        &self,
+        ticket: Ticket,
+        is_right: bool,
+        now: Instant,
+        time: Duration,
+        most: usize,
+    ) -> u64 {
         if time.is_zero() {
             return 0;
         }
@@ -88,7 +95,8 @@ impl Verdicts {
             self.right.put(ticket, now, now + time, most)
         } else {
             // What is forgotten here costs its sender, who sends wrong passwords.
-            self.wrong.put(ticket, now, now + time.min(WRONG_FOR), MAX_WRONG);
+            self.wrong
+                .put(ticket, now, now + time.min(WRONG_FOR), MAX_WRONG);
             0
         }
     }
@@ -96,7 +104,9 @@ impl Verdicts {
 
 fn number(mac: Hmac<Sha256>) -> u128 {
     let bytes = mac.finalize().into_bytes();
-    bytes.first_chunk().map_or(0, |chunk| u128::from_be_bytes(*chunk))
+    bytes
+        .first_chunk()
+        .map_or(0, |chunk| u128::from_be_bytes(*chunk))
 }
 
 /// Logins until their time is over.
@@ -173,7 +183,8 @@ mod tests {
     #[test]
     fn a_login_is_its_user_its_hash_and_its_password() {
         let verdicts = Verdicts::new().unwrap();
-        let file = |n: u8| format!("ann:$2y$05${n}lxRO4bI.CbPVE1uqf8okuK12pKXtWPUCFzcUt.kZWsrlJdqZb9Yu\n");
+        let file =
+            |n: u8| format!("ann:$2y$05${n}lxRO4bI.CbPVE1uqf8okuK12pKXtWPUCFzcUt.kZWsrlJdqZb9Yu\n");
         let users = |file: &str| Users::parse(file.as_bytes()).unwrap();
         let (one, two) = (users(&file(6)), users(&file(8)));
         let login = |users: &Users, unknown, password: &str| {

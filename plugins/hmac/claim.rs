@@ -46,7 +46,9 @@ impl Claim {
         let mut time = scheme.timestamp.as_ref().map(needed).transpose()?;
         match &scheme.form {
             Form::One(prefix) => {
-                let text = field.strip_prefix(prefix.as_bytes()).ok_or(NoClaim::Malformed)?;
+                let text = field
+                    .strip_prefix(prefix.as_bytes())
+                    .ok_or(NoClaim::Malformed)?;
                 claim.add(scheme, text);
             }
             Form::Versions => {
@@ -77,7 +79,8 @@ impl Claim {
         }
         if let Some(id) = scheme.id.as_ref().map(needed).transpose()? {
             let is_plain = id.iter().all(u8::is_ascii_graphic);
-            if !(1..=MAX_ID_BYTES).contains(&id.len()) || !is_plain || !is_apart(id, &scheme.signed) {
+            if !(1..=MAX_ID_BYTES).contains(&id.len()) || !is_plain || !is_apart(id, &scheme.signed)
+            {
                 return Err(NoClaim::Malformed);
             }
             claim.id = Some(id.into());
@@ -123,7 +126,10 @@ impl Claim {
                 }
             }
             let made = signer.sign();
-            let found = self.signatures.iter().fold(false, |found, one| found | one.is(&made));
+            let found = self
+                .signatures
+                .iter()
+                .fold(false, |found, one| found | one.is(&made));
             if found {
                 right = Some(made);
             }
@@ -154,7 +160,8 @@ fn parts(field: &[u8], separator: u8) -> Result<impl Iterator<Item = &[u8]>, NoC
 
 /// Digits and nothing else: no sign, no fraction.
 fn seconds(text: &[u8]) -> Option<u64> {
-    let is_number = (1..=MAX_TIME_DIGITS).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
+    let is_number =
+        (1..=MAX_TIME_DIGITS).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
     is_number.then(|| text.iter().fold(0, |all, b| all * 10 + u64::from(b - b'0')))
 }
 

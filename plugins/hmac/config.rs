@@ -33,8 +33,6 @@ const LEAST_SEEN: u32 = 100;
 const MOST_SEEN: u32 = 1_000_000;
 /// Longest name of a consumer, in bytes.
 const MAX_NAME_BYTES: usize = 200;
-/// Words that `refused` counts by.
-const REASONS: usize = 5;
 
 pub(super) const SCHEMA: &str = r#"{
   "type": "object",
@@ -106,9 +104,14 @@ impl HmacConfig {
         }
         self.check_numbers(diagnostics);
         let consumer = self.consumer.as_ref().map_or(name, |name| name.as_str());
-        if !(1..=MAX_NAME_BYTES).contains(&consumer.len()) || consumer.chars().any(char::is_control) {
-            let place = self.consumer.as_ref().map_or(&self.scheme.place, |name| &name.place);
-            let error = Diagnostic::error(codes::VALUE, place, "this cannot be the name of a consumer");
+        if !(1..=MAX_NAME_BYTES).contains(&consumer.len()) || consumer.chars().any(char::is_control)
+        {
+            let place = self
+                .consumer
+                .as_ref()
+                .map_or(&self.scheme.place, |name| &name.place);
+            let error =
+                Diagnostic::error(codes::VALUE, place, "this cannot be the name of a consumer");
             let help = format!("1 to {MAX_NAME_BYTES} bytes without control characters");
             diagnostics.push(error.with_help(help));
         }
@@ -129,11 +132,16 @@ impl HmacConfig {
             credentials: [Credential::Header(scheme.signature.clone())],
             scheme: Arc::new(scheme),
             secrets: secrets.into(),
-            tolerance: self.tolerance.map_or(Duration::from_secs(300), |time| time.value).get(),
+            tolerance: self
+                .tolerance
+                .map_or(Duration::from_secs(300), |time| time.value)
+                .get(),
             max_body: self.max_body.bytes(),
             seen,
             max_seen: usize::try_from(max_seen).unwrap_or(MOST),
-            repeats: self.repeats.map_or(Repeats::Refuse, |repeats| repeats.value),
+            repeats: self
+                .repeats
+                .map_or(Repeats::Refuse, |repeats| repeats.value),
             consumer: Consumer {
                 name: consumer.into(),
                 by: NAME,
@@ -142,7 +150,7 @@ impl HmacConfig {
             keep_credential: self.keep_credential,
             clock: services.clock(),
             offload: services.offloader(),
-            metrics: Metrics::new(services, REASONS),
+            metrics: Metrics::new(services),
         })
     }
 
@@ -155,13 +163,19 @@ impl HmacConfig {
                 diagnostics.push(error.with_help("write generic = { header = \"x-signature\" }"));
                 return None;
             }
-            (SchemeName::Generic, Some(generic)) => return generic.value.clone().compile(&generic.place, diagnostics),
+            (SchemeName::Generic, Some(generic)) => {
+                return generic.value.clone().compile(&generic.place, diagnostics);
+            }
             (SchemeName::StandardWebhooks, _) => Scheme::standard_webhooks(),
             (SchemeName::Github, _) => Scheme::github(),
             (SchemeName::Stripe, _) => Scheme::stripe(),
         };
         if let Some(generic) = generic {
-            let error = Diagnostic::error(codes::OPTIONS, &generic.place, "this table goes with scheme generic only");
+            let error = Diagnostic::error(
+                codes::OPTIONS,
+                &generic.place,
+                "this table goes with scheme generic only",
+            );
             diagnostics.push(error.with_help("remove it, or write scheme = \"generic\""));
         }
         Some(scheme)
@@ -179,7 +193,9 @@ impl HmacConfig {
         ];
         for (word, place) in written {
             if let Some(place) = place {
-                let text = format!("{word} means nothing here: no time is signed, so what comes again cannot be told");
+                let text = format!(
+                    "{word} means nothing here: no time is signed, so what comes again cannot be told"
+                );
                 let error = Diagnostic::error(codes::OPTIONS, place, text);
                 diagnostics.push(error.with_help("remove it"));
             }
@@ -214,7 +230,8 @@ impl HmacConfig {
         if !(1..=MAX_SECRETS).contains(&count) {
             let text = format!("secrets holds {count} secrets; 1 to {MAX_SECRETS} are possible");
             let error = Diagnostic::error(codes::VALUE, &self.secrets.place, text);
-            diagnostics.push(error.with_help("write secrets = \"${NAME}\" or secrets = \"file:PATH\""));
+            diagnostics
+                .push(error.with_help("write secrets = \"${NAME}\" or secrets = \"file:PATH\""));
         }
         let mut signers = Vec::new();
         for secret in &self.secrets.0 {
@@ -229,9 +246,13 @@ impl HmacConfig {
                 }
                 Ok(key) => {
                     if key.len() < FEW_BYTES {
-                        let text = format!("a secret of fewer than {FEW_BYTES} bytes can be guessed from one signature");
+                        let text = format!(
+                            "a secret of fewer than {FEW_BYTES} bytes can be guessed from one signature"
+                        );
                         let warning = Diagnostic::warning(codes::VALUE, &secret.place, text);
-                        diagnostics.push(warning.with_help("let the sender have one of `openssl rand -hex 32`"));
+                        diagnostics.push(
+                            warning.with_help("let the sender have one of `openssl rand -hex 32`"),
+                        );
                     }
                     signers.extend(Signer::new(scheme.algorithm, &key));
                 }
@@ -246,7 +267,10 @@ type Key = Result<Zeroizing<Vec<u8>>, (&'static str, &'static str)>;
 /// The text itself.
 fn plain_key(secret: &Secret) -> Key {
     match secret.reveal() {
-        "" => Err(("the secret is empty", "is the variable set, or the file written?")),
+        "" => Err((
+            "the secret is empty",
+            "is the variable set, or the file written?",
+        )),
         text => Ok(Zeroizing::new(text.as_bytes().to_vec())),
     }
 }

@@ -63,11 +63,18 @@ pub(super) struct Metrics {
     seen: Arc<dyn Gauge>,
 }
 
+/// The words that `refused` counts by.
+const REASONS: [&str; 5] = ["missing", "malformed", "stale", "wrong", "replayed"];
+
 impl Metrics {
-    pub(super) fn new(services: &dyn Services, reasons: usize) -> Self {
+    pub(super) fn new(services: &dyn Services) -> Self {
+        let help = "Requests that were refused.";
+        let refused = services.counter_by("refused", help, "reason", REASONS.len());
+        // Named now, so that they show from the start and go on over a reload.
+        REASONS.iter().for_each(|reason| refused.add(reason, 0));
         Self {
             allowed: services.counter("allowed", "Requests whose signature is right."),
-            refused: services.counter_by("refused", "Requests that were refused.", "reason", reasons),
+            refused,
             confirmed: services.counter("confirmed", "Requests that came again and were answered with 204."),
             evicted: services.counter(
                 "evicted",

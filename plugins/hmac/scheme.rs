@@ -135,8 +135,13 @@ impl GenericConfig {
         let before = diagnostics.error_count();
         let prefix = &self.prefix;
         if prefix.len() > MAX_TEXT_BYTES || !prefix.bytes().all(|b| (b' '..0x7f).contains(&b)) {
-            let error = Diagnostic::error(codes::VALUE, &prefix.place, "this cannot stand before a signature");
-            diagnostics.push(error.with_help("write what is sent, for example prefix = \"sha256=\""));
+            let error = Diagnostic::error(
+                codes::VALUE,
+                &prefix.place,
+                "this cannot stand before a signature",
+            );
+            diagnostics
+                .push(error.with_help("write what is sent, for example prefix = \"sha256=\""));
         }
         if let (Some(id), None) = (&self.id, &self.timestamp) {
             let text = "id needs timestamp: without a time an id would have to be known for ever";
@@ -188,7 +193,9 @@ fn read_parts(signed: &Located<String>, diagnostics: &mut Diagnostics) -> Option
     let mut parts = Vec::new();
     let mut rest = signed.as_str();
     while !rest.is_empty() {
-        let (before, after) = rest.split_once('{').map_or((rest, None), |(a, b)| (a, Some(b)));
+        let (before, after) = rest
+            .split_once('{')
+            .map_or((rest, None), |(a, b)| (a, Some(b)));
         if before.contains('}') {
             return wrong("signed has a `}` without a `{`");
         }
@@ -208,7 +215,10 @@ fn read_parts(signed: &Located<String>, diagnostics: &mut Diagnostics) -> Option
         if parts.contains(&part) {
             return wrong("signed has a word twice");
         }
-        if parts.last().is_some_and(|last| !matches!(last, Part::Text(_))) {
+        if parts
+            .last()
+            .is_some_and(|last| !matches!(last, Part::Text(_)))
+        {
             // Else a byte could move from one to the other, and the signature would still hold.
             return wrong("signed has two words without a text between them");
         }

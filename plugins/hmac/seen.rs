@@ -125,13 +125,18 @@ impl Kept for Seen {
         }
         let (entries, rest) = bytes.as_chunks::<ENTRY_BYTES>();
         if !rest.is_empty() {
-            return Err(format!("it ends within an entry, {} bytes too late", rest.len()));
+            return Err(format!(
+                "it ends within an entry, {} bytes too late",
+                rest.len()
+            ));
         }
         let mut marks = self.0.lock();
         let mut taken = 0;
         for entry in entries {
             let read = entry.first_chunk().zip(entry.last_chunk());
-            let Some((mark, until)) = read.map(|(m, u)| (Mark::from_be_bytes(*m), u64::from_be_bytes(*u))) else {
+            let Some((mark, until)) =
+                read.map(|(m, u)| (Mark::from_be_bytes(*m), u64::from_be_bytes(*u)))
+            else {
                 continue;
             };
             if marks.until.len() >= MOST {
@@ -185,7 +190,10 @@ mod tests {
             seen.remember(mark, 0, 100 + u64::try_from(mark).unwrap(), 100);
         }
         let whole = seen.save(1000);
-        assert_eq!((whole.entries, whole.left_out, whole.bytes.len()), (10, 0, 241));
+        assert_eq!(
+            (whole.entries, whole.left_out, whole.bytes.len()),
+            (10, 0, 241)
+        );
         let cut = seen.save(240);
         assert_eq!((cut.entries, cut.left_out), (9, 1));
         let next = Seen::default();

@@ -127,7 +127,9 @@ impl Signature {
 
     /// The first half of it, as a number.
     pub(super) fn number(&self) -> u128 {
-        self.bytes.first_chunk().map_or(0, |bytes| u128::from_be_bytes(*bytes))
+        self.bytes
+            .first_chunk()
+            .map_or(0, |bytes| u128::from_be_bytes(*bytes))
     }
 }
 
@@ -190,11 +192,29 @@ mod tests {
 
     #[test]
     fn what_is_no_signature_is_not_read() {
-        let read = |text: &str, encoding| Signature::read(text.as_bytes(), encoding, Algorithm::Sha256);
-        for text in ["", "0", "zz", "é", &"0".repeat(62), &"0".repeat(63), &"0".repeat(128), &"0".repeat(999)] {
+        let read =
+            |text: &str, encoding| Signature::read(text.as_bytes(), encoding, Algorithm::Sha256);
+        for text in [
+            "",
+            "0",
+            "zz",
+            "é",
+            &"0".repeat(62),
+            &"0".repeat(63),
+            &"0".repeat(128),
+            &"0".repeat(999),
+        ] {
             assert!(read(text, Encoding::Hex).is_none(), "{text}");
         }
-        for text in ["", "A", "!", &"A".repeat(42), &"A".repeat(44), &"A".repeat(88), &"A".repeat(9999)] {
+        for text in [
+            "",
+            "A",
+            "!",
+            &"A".repeat(42),
+            &"A".repeat(44),
+            &"A".repeat(88),
+            &"A".repeat(9999),
+        ] {
             assert!(read(text, Encoding::Base64).is_none(), "{text}");
         }
         assert!(read(&"A".repeat(43), Encoding::Base64).is_some());
