@@ -18,6 +18,7 @@ plugins! {
     basic_auth,
     headers,
     hmac,
+    jwt,
     rate_limit,
     redirect,
     request_id,

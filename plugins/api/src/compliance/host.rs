@@ -74,6 +74,7 @@ pub struct FakeServices {
     answers: Answers,
     random: Arc<Steps>,
     lines: Arc<Lines>,
+    folder: Option<PathBuf>,
 }
 
 impl Default for FakeServices {
@@ -99,7 +100,15 @@ impl FakeServices {
             answers: Arc::default(),
             random: Arc::default(),
             lines: Arc::default(),
+            folder: None,
         }
+    }
+
+    /// With this state folder, which is a real one.
+    #[must_use]
+    pub fn state_in(mut self, folder: &Path) -> Self {
+        self.folder = Some(folder.to_owned());
+        self
     }
 
     /// Writes a file that plugins may read. When they read it already, they see the change now.
@@ -302,7 +311,7 @@ impl Services for FakeServices {
     }
 
     fn state_folder(&self) -> Option<PathBuf> {
-        None
+        self.folder.clone()
     }
 
     fn is_on(&self) -> bool {
