@@ -85,7 +85,8 @@ pub trait Services: Send + Sync {
     /// Runs `task` every `period` while the configuration that asked for it lives.
     fn periodic(&self, period: Duration, task: Box<dyn Fn() -> HostFuture<()> + Send + Sync>);
 
-    /// A client for `http` URLs outside the configuration's upstreams.
+    /// A client for `http` and `https` URLs outside the configuration's upstreams. A server with `https` is verified
+    /// against the authorities of the system and the host of the URL.
     fn http_client(&self) -> Arc<dyn HttpClient>;
 
     /// A client to a configured upstream: balanced and pooled like a route's.

@@ -81,7 +81,7 @@ fn mistakes_of_providers_are_placed() {
         ("audiences = ['a']".to_owned(), "a provider needs jwks or secret"),
         (format!("{GOOD}\nsecret = '{}'", "x".repeat(64)), "jwks and secret exclude each other"),
         (format!("{GOOD}\nalgorithms = []"), "algorithms is empty"),
-        (format!("{GOOD}\nalgorithms = ['RS256', 'none']"), "test.toml:5:24: E-CONF-003 tokens without a signature are never let in"),
+        (format!("{GOOD}\nalgorithms = ['RS256', 'none']"), "test.toml:5:24: E-CONF-005 tokens without a signature are never let in"),
         (format!("{GOOD}\nalgorithms = ['RS265']"), "\"RS256\""),
         (format!("{GOOD}\nalgorithms = ['HS256']"), "HS256 takes a shared secret, and this provider has `jwks`"),
         ("audiences = ['a']\nsecret = 'short'".to_owned(), "test.toml:4:10: E-OPTION-003 the secret is shorter than the 32 bytes that HS256 needs"),

@@ -97,7 +97,7 @@ proptest! {
             .flat_map(|field| field.to_str().unwrap().split(';').map(str::trim).collect::<Vec<_>>())
             .filter(|pair| !pair.is_empty())
             .map(|pair| pair.split_once('=').unwrap())
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .map(|(key, value)| (key.to_owned(), value.trim().to_owned()))
             .collect();
         let expected: Vec<_> = pairs
             .iter()

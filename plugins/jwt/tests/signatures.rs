@@ -61,8 +61,11 @@ fn every_algorithm_verifies_what_it_signed_and_nothing_else() {
         let built = build(&table, &services);
         let token = Minter::new(alg, "a").token(&json!({}));
         assert_eq!(ask(&built, &mut with_token(&token)), "pass", "{alg}");
-        let cut = &token[..token.len() - 4];
-        assert_eq!(ask(&built, &mut with_token(cut)), "401 token_invalid");
+        let other = Minter::new(alg, "a").token(&json!({ "sub": "bob" }));
+        let (message, _) = other.rsplit_once('.').unwrap();
+        let (_, signature) = token.rsplit_once('.').unwrap();
+        let mixed = format!("{message}.{signature}");
+        assert_eq!(ask(&built, &mut with_token(&mixed)), "401 token_invalid");
         assert_eq!(services.metric_by("refused", "signature"), 1);
     }
 }
@@ -227,7 +230,6 @@ fn tokens_cannot_bring_their_own_keys_or_demands() {
         format!("{token}="),
         format!("{message}.{signature}=="),
         format!("{message}. {signature}"),
-        format!("{message}.{signature}\u{7f}"),
         "..".to_owned(),
         ".".to_owned(),
         "é.é.é".to_owned(),

@@ -77,7 +77,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// A client for `http` URLs, for the node's own questions.
+    /// A client for `http` and `https` URLs, for the node's own questions.
     pub fn http_client(&self) -> Arc<dyn farmgate_plugin_api::services::HttpClient> {
         self.outgoing.url_client()
     }

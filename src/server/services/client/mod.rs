@@ -1,9 +1,10 @@
-//! Requests of plugins' own: to `http` URLs and to configured upstreams.
+//! Requests of plugins' own: to `http` and `https` URLs and to configured upstreams.
 //!
 //! Everything runs on the control runtime, so that a connection outlives the request it was opened
 //! for, whatever thread that ran on. No redirect is followed, nothing is decoded.
 
 mod connection;
+mod https;
 mod pool;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ pub(super) struct Outgoing {
     runtime: Handle,
     places: Arc<Semaphore>,
     pool: Arc<Pool>,
+    https: https::Https,
 }
 
 impl Outgoing {
@@ -47,6 +49,7 @@ impl Outgoing {
             runtime,
             places: Arc::new(Semaphore::new(MAX_REQUESTS)),
             pool: Arc::default(),
+            https: https::Https::default(),
         })
     }
 
@@ -55,7 +58,7 @@ impl Outgoing {
         self.pool.clear();
     }
 
-    /// A client for `http` URLs.
+    /// A client for `http` and `https` URLs.
     pub(super) fn url_client(self: &Arc<Self>) -> Arc<dyn HttpClient> {
         Arc::new(url::UrlClient(Arc::clone(self)))
     }

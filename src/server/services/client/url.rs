@@ -1,4 +1,4 @@
-//! The client for `http` URLs outside the configuration.
+//! The client for `http` and `https` URLs outside the configuration.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,68 +12,85 @@ use super::connection::{Connection, Speak};
 use super::pool::{Key, Target};
 use super::{Answer, Outgoing, begin, finish, refuse, strip};
 use crate::snapshot::UpstreamProtocol;
+use crate::tls::Alpn;
 use crate::upstream::retry::{Attempts, Retry, RetryPolicy};
 
 pub(super) struct UrlClient(pub(super) Arc<Outgoing>);
 
 impl HttpClient for UrlClient {
     fn send(&self, request: ClientRequest) -> HostFuture<Answer> {
-        let key = match target(request.head.uri()) {
-            Ok(target) => Key {
-                target,
-                protocol: UpstreamProtocol::Http1,
-                tls: 0,
-                proxy_protocol: None,
-            },
+        let to = match target(request.head.uri()) {
+            Ok(to) => to,
             Err(text) => return refuse(text),
         };
         if request.head.method() == Method::CONNECT {
             return refuse("CONNECT is not sent");
         }
-        let pool = Arc::clone(&self.0.pool);
-        self.0.run(request.timeout, async move {
-            let mut head = request.head;
-            address(&mut head);
-            let mut attempts = Attempts::default();
-            loop {
-                let sendable = |_| Ok(head.clone().map(|()| Full::new(request.body.clone())));
-                let connect = Connection::open(&key.target, Speak::Http1, &[], || None);
-                let began = begin(&pool, &key, connect, sendable, request.timeout).await;
-                match began {
-                    Ok(begun) => {
-                        return finish(&pool, &key, begun, request.max_response_bytes).await;
-                    }
-                    Err(failed) => {
-                        let method = head.method();
-                        let next =
-                            attempts.failed(&RetryPolicy::OFF, method, failed.class, failed.sent);
-                        if next == Retry::No {
-                            return Err(failed.text);
-                        }
-                    }
-                }
-            }
-        })
+        let outgoing = Arc::clone(&self.0);
+        self.0.run(request.timeout, ask(outgoing, to, request))
     }
 }
 
-/// Where the URL leads.
-fn target(uri: &Uri) -> Result<Target, String> {
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => {
-            return Err("https is not in this build; only http:// URLs can be asked".to_owned());
+async fn ask(outgoing: Arc<Outgoing>, to: To, request: ClientRequest) -> Answer {
+    let pool = &outgoing.pool;
+    // Taken once: a connection is made with what its key says.
+    let tls = match &to.verified {
+        Some(host) => Some(outgoing.https.connector(host).await?),
+        None => None,
+    };
+    let key = Key {
+        target: to.target,
+        protocol: UpstreamProtocol::Http1,
+        tls: tls.as_ref().map_or(0, |tls| tls.key(Alpn::Http1)),
+        proxy_protocol: None,
+    };
+    let mut head = request.head;
+    address(&mut head);
+    let mut attempts = Attempts::default();
+    loop {
+        let sendable = |_| Ok(head.clone().map(|()| Full::new(request.body.clone())));
+        let speak = match &tls {
+            Some(tls) => Speak::Tls(Arc::clone(tls), Alpn::Http1),
+            None => Speak::Http1,
+        };
+        let connect = Connection::open(&key.target, speak, &[], || None);
+        match begin(pool, &key, connect, sendable, request.timeout).await {
+            Ok(begun) => {
+                return finish(pool, &key, begun, request.max_response_bytes).await;
+            }
+            Err(failed) => {
+                let method = head.method();
+                let next = attempts.failed(&RetryPolicy::OFF, method, failed.class, failed.sent);
+                if next == Retry::No {
+                    return Err(failed.text);
+                }
+            }
         }
-        Some(other) => return Err(format!("the scheme {other} is not http")),
-        None => return Err("the URL is not absolute; write http://HOST/PATH".to_owned()),
     }
+}
+
+/// Where a URL leads.
+#[derive(Debug, PartialEq, Eq)]
+struct To {
+    target: Target,
+    /// The host whose certificate is asked for, with `https`.
+    verified: Option<Box<str>>,
+}
+
+fn target(uri: &Uri) -> Result<To, String> {
+    let (is_https, usual_port) = match uri.scheme_str() {
+        Some("http") => (false, 80),
+        Some("https") => (true, 443),
+        Some(other) => return Err(format!("the scheme {other} is not http or https")),
+        None => return Err("the URL is not absolute; write http://HOST/PATH".to_owned()),
+    };
     let authority = uri.authority().map_or("", Authority::as_str);
     if authority.contains('@') {
         // Not repeated: it is a secret.
         return Err("the URL holds credentials; send them in a header field".to_owned());
     }
     let host = uri.host().unwrap_or_default();
-    let port = uri.port_u16().unwrap_or(80);
+    let port = uri.port_u16().unwrap_or(usual_port);
     if host.is_empty() || port == 0 || (uri.port().is_none() && authority.ends_with(':')) {
         return Err("the URL has no host or a wrong port".to_owned());
     }
@@ -81,13 +98,15 @@ fn target(uri: &Uri) -> Result<Target, String> {
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
         .unwrap_or(host);
-    Ok(match literal.parse::<IpAddr>() {
+    let target = match literal.parse::<IpAddr>() {
         Ok(ip) => Target::Socket((ip, port).into()),
         Err(_) => Target::Name {
             host: host.to_ascii_lowercase().into(),
             port,
         },
-    })
+    };
+    let verified = is_https.then(|| host.into());
+    Ok(To { target, verified })
 }
 
 /// Makes an absolute URL into a target and a Host field (RFC 9112, section 3.2.1).
@@ -113,17 +132,24 @@ mod tests {
 
     #[test]
     fn urls_lead_to_targets() {
-        let socket = |text: &str| Ok(Target::Socket(text.parse().unwrap()));
-        let name = |host: &str, port| {
-            let host = host.into();
-            Ok(Target::Name { host, port })
+        let socket = |text: &str| To {
+            target: Target::Socket(text.parse().unwrap()),
+            verified: None,
+        };
+        let name = |host: &str, port, verified: Option<&str>| To {
+            target: Target::Name {
+                host: host.into(),
+                port,
+            },
+            verified: verified.map(Into::into),
         };
         let target = |text: &str| target(&text.parse().unwrap());
-        assert_eq!(target("http://127.0.0.1/x"), socket("127.0.0.1:80"));
-        assert_eq!(target("http://[::1]:8080/"), socket("[::1]:8080"));
-        assert_eq!(target("http://API.test:81"), name("api.test", 81));
+        assert_eq!(target("http://127.0.0.1/x"), Ok(socket("127.0.0.1:80")));
+        assert_eq!(target("http://[::1]:8080/"), Ok(socket("[::1]:8080")));
+        assert_eq!(target("http://API.test:81"), Ok(name("api.test", 81, None)));
+        let https = name("a.test", 443, Some("a.test"));
+        assert_eq!(target("https://a.test/"), Ok(https));
         for wrong in [
-            "https://a.test/",
             "ftp://a.test/",
             "/path",
             "http://u:secret@a.test/",
@@ -132,7 +158,6 @@ mod tests {
             let error = target(wrong).unwrap_err();
             assert!(!error.contains("secret"), "{error}");
         }
-        assert!(target("https://a.test/").unwrap_err().contains("https"));
     }
 
     #[test]

@@ -18,6 +18,15 @@ const NAME: &str = "app.internal.test";
 
 /// TLS before a server, with a certificate of its own that stands in `ca.pem`.
 async fn front(server: SocketAddr, protocols: &'static [u8]) -> (SocketAddr, TempDir) {
+    front_of(NAME, server, protocols).await
+}
+
+/// The same for this name.
+async fn front_of(
+    host: &str,
+    server: SocketAddr,
+    protocols: &'static [u8],
+) -> (SocketAddr, TempDir) {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
     let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
     let mut name = X509NameBuilder::new().unwrap();
@@ -35,7 +44,7 @@ async fn front(server: SocketAddr, protocols: &'static [u8]) -> (SocketAddr, Tem
         .set_not_after(&Asn1Time::days_from_now(10).unwrap())
         .unwrap();
     let context = builder.x509v3_context(None, None);
-    let names = SubjectAlternativeName::new().dns(NAME).build(&context);
+    let names = SubjectAlternativeName::new().dns(host).build(&context);
     builder.append_extension(&names.unwrap()).unwrap();
     builder.sign(&key, MessageDigest::sha256()).unwrap();
     let certificate = builder.build();
@@ -109,4 +118,49 @@ async fn an_upstream_with_tls_is_never_asked_in_the_clear() {
         );
         assert_eq!(server.connections(), 1);
     }
+}
+
+#[tokio::test]
+async fn https_urls_are_verified() {
+    let server = Server::start(false).await;
+    let (address, folder) = front_of("localhost", server.address, b"\x08http/1.1").await;
+    let outgoing = |authorities| {
+        let (runtime, https) = (Handle::current(), https::Https::believing(authorities));
+        Arc::new(Outgoing {
+            runtime,
+            places: Arc::new(Semaphore::new(4)),
+            pool: Arc::default(),
+            https,
+        })
+    };
+    let to = |host: &str| ClientRequest {
+        head: Request::get(format!("https://{host}:{}/x", address.port()))
+            .body(())
+            .unwrap(),
+        ..request("/")
+    };
+    let client = outgoing(folder.path().join("ca.pem")).url_client();
+    for _ in 0..3 {
+        let answer = client.send(to("LOCALHOST")).await.unwrap();
+        let host = answer.headers()["x-host"].to_str().unwrap().to_lowercase();
+        assert_eq!(host, format!("localhost:{}", address.port()));
+        assert_eq!(text(Ok(answer)), "/x ");
+    }
+    assert_eq!(server.connections(), 1);
+    // An address has no certificate that we could know; a name without a dot at its end is one host.
+    let error = client.send(to("127.0.0.1")).await.unwrap_err();
+    assert!(error.contains("needs a host name"), "{error}");
+    // Another authority: the server is not believed, and nothing of the request is sent.
+    let (_, other) = front_of("localhost", server.address, b"\x08http/1.1").await;
+    let client = outgoing(other.path().join("ca.pem")).url_client();
+    let error = client.send(to("localhost")).await.unwrap_err();
+    assert!(error.contains("certificate"), "{error}");
+    // The right authority, and a certificate for another name.
+    let (address, folder) = front(server.address, b"\x08http/1.1").await;
+    let client = outgoing(folder.path().join("ca.pem")).url_client();
+    let mut wrong = to("localhost");
+    *wrong.head.uri_mut() = format!("https://localhost:{}/x", address.port()).parse().unwrap();
+    let error = client.send(wrong).await.unwrap_err();
+    assert!(error.contains("its certificate is refused: it is for app"), "{error}");
+    assert_eq!(server.connections(), 1);
 }
