@@ -67,7 +67,7 @@ impl Filter for JwtFilter {
             Some(rounds) if !self.wait.is_zero() && self.may_wait(lack) => {
                 Answer::Wait(Box::pin(self.wait_for_keys(request, lack, rounds)))
             }
-            _ => Answer::Now(self.give_up(lack)),
+            _ => Answer::Now(self.give_up(request, lack)),
         }
     }
 
@@ -155,7 +155,7 @@ impl JwtFilter {
             Step::Pass { verdict, bearer } => self.admit(request, &verdict, bearer),
             Step::Anonymous => Answered::Continue,
             Step::Refuse(refusal) => self.refuse(refusal),
-            Step::Lack(lack) => self.give_up(lack),
+            Step::Lack(lack) => self.give_up(request, lack),
         }
     }
 
@@ -164,8 +164,13 @@ impl JwtFilter {
         Answered::Reply(Box::new(refusal.reply(&self.challenges)))
     }
 
+    /// Takes tokens out of the request, unless they may stay. False if that cannot be done.
+    fn empty(&self, request: &mut dyn Request) -> bool {
+        self.keep_credential || self.places.iter().all(|place| place.empty(request))
+    }
+
     fn admit(&self, request: &mut dyn Request, verdict: &Verdict, bearer: bool) -> Answered {
-        if !self.keep_credential && !self.places.iter().all(|place| place.empty(request)) {
+        if !self.empty(request) {
             let text = "the token cannot be taken out of the request";
             return Answered::Error(FilterError::new(text));
         }
@@ -205,11 +210,13 @@ impl JwtFilter {
         }
     }
 
-    fn give_up(&self, lack: Lack) -> Answered {
+    fn give_up(&self, request: &mut dyn Request, lack: Lack) -> Answered {
         match lack {
             Lack::UnknownKey(_) => self.refuse(Refusal::UnknownKey),
             Lack::NoKeys(_) => {
                 self.metrics.unavailable.add(1);
+                // With `fail = "open"` the request goes on; a token that nobody looked at does not.
+                self.empty(request);
                 Answered::Error(FilterError::new("there are no keys of the provider"))
             }
         }
@@ -223,11 +230,11 @@ impl JwtFilter {
     ) -> Answered {
         let until = self.clock.now() + self.wait;
         let Some(place) = self.fetched(first).map(|(store, _)| store.waiter()) else {
-            return self.give_up(first);
+            return self.give_up(request, first);
         };
         let Some(_place) = place else {
             self.metrics.waiters_refused.add(1);
-            return self.give_up(first);
+            return self.give_up(request, first);
         };
         loop {
             let left = until.saturating_duration_since(self.clock.now());
@@ -243,7 +250,7 @@ impl JwtFilter {
             // One fetch is enough to know a key; the first keys may take several.
             let goes_on = matches!(lack, Lack::NoKeys(_)) && self.may_wait(lack);
             if is_over || !goes_on {
-                return self.give_up(lack);
+                return self.give_up(request, lack);
             }
         }
     }

@@ -336,10 +336,10 @@ fn check_given(
         diagnostics.error(codes::OPTIONS, place, text);
     }
     let help = "write {\"keys\": [...]} as RFC 7517 has it";
-    if let Some(inline) = &config.inline {
-        if let Err(error) = store.take(inline.as_bytes(), Time::ZERO) {
-            diagnostics.push(Diagnostic::error(codes::VALUE, &inline.place, error).with_help(help));
-        }
+    if let Some(inline) = &config.inline
+        && let Err(error) = store.take(inline.as_bytes(), Time::ZERO)
+    {
+        diagnostics.push(Diagnostic::error(codes::VALUE, &inline.place, error).with_help(help));
     }
     if let Some(file) = &config.file {
         let reader = Arc::clone(&store);

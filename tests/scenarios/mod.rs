@@ -19,6 +19,7 @@ mod nginx;
 mod per_try;
 mod plugins;
 mod plugins_keys;
+mod plugins_jwt;
 mod proxy_protocol;
 mod replies;
 mod retries;

@@ -91,7 +91,7 @@ fn no_algorithm_stands_in_for_another() {
     }
     // Signed with the public key as a secret: its modulus, its document.
     let jwk = rsa.bare_jwk();
-    for secret in [jwk["n"].as_str().unwrap(), &jwk.to_string(), &document(&[jwk.clone()])] {
+    for secret in [jwk["n"].as_str().unwrap(), &jwk.to_string(), &document(std::slice::from_ref(&jwk))] {
         for alg in ["HS256", "HS384", "HS512"] {
             let message = format!("{}.{}", encode(format!("{{\"alg\":\"{alg}\",\"kid\":\"a\"}}")), encode(&claims));
             let mut hmac = boring::hmac::Hmac::init(secret.as_bytes(), &boring::hash::MessageDigest::sha256()).unwrap();
