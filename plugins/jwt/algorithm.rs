@@ -133,7 +133,9 @@ impl<'de> Deserialize<'de> for Algorithm {
         Self::of(&text).ok_or_else(|| {
             if text.eq_ignore_ascii_case("none") {
                 let help = "name the algorithm that the provider signs with, as \"RS256\"";
-                return D::Error::custom(format_args!("tokens without a signature are never let in\n{help}"));
+                return D::Error::custom(format_args!(
+                    "tokens without a signature are never let in\n{help}"
+                ));
             }
             let names: Vec<&str> = ALL.iter().map(|(name, _)| *name).collect();
             let help = did_you_mean(&text, &names);

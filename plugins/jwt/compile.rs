@@ -20,6 +20,7 @@ use super::place::Place as TokenPlace;
 use super::providers;
 use super::refusal::Challenges;
 use super::rules::Rules;
+use super::sources;
 
 /// Most places of tokens.
 const MAX_PLACES: usize = 8;
@@ -74,7 +75,7 @@ impl JwtConfig {
             return None;
         }
         let metrics = Metrics::new(services);
-        let providers = providers::begin(checked, services, &metrics)?;
+        let providers = sources::begin(checked, services, &metrics)?;
         Some(JwtFilter {
             credentials: places.iter().map(TokenPlace::credential).collect(),
             identity: fields.iter().map(|(_, name)| name.clone()).collect(),
@@ -154,7 +155,8 @@ fn check_fields(
         let header = &field.value.0;
         let carries = places.iter().any(|place| place.field() == Some(header));
         if carries || [header::AUTHORIZATION, header::COOKIE].contains(header) {
-            let text = format!("`{header}` carries credentials: it would be removed from all requests");
+            let text =
+                format!("`{header}` carries credentials: it would be removed from all requests");
             let error = Diagnostic::error(codes::OPTIONS, &field.place, text);
             diagnostics.push(error.with_help("name a field of its own, as \"x-auth-user\""));
         }
@@ -199,7 +201,13 @@ fn check_values(
             let error = Diagnostic::error(codes::VALUE, &values.place, text);
             diagnostics.push(error.with_help("name the values, or use required_claims"));
         }
-        check_count(wanted.len(), MAX_CLAIMS, "the claim", &values.place, diagnostics);
+        check_count(
+            wanted.len(),
+            MAX_CLAIMS,
+            "the claim",
+            &values.place,
+            diagnostics,
+        );
         all.push((path(&claim, &values.place, diagnostics), wanted));
     }
     all.into()
@@ -216,7 +224,9 @@ fn check_scopes(
             diagnostics.push(error.with_help("write one word for each scope, without spaces"));
         }
     }
-    list.iter().map(|scope| scope.value.as_str().into()).collect()
+    list.iter()
+        .map(|scope| scope.value.as_str().into())
+        .collect()
 }
 
 fn check_consumer(config: Option<ConsumerConfig>, diagnostics: &mut Diagnostics) -> ConsumerClaims {
@@ -224,9 +234,8 @@ fn check_consumer(config: Option<ConsumerConfig>, diagnostics: &mut Diagnostics)
         Some(config) => (config.name, config.plan, config.tags),
         None => (None, None, None),
     };
-    let mut read = |word: Option<Located<String>>| {
-        word.map(|word| path(&word, &word.place, diagnostics))
-    };
+    let mut read =
+        |word: Option<Located<String>>| word.map(|word| path(&word, &word.place, diagnostics));
     let name = read(name);
     ConsumerClaims {
         needed: name.is_some(),
@@ -242,13 +251,20 @@ fn check_max_token(size: Option<Located<Size>>, diagnostics: &mut Diagnostics) -
         return usize::try_from(usual).unwrap_or(usize::MAX);
     };
     if !(least..=most).contains(&size.bytes()) {
-        let error = Diagnostic::error(codes::VALUE, &size.place, "max_token is from 256 B to 64 KiB");
+        let error = Diagnostic::error(
+            codes::VALUE,
+            &size.place,
+            "max_token is from 256 B to 64 KiB",
+        );
         diagnostics.push(error.with_help("write max_token = \"8KiB\""));
     }
     usize::try_from(size.bytes()).unwrap_or(usize::MAX)
 }
 
-fn check_wait(wait: Option<Located<Duration>>, diagnostics: &mut Diagnostics) -> std::time::Duration {
+fn check_wait(
+    wait: Option<Located<Duration>>,
+    diagnostics: &mut Diagnostics,
+) -> std::time::Duration {
     let wait = wait.unwrap_or(WAIT.0.into());
     if wait.value > WAIT.1 {
         let error = Diagnostic::error(codes::VALUE, &wait.place, "wait is at most 10 s");

@@ -69,7 +69,10 @@ impl Shelf {
 
     fn parse(&self, bytes: &[u8]) -> Result<Saved, String> {
         let whole = || -> Option<Saved> {
-            let end = bytes.iter().take(MAX_LINE_BYTES).position(|b| *b == b'\n')?;
+            let end = bytes
+                .iter()
+                .take(MAX_LINE_BYTES)
+                .position(|b| *b == b'\n')?;
             let (line, rest) = bytes.split_at_checked(end)?;
             let document = rest.get(1..)?;
             let mut words = std::str::from_utf8(line).ok()?.split(' ');

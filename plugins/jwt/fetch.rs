@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use farmgate_plugin_api::services::{Clock, ClientRequest, HttpClient, Offload};
+use farmgate_plugin_api::services::{ClientRequest, Clock, HttpClient, Offload};
 use http::{HeaderValue, StatusCode, Uri, header};
 use serde::Deserialize;
 
@@ -100,7 +100,9 @@ impl Fetcher {
     fn pause(&self) -> Duration {
         let now = self.clock.now();
         let keys = self.store.keys();
-        let has_keys = keys.as_ref().is_some_and(|held| held.age(now) <= self.stale);
+        let has_keys = keys
+            .as_ref()
+            .is_some_and(|held| held.age(now) <= self.stale);
         self.store.pause(self.refresh, has_keys)
     }
 
@@ -167,11 +169,17 @@ impl Fetcher {
             self.looked.store(true, Ordering::Relaxed);
             return;
         };
-        let found = self.offload.run(Box::new(move || Box::new(shelf.read()))).await;
+        let found = self
+            .offload
+            .run(Box::new(move || Box::new(shelf.read())))
+            .await;
         // Too much to do elsewhere: the next turn tries again.
         let Ok(found) = found else { return };
         self.looked.store(true, Ordering::Relaxed);
-        match found.downcast::<Result<Option<Saved>, String>>().map(|found| *found) {
+        match found
+            .downcast::<Result<Option<Saved>, String>>()
+            .map(|found| *found)
+        {
             Ok(Ok(None)) => {}
             Ok(Ok(Some(saved))) => {
                 let age = self.clock.wall().duration_since(saved.confirmed);
@@ -189,7 +197,8 @@ impl Fetcher {
         let Some(shelf) = self.shelf.clone() else {
             return;
         };
-        let write = move || Box::new(shelf.write(&document, confirmed)) as Box<dyn std::any::Any + Send>;
+        let write =
+            move || Box::new(shelf.write(&document, confirmed)) as Box<dyn std::any::Any + Send>;
         let written = self.offload.run(Box::new(write)).await;
         let written = written.map(|written| written.downcast::<std::io::Result<()>>());
         if !matches!(written, Ok(Ok(written)) if written.is_ok()) {

@@ -36,7 +36,10 @@ pub(super) struct JwtFilter {
 /// What comes of a request.
 enum Step {
     /// It goes on under this identity.
-    Pass { verdict: Arc<Verdict>, bearer: bool },
+    Pass {
+        verdict: Arc<Verdict>,
+        bearer: bool,
+    },
     /// It goes on without any.
     Anonymous,
     Refuse(Refusal),
@@ -64,7 +67,7 @@ impl Filter for JwtFilter {
         // Listened to before anything is asked, so that no answer is missed.
         let rounds = self.fetched(lack).map(|(store, _)| store.rounds());
         match rounds {
-            Some(rounds) if !self.wait.is_zero() && self.may_wait(lack) => {
+            Some(rounds) if self.may_wait(lack) && !self.wait.is_zero() => {
                 Answer::Wait(Box::pin(self.wait_for_keys(request, lack, rounds)))
             }
             _ => Answer::Now(self.give_up(request, lack)),
@@ -147,7 +150,9 @@ impl JwtFilter {
     /// Seconds since 1970.
     fn wall(&self) -> i64 {
         let since = self.clock.wall().duration_since(SystemTime::UNIX_EPOCH);
-        since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+        since.map_or(0, |since| {
+            i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+        })
     }
 
     fn finish(&self, request: &mut dyn Request, step: Step) -> Answered {

@@ -47,7 +47,11 @@ pub(super) fn consumer(
     }
     let plan = match from.plan.as_ref().and_then(|path| path.of(claims)) {
         None => None,
-        Some(plan) => Some(scalar(plan).and_then(|plan| named(&plan)).ok_or(Refusal::Consumer)?),
+        Some(plan) => Some(
+            scalar(plan)
+                .and_then(|plan| named(&plan))
+                .ok_or(Refusal::Consumer)?,
+        ),
     };
     let mut tags: Vec<Arc<str>> = Vec::new();
     let mut cut = false;

@@ -62,11 +62,15 @@ impl KeySet {
     /// It is too large, no such document, or has no usable key. The text holds no bytes of it.
     pub(super) fn parse(document: &[u8]) -> Result<Self, String> {
         if document.len() > MAX_DOCUMENT_BYTES {
-            return Err(format!("the keys are larger than {MAX_DOCUMENT_BYTES} bytes"));
+            return Err(format!(
+                "the keys are larger than {MAX_DOCUMENT_BYTES} bytes"
+            ));
         }
         let read: Document = serde_json::from_slice(document).map_err(|error| {
             let (line, column) = (error.line(), error.column());
-            format!("this is no JSON of the form {{\"keys\": [...]}} (line {line}, column {column})")
+            format!(
+                "this is no JSON of the form {{\"keys\": [...]}} (line {line}, column {column})"
+            )
         })?;
         if read.keys.len() > MAX_KEYS {
             return Err(format!("there are more than {MAX_KEYS} keys"));
@@ -91,7 +95,10 @@ fn usable(value: Value) -> Option<Key> {
     if jwk.r#use.is_some_and(|used| used != "sig") {
         return None;
     }
-    if jwk.key_ops.is_some_and(|all| all.iter().all(|one| one != "verify")) {
+    if jwk
+        .key_ops
+        .is_some_and(|all| all.iter().all(|one| one != "verify"))
+    {
         return None;
     }
     // An algorithm that is not known here: the key is for something else.

@@ -69,7 +69,9 @@ impl PublicKey {
         if n.len() > most || e.len() > MAX_EXPONENT_BYTES {
             return None;
         }
-        let exponent = e.iter().fold(0_u64, |all, byte| (all << 8) | u64::from(*byte));
+        let exponent = e
+            .iter()
+            .fold(0_u64, |all, byte| (all << 8) | u64::from(*byte));
         if exponent < 3 || exponent % 2 == 0 {
             return None;
         }

@@ -31,10 +31,8 @@ impl Metrics {
                 "verified",
                 "Tokens whose signature and claims were found right.",
             ),
-            cache_hits: services.counter(
-                "cache_hits",
-                "Requests that a remembered verdict let pass.",
-            ),
+            cache_hits: services
+                .counter("cache_hits", "Requests that a remembered verdict let pass."),
             cache_evicted: services.counter(
                 "cache_evicted",
                 "Verdicts that were forgotten before their time to make room.",

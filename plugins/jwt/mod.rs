@@ -22,6 +22,7 @@ mod providers;
 mod refusal;
 mod rules;
 mod schema;
+mod sources;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
+use farmgate_plugin_api::Facts;
 use farmgate_plugin_api::exchange::Request;
 use farmgate_plugin_api::filter::Credential;
 use farmgate_plugin_api::source::{Source, percent_decode};
-use farmgate_plugin_api::Facts;
 use http::{HeaderName, HeaderValue, header};
 
 /// A place of a token.

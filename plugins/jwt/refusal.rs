@@ -109,7 +109,8 @@ impl Challenges {
             return None;
         }
         let realm = realm.replace('\\', r"\\").replace('"', r#"\""#);
-        let value = |rest: &str| HeaderValue::from_str(&format!("Bearer realm=\"{realm}\"{rest}")).ok();
+        let value =
+            |rest: &str| HeaderValue::from_str(&format!("Bearer realm=\"{realm}\"{rest}")).ok();
         Some(Self {
             missing: value("")?,
             invalid: value(", error=\"invalid_token\"")?,

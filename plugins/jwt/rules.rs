@@ -220,7 +220,12 @@ fn signed(provider: &Provider, token: &Token<'_>, now: Instant) -> Signed {
     let fits = |key: &&Key| key.fits(algorithm);
     // The key that is named comes first, whatever others there are.
     let named = held.set.0.iter().filter(is_named);
-    let others = held.set.0.iter().filter(may_be).filter(|key| !is_named(key));
+    let others = held
+        .set
+        .0
+        .iter()
+        .filter(may_be)
+        .filter(|key| !is_named(key));
     let mut tried = named.chain(others).filter(fits).take(MAX_TRIES);
     if tried.any(|key| key.public.verifies(algorithm, message, &token.signature)) {
         return Signed::Well(held.generation);

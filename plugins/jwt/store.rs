@@ -133,7 +133,10 @@ impl Store {
     /// What is wrong with it; nothing has changed then.
     pub(super) fn take(&self, document: &[u8], age: Duration) -> Result<(), String> {
         let now = self.clock.now();
-        let same = self.current.load_full().filter(|held| *held.document == *document);
+        let same = self
+            .current
+            .load_full()
+            .filter(|held| *held.document == *document);
         let held = match same {
             Some(held) => Held {
                 set: Arc::clone(&held.set),
@@ -156,7 +159,8 @@ impl Store {
     }
 
     fn turn_round(&self) {
-        self.rounds.send_modify(|count| *count = count.wrapping_add(1));
+        self.rounds
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Tells of rounds that end from now on.
@@ -185,7 +189,9 @@ impl Store {
         if flights.running || flights.wanted {
             return true;
         }
-        let since = flights.refetched.map(|at| now.saturating_duration_since(at));
+        let since = flights
+            .refetched
+            .map(|at| now.saturating_duration_since(at));
         if since.is_some_and(|since| since < least) {
             return false;
         }

@@ -66,9 +66,23 @@ fn ask(built: &Built, request: &mut FakeRequest) -> String {
 struct Reasons<'s>(&'s FakeServices, Vec<u64>);
 
 const REASONS: [&str; 17] = [
-    "missing", "ambiguous", "too_large", "malformed", "critical", "algorithm", "type", "issuer",
-    "unknown_key", "signature", "expired", "not_yet", "audience", "scope", "claims",
-    "header_value", "consumer",
+    "missing",
+    "ambiguous",
+    "too_large",
+    "malformed",
+    "critical",
+    "algorithm",
+    "type",
+    "issuer",
+    "unknown_key",
+    "signature",
+    "expired",
+    "not_yet",
+    "audience",
+    "scope",
+    "claims",
+    "header_value",
+    "consumer",
 ];
 
 impl<'s> Reasons<'s> {
@@ -81,7 +95,9 @@ impl<'s> Reasons<'s> {
             .iter()
             .map(|reason| self.0.metric_by("refused", reason))
             .collect();
-        let changed: Vec<_> = (0..now.len()).filter(|at| now[*at] != self.1[*at]).collect();
+        let changed: Vec<_> = (0..now.len())
+            .filter(|at| now[*at] != self.1[*at])
+            .collect();
         self.1 = now;
         match changed[..] {
             [] => "",

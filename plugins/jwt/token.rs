@@ -58,8 +58,7 @@ impl<'a> Token<'a> {
             decoded.map_err(|_| Refusal::Malformed)
         };
         let header = decode(header)?;
-        let header: Header<'_> =
-            serde_json::from_slice(&header).map_err(|_| Refusal::Malformed)?;
+        let header: Header<'_> = serde_json::from_slice(&header).map_err(|_| Refusal::Malformed)?;
         if header.crit {
             return Err(Refusal::Critical);
         }

@@ -25,15 +25,23 @@ pub(super) fn key_url(text: &str, trust: Trust) -> Result<Uri, (String, &'static
     let (Some(scheme), Some(host)) = (url.scheme_str(), url.host()) else {
         return Err(("this is no absolute URL".to_owned(), whole));
     };
-    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+    if url
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'))
+    {
         // Not repeated: it is a secret.
-        return Err(("this URL holds credentials".to_owned(), "leave them out: keys are public"));
+        return Err((
+            "this URL holds credentials".to_owned(),
+            "leave them out: keys are public",
+        ));
     }
     match scheme {
         "https" => Ok(url),
         "http" if trust == Trust::Any || is_this_machine(host) => Ok(url),
         "http" => Err((
-            format!("keys from {host} by http can be changed on their way: then anybody can sign tokens"),
+            format!(
+                "keys from {host} by http can be changed on their way: then anybody can sign tokens"
+            ),
             "write https://, or `insecure_http = true` if the network to it is yours alone",
         )),
         _ => Err((format!("{scheme} URLs are not asked"), whole)),
@@ -41,7 +49,9 @@ pub(super) fn key_url(text: &str, trust: Trust) -> Result<Uri, (String, &'static
 }
 
 fn is_this_machine(host: &str) -> bool {
-    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let literal = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
     match literal.unwrap_or(host).parse::<IpAddr>() {
         Ok(ip) => ip.to_canonical().is_loopback(),
         Err(_) => host.eq_ignore_ascii_case("localhost"),

@@ -78,7 +78,14 @@ fn times_have_a_leeway_and_an_end() {
         (json!({ "nbf": NOW + 1 }), "not_yet"),
     ];
     reasons("", "leeway = '0s'", &strict);
-    reasons("", "require_exp = false", &[(json!({ "exp": null }), ""), (json!({ "exp": 1 }), "expired")]);
+    reasons(
+        "",
+        "require_exp = false",
+        &[
+            (json!({ "exp": null }), ""),
+            (json!({ "exp": 1 }), "expired"),
+        ],
+    );
 }
 
 #[test]
@@ -86,7 +93,10 @@ fn types_are_compared_as_media_types() {
     let services = FakeServices::new();
     let mut reasons = Reasons::of(&services);
     let minter = Minter::new("ES256", "a");
-    let built = build(&table("", "types = ['application/AT+jwt']", &[minter.jwk()]), &services);
+    let built = build(
+        &table("", "types = ['application/AT+jwt']", &[minter.jwk()]),
+        &services,
+    );
     let claims = mint::usual(&json!({})).to_string();
     for (kind, reason) in [
         (json!("at+jwt"), ""),
@@ -96,7 +106,10 @@ fn types_are_compared_as_media_types() {
         (json!(null), "type"),
     ] {
         let header = json!({ "alg": "ES256", "kid": "a", "typ": kind }).to_string();
-        let said = ask(&built, &mut with_token(&minter.token_with(&header, &claims)));
+        let said = ask(
+            &built,
+            &mut with_token(&minter.token_with(&header, &claims)),
+        );
         assert_eq!(said == "pass", reason.is_empty(), "{kind}");
         assert_eq!(reasons.last(), reason, "{kind}");
     }
@@ -216,8 +229,14 @@ fn consumers_are_named_by_claims() {
     };
     let pass = |text: &str| ("pass".to_owned(), text.to_owned());
     assert_eq!(named(&json!({})), pass("idp:ann - "));
-    assert_eq!(named(&json!({ "p": "gold", "groups": ["a", "b c"] })), pass("idp:ann gold a b c"));
-    assert_eq!(named(&json!({ "sub": 7, "groups": " a  b " })), pass("idp:7 - a b"));
+    assert_eq!(
+        named(&json!({ "p": "gold", "groups": ["a", "b c"] })),
+        pass("idp:ann gold a b c")
+    );
+    assert_eq!(
+        named(&json!({ "sub": 7, "groups": " a  b " })),
+        pass("idp:7 - a b")
+    );
     assert_eq!(named(&json!({ "sub": null })), pass(""));
     let many: Vec<String> = (0..70).map(|n| n.to_string()).collect();
     let (said, consumer) = named(&json!({ "groups": many }));
@@ -234,12 +253,22 @@ fn consumers_are_named_by_claims() {
         json!({ "groups": { "a": 1 } }),
         json!({ "groups": "x".repeat(300) }),
     ] {
-        assert_eq!(named(&wrong), ("403 claims_refused".to_owned(), String::new()), "{wrong}");
+        assert_eq!(
+            named(&wrong),
+            ("403 claims_refused".to_owned(), String::new()),
+            "{wrong}"
+        );
         assert_eq!(reasons.last(), "consumer");
     }
     // A name that is written is needed.
-    let built = build(&table("consumer = { name = 'client_id' }", "", &keys), &services);
-    assert_eq!(ask(&built, &mut with_token(&minter.token(&json!({})))), "403 claims_refused");
+    let built = build(
+        &table("consumer = { name = 'client_id' }", "", &keys),
+        &services,
+    );
+    assert_eq!(
+        ask(&built, &mut with_token(&minter.token(&json!({})))),
+        "403 claims_refused"
+    );
     let token = minter.token(&json!({ "client_id": "app" }));
     assert_eq!(ask(&built, &mut with_token(&token)), "pass");
 }
@@ -253,12 +282,16 @@ fn the_issuer_chooses_among_providers() {
         document(&[two.jwk()])
     );
     let built = build(&(table("", "", &[one.jwk()]) + &other), &services);
-    let said = |minter: &Minter, claims: Value| ask(&built, &mut with_token(&minter.token(&claims)));
+    let said =
+        |minter: &Minter, claims: Value| ask(&built, &mut with_token(&minter.token(&claims)));
     assert_eq!(said(&one, json!({})), "pass");
     assert_eq!(said(&two, json!({ "iss": "two", "aud": "b" })), "pass");
     // Neither may speak for the other, nor with the other's audience.
     assert_eq!(said(&two, json!({})), "401 token_invalid");
-    assert_eq!(said(&one, json!({ "iss": "two", "aud": "b" })), "401 token_invalid");
+    assert_eq!(
+        said(&one, json!({ "iss": "two", "aud": "b" })),
+        "401 token_invalid"
+    );
     assert_eq!(said(&two, json!({ "iss": "two" })), "401 token_invalid");
     assert_eq!(services.metric_by("refused", "signature"), 2);
     assert_eq!(services.metric_by("refused", "audience"), 1);

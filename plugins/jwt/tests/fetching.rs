@@ -39,7 +39,10 @@ fn keys_are_fetched_before_anybody_asks_and_again_in_time() {
     publish(&services, &[&old]);
     services.run_periodic();
     assert_eq!(said(&built, &old), "pass");
-    assert_eq!((services.metric("keys"), services.metric("keys_age_seconds")), (1, 0));
+    assert_eq!(
+        (services.metric("keys"), services.metric("keys_age_seconds")),
+        (1, 0)
+    );
     // A look a second passes the time; nothing is asked before it is time.
     for _ in 0..299 {
         services.run_periodic();
@@ -63,7 +66,13 @@ fn without_keys_the_plugin_cannot_do_its_work() {
     services.run_periodic();
     assert_eq!(services.metric_by("fetches", "transport"), 1);
     assert_eq!(said(&built, &minter), "error");
-    assert_eq!((services.metric("unavailable"), services.metric("providers_down")), (2, 1));
+    assert_eq!(
+        (
+            services.metric("unavailable"),
+            services.metric("providers_down")
+        ),
+        (2, 1)
+    );
     // It is no error of the provider's when there is no token, or none of his.
     assert_eq!(ask(&built, &mut FakeRequest::get("/")), "401 token_missing");
     let other = minter.token(&json!({ "iss": "other" }));
@@ -82,7 +91,10 @@ fn stale_keys_stay_for_a_while_and_the_gauges_say_so() {
     services.clock.advance(Duration::from_secs(60));
     services.run_periodic();
     assert_eq!(services.metric("providers_down"), 1);
-    assert_eq!((said(&built, &minter).as_str(), cached().as_str()), ("pass", "pass"));
+    assert_eq!(
+        (said(&built, &minter).as_str(), cached().as_str()),
+        ("pass", "pass")
+    );
     services.clock.advance(Duration::from_secs(3540));
     services.run_periodic();
     assert_eq!(cached(), "pass");
@@ -94,7 +106,13 @@ fn stale_keys_stay_for_a_while_and_the_gauges_say_so() {
     services.clock.advance(Duration::from_secs(30));
     services.run_periodic();
     assert_eq!(cached(), "pass");
-    assert_eq!((services.metric("providers_down"), services.metric("keys_age_seconds")), (0, 0));
+    assert_eq!(
+        (
+            services.metric("providers_down"),
+            services.metric("keys_age_seconds")
+        ),
+        (0, 0)
+    );
 }
 
 #[test]
@@ -141,22 +159,37 @@ fn documents_that_lie_change_nothing() {
         (200, "\u{0}".repeat(1000), "document"),
         (200, large, "document"),
         (200, many, "document"),
-        (200, document(&[Minter::new("HS256", "a").jwk()]), "document"),
+        (
+            200,
+            document(&[Minter::new("HS256", "a").jwk()]),
+            "document",
+        ),
     ];
     for (status, body, result) in wrong {
         let before = services.metric_by("fetches", result);
         services.clock.advance(Duration::from_secs(31));
         answer(&services, status, body.clone());
         services.run_periodic();
-        assert_eq!(services.metric_by("fetches", result), before + 1, "{body:.40}");
+        assert_eq!(
+            services.metric_by("fetches", result),
+            before + 1,
+            "{body:.40}"
+        );
         assert_eq!(said(&built, &minter), "pass");
         assert_eq!(services.metric("providers_down"), 1);
     }
     // One good key among many that are none is enough.
-    answer(&services, 200, format!("{{\"keys\":[1,{{}},{jwk},{{\"kty\":\"RSA\",\"n\":7}}]}}"));
+    answer(
+        &services,
+        200,
+        format!("{{\"keys\":[1,{{}},{jwk},{{\"kty\":\"RSA\",\"n\":7}}]}}"),
+    );
     services.clock.advance(Duration::from_secs(31));
     services.run_periodic();
-    assert_eq!((said(&built, &minter).as_str(), services.metric("keys")), ("pass", 1));
+    assert_eq!(
+        (said(&built, &minter).as_str(), services.metric("keys")),
+        ("pass", 1)
+    );
 }
 
 #[test]
@@ -217,7 +250,10 @@ fn unknown_keys_cause_few_fetches_however_many_come() {
     let fetches = services.metric("fetches");
     let limited = services.metric("refetch_limited");
     for _ in 0..10 {
-        assert_eq!(said(&built, &Minter::new("ES256", "z")), "401 token_invalid");
+        assert_eq!(
+            said(&built, &Minter::new("ES256", "z")),
+            "401 token_invalid"
+        );
     }
     services.run_periodic();
     assert_eq!(services.metric("refetch_limited"), limited + 10);
@@ -270,7 +306,13 @@ fn keys_on_disk_serve_a_restart_while_the_provider_is_down() {
     };
     let (said_at_once, services) = restarted(60);
     assert_eq!(said_at_once, "pass");
-    assert_eq!((services.metric("keys_age_seconds"), services.metric("providers_down")), (60, 1));
+    assert_eq!(
+        (
+            services.metric("keys_age_seconds"),
+            services.metric("providers_down")
+        ),
+        (60, 1)
+    );
     // A token of a minute later, so the clock of the first process is right here, too.
     assert_eq!(restarted(86_400).0, "401 token_expired");
     assert_eq!(restarted(86_401).0, "error");
@@ -278,8 +320,17 @@ fn keys_on_disk_serve_a_restart_while_the_provider_is_down() {
     let identity = format!("{ISSUER}\nhttps://idp.example.test/jwks");
     let file = folder.path().join(name(&identity));
     let good = std::fs::read(&file).unwrap();
-    assert!(Shelf::new(folder.path(), &identity).read().unwrap().is_some());
-    let mut damaged: Vec<Vec<u8>> = vec![Vec::new(), good[..good.len() - 1].to_vec(), vec![b'x'; 2 << 20]];
+    assert!(
+        Shelf::new(folder.path(), &identity)
+            .read()
+            .unwrap()
+            .is_some()
+    );
+    let mut damaged: Vec<Vec<u8>> = vec![
+        Vec::new(),
+        good[..good.len() - 1].to_vec(),
+        vec![b'x'; 2 << 20],
+    ];
     damaged.extend((0..good.len()).step_by(7).map(|at| {
         let mut copy = good.clone();
         copy[at] ^= 1;
@@ -288,7 +339,10 @@ fn keys_on_disk_serve_a_restart_while_the_provider_is_down() {
     for bytes in damaged {
         std::fs::write(&file, &bytes).unwrap();
         let (said, services) = restarted(60);
-        assert_eq!((said.as_str(), services.metric("state_errors")), ("error", 1));
+        assert_eq!(
+            (said.as_str(), services.metric("state_errors")),
+            ("error", 1)
+        );
     }
     // Nobody else may have been able to write it.
     use std::os::unix::fs::PermissionsExt;
@@ -316,7 +370,10 @@ fn a_write_that_was_cut_short_leaves_the_old_keys() {
     assert_eq!((&saved.document[..], saved.confirmed), (&b"one"[..], at));
     // A minute later it was left behind.
     let past = std::time::SystemTime::now() - Duration::from_secs(61);
-    std::fs::File::open(&fresh).unwrap().set_modified(past).unwrap();
+    std::fs::File::open(&fresh)
+        .unwrap()
+        .set_modified(past)
+        .unwrap();
     shelf.write(b"two", at).unwrap();
     assert_eq!(shelf.read().unwrap().unwrap().document, b"two");
     assert!(!fresh.exists());

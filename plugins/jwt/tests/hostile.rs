@@ -6,7 +6,8 @@ use farmgate_plugin_api::compliance::{self, FakeRequest, FakeServices};
 use farmgate_plugin_api::{Kind, Verdict};
 
 /// The key of the one provider, and the only token that it ever signed.
-pub(crate) const KEY: &str = r#"{"kty":"OKP","crv":"Ed25519","kid":"a","x":"XRa3fydUoOzZ9a6dF4-zEjR3TfW7mVoqCEvKbUw1yO8"}"#;
+pub(crate) const KEY: &str =
+    r#"{"kty":"OKP","crv":"Ed25519","kid":"a","x":"XRa3fydUoOzZ9a6dF4-zEjR3TfW7mVoqCEvKbUw1yO8"}"#;
 pub(crate) const TOKEN: &str = "eyJhbGciOiJFZERTQSIsImtpZCI6ImEifQ.eyJpc3MiOiJpIiwiYXVkIjoiYXBpIiwic3ViIjoiYW5uIiwiZXhwIjo0MTAyNDQ0ODAwfQ.eAxGleydNp4YC8FFIakfbQ9iTiICznURbAq67al2zzRdcQ-0ReWKMKoO-BRx7iUYnTsXMbCIXcxiOhDOd1nzAg";
 
 const TABLE: &str = "from = ['header:authorization', 'cookie:t', 'query:t']\nmax_token = '64KiB'\n\
@@ -25,7 +26,11 @@ pub(crate) fn any(kind: &dyn Kind, data: &[u8]) {
 fn services(document: &[u8]) -> Option<FakeServices> {
     let services = FakeServices::new();
     let known = format!("{{\"keys\":[{KEY}]}}");
-    let document = if document.is_empty() { known.as_bytes() } else { document };
+    let document = if document.is_empty() {
+        known.as_bytes()
+    } else {
+        document
+    };
     services.write_file("keys.json", document).ok()?;
     Some(services)
 }
@@ -45,7 +50,10 @@ fn tokens(kind: &dyn Kind, token: &[u8]) {
         for _ in 0..2 {
             let verdict = compliance::verdict(built.filter.request_head(&mut request));
             if matches!(verdict, Verdict::Continue) {
-                assert!(text.contains(TOKEN) || text.contains('%'), "a forged token passes");
+                assert!(
+                    text.contains(TOKEN) || text.contains('%'),
+                    "a forged token passes"
+                );
                 let left = format!("{:?} {}", request.headers.0, request.target);
                 assert!(!left.contains(TOKEN), "the token goes on to the origin");
             }
@@ -66,6 +74,9 @@ fn keys(kind: &dyn Kind, document: &[u8]) {
     if matches!(verdict, Verdict::Continue) {
         let x = KEY.rsplit('"').nth(1).expect("the key");
         let text = String::from_utf8_lossy(document);
-        assert!(text.contains(x) || text.contains('\\'), "a key that nobody published");
+        assert!(
+            text.contains(x) || text.contains('\\'),
+            "a key that nobody published"
+        );
     }
 }

@@ -122,7 +122,11 @@ impl Minter {
                 let digest = hash(digest(self.alg), message).unwrap();
                 let signature = EcdsaSig::sign(&digest, key).unwrap();
                 let padded = |number: Vec<u8>| [vec![0; bytes - number.len()], number].concat();
-                [padded(signature.r().to_vec()), padded(signature.s().to_vec())].concat()
+                [
+                    padded(signature.r().to_vec()),
+                    padded(signature.s().to_vec()),
+                ]
+                .concat()
             }
             Half::Ed25519(key) => {
                 let mut signer = Signer::new_without_digest(key).unwrap();

@@ -3,7 +3,8 @@
 use super::*;
 use farmgate_plugin_api::filter::Credential;
 
-const FROM: &str = "from = ['header:authorization', 'header:x-token', 'cookie:session', 'query:access_token']";
+const FROM: &str =
+    "from = ['header:authorization', 'header:x-token', 'cookie:session', 'query:access_token']";
 
 struct World {
     services: FakeServices,
@@ -15,7 +16,11 @@ fn world(top: &str) -> World {
     let services = FakeServices::new();
     let minter = Minter::new("ES256", "a");
     let built = build(&table(top, "", &[minter.jwk()]), &services);
-    World { services, minter, built }
+    World {
+        services,
+        minter,
+        built,
+    }
 }
 
 #[test]
@@ -24,7 +29,8 @@ fn tokens_are_found_and_taken_out() {
     let token = minter.token(&json!({}));
     let fields = |request: &FakeRequest, name: &str| -> Vec<String> {
         let all = request.headers.0.get_all(name).iter();
-        all.map(|value| value.to_str().unwrap().to_owned()).collect()
+        all.map(|value| value.to_str().unwrap().to_owned())
+            .collect()
     };
     for (scheme, by) in [("Bearer ", true), ("bearer  ", true), ("BEARER ", true)] {
         let mut request = FakeRequest::get("/").header("authorization", format!("{scheme}{token}"));
@@ -86,37 +92,87 @@ fn the_first_place_counts_and_all_are_emptied() {
 
 #[test]
 fn what_is_no_token_or_two_is_refused() {
-    let World { services, minter, built } = world(FROM);
+    let World {
+        services,
+        minter,
+        built,
+    } = world(FROM);
     let mut reasons = Reasons::of(&services);
     let token = minter.token(&json!({}));
-    let two = |name: &str, value: &str| FakeRequest::get("/").header(name, value).header(name, value);
+    let two = |name: &str, value: &str| {
+        FakeRequest::get("/")
+            .header(name, value)
+            .header(name, value)
+    };
     for (mut request, reason) in [
         (FakeRequest::get("/"), "missing"),
-        (FakeRequest::get("/").header("authorization", "Bearer"), "missing"),
-        (FakeRequest::get("/").header("authorization", "Bearer "), "missing"),
-        (FakeRequest::get("/").header("authorization", format!("Bearer{token}")), "missing"),
-        (FakeRequest::get("/").header("authorization", &token), "missing"),
+        (
+            FakeRequest::get("/").header("authorization", "Bearer"),
+            "missing",
+        ),
+        (
+            FakeRequest::get("/").header("authorization", "Bearer "),
+            "missing",
+        ),
+        (
+            FakeRequest::get("/").header("authorization", format!("Bearer{token}")),
+            "missing",
+        ),
+        (
+            FakeRequest::get("/").header("authorization", &token),
+            "missing",
+        ),
         (FakeRequest::get("/").header("cookie", "session"), "missing"),
-        (FakeRequest::get("/").header("cookie", format!("Session={token}")), "missing"),
+        (
+            FakeRequest::get("/").header("cookie", format!("Session={token}")),
+            "missing",
+        ),
         (FakeRequest::get("/?access_token"), "missing"),
-        (two("authorization", &format!("Bearer {token}")), "ambiguous"),
+        (
+            two("authorization", &format!("Bearer {token}")),
+            "ambiguous",
+        ),
         (two("x-token", &token), "ambiguous"),
         (two("cookie", &format!("session={token}")), "ambiguous"),
-        (FakeRequest::get("/").header("cookie", format!("session=x; session={token}")), "ambiguous"),
-        (FakeRequest::get(&format!("/?access_token=x&access%5ftoken={token}")), "ambiguous"),
-        (FakeRequest::get("/").header("authorization", b"Bearer \xff\xfe"), "malformed"),
-        (FakeRequest::get("/").header("authorization", format!("Bearer {token} {token}")), "malformed"),
+        (
+            FakeRequest::get("/").header("cookie", format!("session=x; session={token}")),
+            "ambiguous",
+        ),
+        (
+            FakeRequest::get(&format!("/?access_token=x&access%5ftoken={token}")),
+            "ambiguous",
+        ),
+        (
+            FakeRequest::get("/").header("authorization", b"Bearer \xff\xfe"),
+            "malformed",
+        ),
+        (
+            FakeRequest::get("/").header("authorization", format!("Bearer {token} {token}")),
+            "malformed",
+        ),
     ] {
         let said = ask(&built, &mut request);
-        let expected = if reason == "missing" { "401 token_missing" } else { "401 token_invalid" };
-        assert_eq!((said.as_str(), reasons.last()), (expected, reason), "{request:?}");
+        let expected = if reason == "missing" {
+            "401 token_missing"
+        } else {
+            "401 token_invalid"
+        };
+        assert_eq!(
+            (said.as_str(), reasons.last()),
+            (expected, reason),
+            "{request:?}"
+        );
     }
 }
 
 #[test]
 fn tokens_have_a_length() {
     for (top, limit) in [("", 8 << 10), ("max_token = '64KiB'", 64 << 10)] {
-        let World { services, minter, built } = world(top);
+        let World {
+            services,
+            minter,
+            built,
+        } = world(top);
         let mut reasons = Reasons::of(&services);
         let padded = |pad: usize| minter.token(&json!({ "pad": "p".repeat(pad) }));
         // Four characters carry three bytes.
@@ -162,6 +218,8 @@ fn no_log_shows_where_tokens_stand() {
 fn the_realm_is_quoted() {
     let World { built, .. } = world("realm = 'a \"b\" \\'");
     let verdict = compliance::verdict(built.filter.request_head(&mut FakeRequest::get("/")));
-    let Verdict::Reply(reply) = verdict else { panic!() };
+    let Verdict::Reply(reply) = verdict else {
+        panic!()
+    };
     assert_eq!(reply.headers[0].1, r#"Bearer realm="a \"b\" \\""#);
 }

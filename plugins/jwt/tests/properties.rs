@@ -26,7 +26,10 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     ];
     let keys: Vec<Value> = minters.iter().map(Minter::jwk).collect();
     World {
-        tokens: minters.iter().map(|minter| minter.token(&json!({}))).collect(),
+        tokens: minters
+            .iter()
+            .map(|minter| minter.token(&json!({})))
+            .collect(),
         built: build(&table("", "", &keys), &FakeServices::new()),
     }
 });

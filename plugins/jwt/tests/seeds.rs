@@ -22,7 +22,8 @@ fn the_seeds_of_the_fuzz_target_hold() {
 fn the_token_of_the_seeds_is_a_good_one() {
     let services = FakeServices::new();
     let keys = format!("{{\"keys\":[{KEY}]}}");
-    let table = format!("[[providers]]\nissuer = 'i'\naudiences = ['api']\njwks = {{ inline = '{keys}' }}");
+    let table =
+        format!("[[providers]]\nissuer = 'i'\naudiences = ['api']\njwks = {{ inline = '{keys}' }}");
     let built = build(&table, &services);
     assert_eq!(ask(&built, &mut with_token(TOKEN)), "pass");
 }

@@ -30,7 +30,8 @@ fn the_examples_of_the_rfcs_verify() {
         let verifies = |message: &str| {
             let key = &keys.0[0];
             assert!(key.fits(algorithm));
-            key.public.verifies(algorithm, message.as_bytes(), &signature)
+            key.public
+                .verifies(algorithm, message.as_bytes(), &signature)
         };
         assert!(verifies(message), "{algorithm}");
         assert!(!verifies(&message.replacen('e', "f", 1)), "{algorithm}");
@@ -75,7 +76,10 @@ fn no_algorithm_stands_in_for_another() {
     let services = FakeServices::new();
     let mut reasons = Reasons::of(&services);
     let rsa = Minter::new("RS256", "a");
-    let all = format!("algorithms = [{}]", PUBLIC.map(|one| format!("'{one}'")).join(", "));
+    let all = format!(
+        "algorithms = [{}]",
+        PUBLIC.map(|one| format!("'{one}'")).join(", ")
+    );
     let built = build(&table("", &all, &[rsa.bare_jwk()]), &services);
     let claims = usual(&json!({})).to_string();
     let mut refused = |token: &str, reason: &str| {
@@ -83,7 +87,9 @@ fn no_algorithm_stands_in_for_another() {
         assert_eq!(reasons.last(), reason, "{token}");
     };
     // Without a signature, in any spelling.
-    for alg in ["none", "None", "NONE", "nOnE", "", "rs256", "RS256 ", "HS256K", "RSA1_5"] {
+    for alg in [
+        "none", "None", "NONE", "nOnE", "", "rs256", "RS256 ", "HS256K", "RSA1_5",
+    ] {
         let head = format!("{{\"alg\":{alg:?},\"kid\":\"a\"}}");
         let unsigned = format!("{}.{}.", encode(&head), encode(&claims));
         refused(&unsigned, "algorithm");
@@ -91,12 +97,25 @@ fn no_algorithm_stands_in_for_another() {
     }
     // Signed with the public key as a secret: its modulus, its document.
     let jwk = rsa.bare_jwk();
-    for secret in [jwk["n"].as_str().unwrap(), &jwk.to_string(), &document(std::slice::from_ref(&jwk))] {
+    for secret in [
+        jwk["n"].as_str().unwrap(),
+        &jwk.to_string(),
+        &document(std::slice::from_ref(&jwk)),
+    ] {
         for alg in ["HS256", "HS384", "HS512"] {
-            let message = format!("{}.{}", encode(format!("{{\"alg\":\"{alg}\",\"kid\":\"a\"}}")), encode(&claims));
-            let mut hmac = boring::hmac::Hmac::init(secret.as_bytes(), &boring::hash::MessageDigest::sha256()).unwrap();
+            let message = format!(
+                "{}.{}",
+                encode(format!("{{\"alg\":\"{alg}\",\"kid\":\"a\"}}")),
+                encode(&claims)
+            );
+            let mut hmac =
+                boring::hmac::Hmac::init(secret.as_bytes(), &boring::hash::MessageDigest::sha256())
+                    .unwrap();
             hmac.update(message.as_bytes()).unwrap();
-            refused(&format!("{message}.{}", encode(hmac.finalize().unwrap())), "algorithm");
+            refused(
+                &format!("{message}.{}", encode(hmac.finalize().unwrap())),
+                "algorithm",
+            );
         }
     }
     // Signed well with RS256, and said to be another one that is on the list.
@@ -105,11 +124,21 @@ fn no_algorithm_stands_in_for_another() {
         refused(&token, "signature");
     }
     // An empty signature of a real algorithm.
-    let empty = format!("{}.{}.", encode("{\"alg\":\"RS256\",\"kid\":\"a\"}"), encode(&claims));
+    let empty = format!(
+        "{}.{}.",
+        encode("{\"alg\":\"RS256\",\"kid\":\"a\"}"),
+        encode(&claims)
+    );
     refused(&empty, "signature");
     // One that is not on the list is not looked at, however right it is.
-    let narrow = build(&table("", "algorithms = ['ES256']", &[rsa.jwk()]), &services);
-    assert_eq!(ask(&narrow, &mut with_token(&rsa.token(&json!({})))), "401 token_invalid");
+    let narrow = build(
+        &table("", "algorithms = ['ES256']", &[rsa.jwk()]),
+        &services,
+    );
+    assert_eq!(
+        ask(&narrow, &mut with_token(&rsa.token(&json!({})))),
+        "401 token_invalid"
+    );
 }
 
 #[test]
@@ -176,7 +205,10 @@ fn names_of_keys_may_come_twice_or_not_at_all() {
     let keys = [rsa.jwk(), first.jwk(), second.jwk()];
     let built = build(&table("", "", &keys), &services);
     for minter in [&first, &second, &rsa] {
-        assert_eq!(ask(&built, &mut with_token(&minter.token(&json!({})))), "pass");
+        assert_eq!(
+            ask(&built, &mut with_token(&minter.token(&json!({})))),
+            "pass"
+        );
     }
     // A token without a name tries the keys that fit, but not without end.
     let many: Vec<Minter> = (0..12).map(|_| Minter::new("ES256", "x")).collect();
@@ -185,13 +217,18 @@ fn names_of_keys_may_come_twice_or_not_at_all() {
         key.as_object_mut().unwrap().remove("kid");
     }
     let built = build(&table("", "", &keys), &services);
-    let nameless = |minter: &Minter| {
-        minter.token_with("{\"alg\":\"ES256\"}", &usual(&json!({})).to_string())
-    };
+    let nameless =
+        |minter: &Minter| minter.token_with("{\"alg\":\"ES256\"}", &usual(&json!({})).to_string());
     assert_eq!(ask(&built, &mut with_token(&nameless(&many[7]))), "pass");
-    assert_eq!(ask(&built, &mut with_token(&nameless(&many[8]))), "401 token_invalid");
+    assert_eq!(
+        ask(&built, &mut with_token(&nameless(&many[8]))),
+        "401 token_invalid"
+    );
     // Keys without a name are tried for tokens with one.
-    assert_eq!(ask(&built, &mut with_token(&many[3].token(&json!({})))), "pass");
+    assert_eq!(
+        ask(&built, &mut with_token(&many[3].token(&json!({})))),
+        "pass"
+    );
 }
 
 #[test]
@@ -204,11 +241,27 @@ fn tokens_cannot_bring_their_own_keys_or_demands() {
     let jwk = thief.bare_jwk();
     for (header, by, reason) in [
         (json!({ "alg": "ES256", "jwk": jwk }), &thief, "unknown_key"),
-        (json!({ "alg": "ES256", "kid": "a", "jwk": jwk, "jku": "http://evil.test" }), &thief, "signature"),
-        (json!({ "alg": "ES256", "kid": "a", "crit": ["exp"] }), &minter, "critical"),
-        (json!({ "alg": "ES256", "kid": "a", "crit": null }), &minter, "critical"),
+        (
+            json!({ "alg": "ES256", "kid": "a", "jwk": jwk, "jku": "http://evil.test" }),
+            &thief,
+            "signature",
+        ),
+        (
+            json!({ "alg": "ES256", "kid": "a", "crit": ["exp"] }),
+            &minter,
+            "critical",
+        ),
+        (
+            json!({ "alg": "ES256", "kid": "a", "crit": null }),
+            &minter,
+            "critical",
+        ),
         (json!({ "alg": "ES256", "kid": 1 }), &minter, "malformed"),
-        (json!({ "alg": ["ES256"], "kid": "a" }), &minter, "malformed"),
+        (
+            json!({ "alg": ["ES256"], "kid": "a" }),
+            &minter,
+            "malformed",
+        ),
         (json!({ "kid": "a" }), &minter, "malformed"),
         (json!([]), &minter, "malformed"),
     ] {
@@ -217,7 +270,10 @@ fn tokens_cannot_bring_their_own_keys_or_demands() {
         assert_eq!(reasons.last(), reason, "{header}");
     }
     // A member that comes twice could be read in two ways.
-    let twice = minter.token_with("{\"alg\":\"ES256\",\"alg\":\"none\",\"kid\":\"a\"}", &claims);
+    let twice = minter.token_with(
+        "{\"alg\":\"ES256\",\"alg\":\"none\",\"kid\":\"a\"}",
+        &claims,
+    );
     assert_eq!(ask(&built, &mut with_token(&twice)), "401 token_invalid");
     assert_eq!(reasons.last(), "malformed");
     // An encrypted token, one dot, many dots, padding, other alphabets, white space.
@@ -234,7 +290,11 @@ fn tokens_cannot_bring_their_own_keys_or_demands() {
         ".".to_owned(),
         "é.é.é".to_owned(),
     ] {
-        assert_eq!(ask(&built, &mut with_token(&wrong)), "401 token_invalid", "{wrong}");
+        assert_eq!(
+            ask(&built, &mut with_token(&wrong)),
+            "401 token_invalid",
+            "{wrong}"
+        );
     }
     assert_eq!(ask(&built, &mut with_token(&token)), "pass");
     assert_eq!(NOW, 1_767_225_600);

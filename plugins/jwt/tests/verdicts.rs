@@ -52,7 +52,9 @@ fn refusals_are_not_remembered() {
 fn verdicts_end_with_the_keys() {
     let services = FakeServices::new();
     let (old, new) = (Minter::new("ES256", "old"), Minter::new("ES256", "new"));
-    services.write_file("keys.json", document(&[old.jwk()])).unwrap();
+    services
+        .write_file("keys.json", document(&[old.jwk()]))
+        .unwrap();
     let table = format!(
         "[[providers]]\nissuer = '{}'\naudiences = ['api']\njwks = {{ file = 'keys.json' }}",
         mint::ISSUER
@@ -62,14 +64,20 @@ fn verdicts_end_with_the_keys() {
     let said = |token: &str| ask(&built, &mut with_token(token));
     assert_eq!([said(&token), said(&token)], ["pass", "pass"]);
     // The same keys again change nothing.
-    services.write_file("keys.json", document(&[old.jwk()])).unwrap();
+    services
+        .write_file("keys.json", document(&[old.jwk()]))
+        .unwrap();
     assert_eq!(said(&token), "pass");
     assert_eq!(services.metric("verified"), 1);
     // More keys: verified once more. Other keys: over.
-    services.write_file("keys.json", document(&[old.jwk(), new.jwk()])).unwrap();
+    services
+        .write_file("keys.json", document(&[old.jwk(), new.jwk()]))
+        .unwrap();
     assert_eq!(said(&token), "pass");
     assert_eq!(services.metric("verified"), 2);
-    services.write_file("keys.json", document(&[new.jwk()])).unwrap();
+    services
+        .write_file("keys.json", document(&[new.jwk()]))
+        .unwrap();
     assert_eq!(said(&token), "401 token_invalid");
     assert_eq!(said(&new.token(&json!({}))), "pass");
     // A broken file leaves the last good one.
@@ -100,7 +108,10 @@ fn the_table_never_grows_and_counts_what_it_forgets() {
             evicted += usize::from(stored == Stored::Evicted);
             assert_eq!(cache.get(name).is_some(), entries > 0);
         }
-        assert!(cache.len() <= entries && cache.len() + 3 >= entries, "{entries}");
+        assert!(
+            cache.len() <= entries && cache.len() + 3 >= entries,
+            "{entries}"
+        );
         let kept = if entries == 0 { 0 } else { 5000 - cache.len() };
         assert_eq!(evicted, kept, "{entries}");
         // What has ended makes room without a loss.
@@ -120,7 +131,10 @@ fn the_one_that_ends_first_makes_room() {
         cache.put(*name, &verdict(ends), 10);
     }
     assert_eq!(cache.put(names[4], &verdict(99), 10), Stored::Evicted);
-    let there: Vec<bool> = names.iter().map(|name| cache.get(*name).is_some()).collect();
+    let there: Vec<bool> = names
+        .iter()
+        .map(|name| cache.get(*name).is_some())
+        .collect();
     assert_eq!(there, [true, false, true, true, true]);
     // The same token stands once.
     cache.put(names[4], &verdict(98), 10);
@@ -145,5 +159,8 @@ fn a_cache_of_nothing_verifies_every_time() {
     for _ in 0..3 {
         assert_eq!(ask(&built, &mut with_token(&token)), "pass");
     }
-    assert_eq!((services.metric("verified"), services.metric("cache_hits")), (3, 0));
+    assert_eq!(
+        (services.metric("verified"), services.metric("cache_hits")),
+        (3, 0)
+    );
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use farmgate_plugin_api::services::Services;
 use farmgate_plugin_api::Answer;
+use farmgate_plugin_api::services::Services;
 
 use super::*;
 use crate::jwt::store::{MAX_WAITERS, Store};
@@ -49,7 +49,10 @@ fn the_first_keys_are_waited_for() {
     assert_eq!(ask_and(&built, &minter, || ()), None);
     let services = FakeServices::new();
     let built = build(&remote(""), &services);
-    assert_eq!(ask_and(&built, &minter, || services.run_periodic()), Some("error"));
+    assert_eq!(
+        ask_and(&built, &minter, || services.run_periodic()),
+        Some("error")
+    );
     // The provider is known to be down: no request waits for its next try.
     assert_eq!(ask_and(&built, &minter, || ()), None);
     assert_eq!(services.metric("unavailable"), 2);
@@ -80,6 +83,15 @@ fn a_rotation_refuses_nobody() {
     assert_eq!(ask_and(&built, &other, same), Some("token_invalid"));
     assert_eq!(ask_and(&built, &other, || ()), None);
     assert_eq!(services.metric("refetch_limited"), 1);
+    // Who shall not wait has the key fetched for the next one.
+    let services = FakeServices::new();
+    let built = build(&remote("wait = '0s'"), &services);
+    publish(&services, &[old.jwk()]);
+    services.run_periodic();
+    assert_eq!(ask_and(&built, &new, || ()), None);
+    publish(&services, &[old.jwk(), new.jwk()]);
+    services.run_periodic();
+    assert_eq!(ask(&built, &mut with_token(&new.token(&json!({})))), "pass");
 }
 
 #[test]
@@ -99,7 +111,8 @@ fn requests_that_come_during_a_fetch_share_it() {
     publish(&services, &[new.jwk()]);
     services.run_periodic();
     assert!(waiting.into_iter().all(|answer| {
-        matches!(answer, Answer::Wait(_)) && matches!(compliance::verdict(answer), Verdict::Continue)
+        matches!(answer, Answer::Wait(_))
+            && matches!(compliance::verdict(answer), Verdict::Continue)
     }));
     assert_eq!(services.metric("fetches"), 2);
 }
@@ -125,5 +138,8 @@ fn two_generations_of_a_configuration_fetch_once() {
     assert_eq!(store.pause(Duration::from_secs(300), false), Duration::ZERO);
     store.begin().unwrap().ends(false);
     assert!(store.is_down());
-    assert_eq!(store.pause(Duration::from_secs(300), false), Duration::from_secs(1));
+    assert_eq!(
+        store.pause(Duration::from_secs(300), false),
+        Duration::from_secs(1)
+    );
 }

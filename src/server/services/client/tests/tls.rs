@@ -159,8 +159,13 @@ async fn https_urls_are_verified() {
     let (address, folder) = front(server.address, b"\x08http/1.1").await;
     let client = outgoing(folder.path().join("ca.pem")).url_client();
     let mut wrong = to("localhost");
-    *wrong.head.uri_mut() = format!("https://localhost:{}/x", address.port()).parse().unwrap();
+    *wrong.head.uri_mut() = format!("https://localhost:{}/x", address.port())
+        .parse()
+        .unwrap();
     let error = client.send(wrong).await.unwrap_err();
-    assert!(error.contains("its certificate is refused: it is for app"), "{error}");
+    assert!(
+        error.contains("its certificate is refused: it is for app"),
+        "{error}"
+    );
     assert_eq!(server.connections(), 1);
 }
