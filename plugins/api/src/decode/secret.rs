@@ -31,6 +31,16 @@ impl Secret {
         &self.value
     }
 
+    /// Whether a client presented this secret. Takes as long for a wrong value as for a right one of the
+    /// same length, so that nobody finds it byte by byte.
+    pub fn is(&self, presented: &[u8]) -> bool {
+        let own = self.value.as_bytes();
+        let differing = own.iter().zip(presented).fold(0, |all, (one, other)| {
+            std::hint::black_box(all | (one ^ other))
+        });
+        own.len() == presented.len() && differing == 0
+    }
+
     /// How it was referred to, as `file:key` or `${KEY}`; none when it was written out.
     pub fn reference(&self) -> Option<&str> {
         self.reference.as_deref()
@@ -107,4 +117,28 @@ fn read(path: &Path) -> Result<String, String> {
         }
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_secret_itself_is_the_secret() {
+        let secret = Secret {
+            value: "correct horse".to_owned(),
+            reference: None,
+        };
+        assert!(secret.is(b"correct horse"));
+        for wrong in [
+            "",
+            "c",
+            "correct hors",
+            "correct horse ",
+            "correct horsE",
+            "Correct horse",
+        ] {
+            assert!(!secret.is(wrong.as_bytes()), "{wrong}");
+        }
+    }
 }
