@@ -1,199 +1,282 @@
-//! Deciding about requests: all limits of a plugin together.
+//! Limiting requests, phase by phase.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use bytes::Bytes;
 use farmgate_plugin_api::exchange::Request;
-use farmgate_plugin_api::services::{Clock, Counter};
-use farmgate_plugin_api::{Answer, Facts, Filter, Phases, Reply, Source};
+use farmgate_plugin_api::filter::Outcome;
+use farmgate_plugin_api::services::{Clock, Counter, CounterBy};
+use farmgate_plugin_api::{
+    Answer, Credential, Explained, Filter, Phases, Reply, UpstreamRequest, Verdict,
+};
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use parking_lot::MutexGuard;
 
+use super::exempt::Exempt;
 use super::fields::{append_state, seconds};
-use super::gcra::{Check, Pace, Stamp};
-use super::store::{Key, Shard, Store, Stored};
-
-/// Most limits of one plugin.
-pub(super) const MAX_LIMITS: usize = 8;
+use super::in_flight::Held;
+use super::show;
+use super::tier::{Decision, Limit, Tier, Tiers};
+use super::top::Top;
+use super::waiting::{Delay, NoPlace, Ticket};
 
 /// The name of the field with the state of the limits.
 pub(super) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// The name of the field with the settings of the limits.
 pub(super) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
+/// Timers of hosts are no finer.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+/// Keys that `explain` names.
+const MOST_EXPLAINED: usize = 10;
+
 /// Limits requests. A request passes if every limit that counts it has room; then all are charged.
 /// Else none is.
 pub(super) struct RateLimitFilter {
-    /// At most [`MAX_LIMITS`], in the order of their stores' numbers: every plugin, of every
-    /// snapshot, takes the locks in the same order.
-    pub(super) limits: Box<[Limit]>,
+    pub(super) tiers: Tiers,
+    pub(super) exempt: Exempt,
+    pub(super) credentials: Vec<Credential>,
+    /// None: requests over a limit are refused at once.
+    pub(super) delay: Option<Delay>,
+    pub(super) top: Arc<Top>,
+    /// Keys in it.
+    pub(super) top_keys: usize,
     pub(super) status: StatusCode,
-    /// The field `RateLimit-Policy`; none: no fields are written.
-    pub(super) policy: Option<HeaderValue>,
     pub(super) dry_run: bool,
     pub(super) max_keys: usize,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Metrics,
 }
 
-/// One limit.
-pub(super) struct Limit {
-    pub(super) source: Source,
-    /// Its name as a structured-field string.
-    pub(super) quoted: Box<str>,
-    pub(super) pace: Pace,
-    pub(super) store: Arc<Store>,
-}
-
 /// What is counted.
 pub(super) struct Metrics {
     pub(super) allowed: Arc<dyn Counter>,
     pub(super) denied: Arc<dyn Counter>,
+    pub(super) denied_by: Arc<dyn CounterBy>,
     pub(super) dry_denied: Arc<dyn Counter>,
     pub(super) evicted: Arc<dyn Counter>,
-}
-
-/// What all limits together say of one request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Decision {
-    /// Nanoseconds until no limit would refuse any more; none: the request passes.
-    pub(super) retry_ns: Option<u64>,
-    /// Keys that were forgotten to make room.
-    pub(super) evicted: u64,
-    /// What each limit says; none where the request has no key.
-    pub(super) states: [Option<State>; MAX_LIMITS],
-}
-
-/// What one limit says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct State {
-    pub(super) remaining: u64,
-    pub(super) reset_ns: u64,
-}
-
-/// A limit's locked shard, and what will be stored in it.
-struct Claim<'s> {
-    shard: MutexGuard<'s, Shard>,
-    key: Key,
-    now_ns: u64,
-    tat: Option<Stamp>,
+    pub(super) exempt: Arc<dyn Counter>,
+    pub(super) unknown_plan: Arc<dyn Counter>,
+    pub(super) delayed: Arc<dyn Counter>,
+    pub(super) waiting_full: Arc<dyn Counter>,
+    pub(super) in_flight_full: Arc<dyn Counter>,
 }
 
 impl Filter for RateLimitFilter {
     fn phases(&self) -> Phases {
-        Phases::REQUEST_HEAD
+        let mut phases = Phases::REQUEST_HEAD;
+        if self.tiers.all().any(|tier| !tier.gates.is_empty()) {
+            phases = phases.and(Phases::LOG);
+        }
+        if self.exempt.header.is_some() {
+            phases = phases.and(Phases::UPSTREAM_REQUEST);
+        }
+        phases
+    }
+
+    fn credentials(&self) -> &[Credential] {
+        &self.credentials
     }
 
     fn request_head<'a>(&'a self, request: &'a mut dyn Request) -> Answer<'a> {
-        let decision = self.decide(&*request, self.clock.now());
-        if decision.evicted > 0 {
-            self.metrics.evicted.add(decision.evicted);
-        }
-        if self.dry_run {
-            let counter = match decision.retry_ns {
-                Some(_) => &self.metrics.dry_denied,
-                None => &self.metrics.allowed,
-            };
-            counter.add(1);
+        if self.exempt.covers(&*request) {
+            self.metrics.exempt.add(1);
             return Answer::CONTINUE;
         }
-        if let Some(policy) = &self.policy {
-            request.add_response_header(RATE_LIMIT_POLICY, policy.clone());
-            if let Some(state) = self.state_field(&decision) {
-                request.add_response_header(RATE_LIMIT, state);
+        let (tier, is_unknown) = self.tiers.of(request.consumer());
+        if is_unknown {
+            self.metrics.unknown_plan.add(1);
+        }
+        // A plugin that stands twice in a request's chains takes one place, not two.
+        let gated = !tier.gates.is_empty() && held(request).is_none();
+        let mut decision = tier.decide(&*request, self.clock.now(), self.max_keys, gated);
+        if let Some((ticket, wait)) = self.line_up(&mut decision, tier, &*request) {
+            let waited = self.wait(request, tier, gated, ticket, wait);
+            return Answer::Wait(Box::pin(waited));
+        }
+        Answer::Now(self.conclude(request, tier, decision))
+    }
+
+    fn upstream_request<'a>(&'a self, request: &'a mut dyn UpstreamRequest) -> Answer<'a> {
+        if let Some((name, _)) = &self.exempt.header {
+            request.edit().remove(name);
+        }
+        Answer::CONTINUE
+    }
+
+    fn log(&self, request: &mut dyn Request, _outcome: &Outcome) {
+        if let Some(held) = held(request) {
+            held.release();
+        }
+    }
+
+    fn explain(&self, request: &Explained<'_>) -> Vec<String> {
+        let now = self.clock.now();
+        let mut lines = Vec::new();
+        if self.exempt.covers(request.facts) {
+            lines.push("exempt: no limit counts it".to_owned());
+        } else {
+            let consumer = request.facts.consumer();
+            let (tier, is_unknown) = self.tiers.of(consumer);
+            if is_unknown {
+                lines.push("its consumer's plan is not listed here".to_owned());
             }
+            lines.extend(show::standing(tier, request.facts, now));
         }
-        let Some(retry_ns) = decision.retry_ns else {
-            self.metrics.allowed.add(1);
-            return Answer::CONTINUE;
-        };
-        self.metrics.denied.add(1);
-        let after = HeaderValue::from(seconds(retry_ns).max(1));
-        let reply = Reply::problem(self.status, "rate_limited").header(header::RETRY_AFTER, after);
-        Answer::reply(reply)
+        if let Some(delay) = &self.delay {
+            let (waiting, most) = (delay.waiting.len(), delay.most);
+            lines.push(format!("{waiting} of {most} requests wait"));
+        }
+        let limited = self.top.list(MOST_EXPLAINED, now);
+        lines.extend(show::limited(&limited, self.top.missed()));
+        lines
     }
 }
 
+/// The places that this request has.
+fn held<'r>(request: &'r mut (dyn Request + '_)) -> Option<&'r mut Held> {
+    request.state()?.downcast_mut()
+}
+
 impl RateLimitFilter {
-    /// Decides about a request and charges it if it passes. All shards stay locked from the first
-    /// check to the last charge, so two threads never both take what is left for one.
-    pub(super) fn decide(&self, facts: &dyn Facts, now: Instant) -> Decision {
-        let mut decision = Decision::default();
-        let mut claims: [Option<Claim<'_>>; MAX_LIMITS] = Default::default();
-        let places = claims.iter_mut().zip(&mut decision.states);
-        for (limit, (claim, state)) in self.limits.iter().zip(places) {
-            let store = &*limit.store;
-            let Some(key) = limit.source.with_key(facts, |bytes| store.key(bytes)) else {
-                continue;
-            };
-            let Some(mut shard) = store.lock(key) else {
-                continue;
-            };
-            let now_ns = store.ns(now);
-            let (tat, told) = match limit.pace.check(shard.get(key), now_ns) {
-                Check::Allow {
-                    tat,
-                    remaining,
-                    reset_ns,
-                } => (Some(tat), (remaining, reset_ns)),
-                Check::Deny {
-                    correction,
-                    retry_ns,
-                    reset_ns,
-                } => {
-                    if let Some(tat) = correction {
-                        shard.set(key, tat);
-                    }
-                    let longest = decision.retry_ns.unwrap_or(0).max(retry_ns);
-                    decision.retry_ns = Some(longest);
-                    (None, (0, reset_ns))
-                }
-            };
-            let (remaining, reset_ns) = told;
-            *state = Some(State {
-                remaining,
-                reset_ns,
-            });
-            *claim = Some(Claim {
-                shard,
-                key,
-                now_ns,
-                tat,
-            });
-        }
-        if decision.retry_ns.is_none() {
-            decision.evicted = self.charge(&mut claims);
-        }
-        decision
-    }
-
-    /// Stores the new stamps; returns how many keys were forgotten for it.
-    fn charge(&self, claims: &mut [Option<Claim<'_>>]) -> u64 {
-        let mut evicted = 0;
-        for (limit, claim) in self.limits.iter().zip(claims) {
-            let Some(claim) = claim else { continue };
-            let Some(tat) = claim.tat else { continue };
-            let shard = &mut *claim.shard;
-            let stored = limit
-                .store
-                .put(shard, claim.key, tat, claim.now_ns, self.max_keys);
-            evicted += u64::from(stored == Stored::Evicted);
-        }
-        evicted
-    }
-
-    /// The field `RateLimit`; none when no limit counted the request.
-    fn state_field(&self, decision: &Decision) -> Option<HeaderValue> {
-        let mut out = String::with_capacity(48 * self.limits.len());
-        for (limit, state) in self.limits.iter().zip(&decision.states) {
-            if let Some(state) = state {
-                append_state(&limit.quoted, state.remaining, state.reset_ns, &mut out);
+    /// A place in the line for a request that only a rate refuses; none if it is not to wait.
+    fn line_up(
+        &self,
+        decision: &mut Decision,
+        tier: &Tier,
+        facts: &dyn Request,
+    ) -> Option<(Ticket, Duration)> {
+        let delay = self.delay.as_ref().filter(|_| !self.dry_run)?;
+        let retry_ns = decision.retry_ns.filter(|_| decision.busy == 0)?;
+        let limit = tier.limits.get(decision.slowest)?;
+        let store = &*limit.store;
+        let key = limit.source.with_key(facts, |bytes| store.key(bytes))?;
+        match delay.enter((store.id(), key), retry_ns, limit.pace.step_ns()) {
+            Ok(place) => Some(place),
+            Err(NoPlace::TooLong(wait_ns)) => {
+                decision.retry_ns = Some(wait_ns);
+                None
+            }
+            Err(NoPlace::Full) => {
+                self.metrics.waiting_full.add(1);
+                None
             }
         }
-        if out.is_empty() {
-            return None;
-        }
-        HeaderValue::from_maybe_shared(Bytes::from(out)).ok()
     }
+
+    /// Waits for room and decides again, until the request passes or has waited for as long as it may. Every
+    /// decision is about the moment it is made at, so no limit is exceeded by requests that waited.
+    async fn wait(
+        &self,
+        request: &mut dyn Request,
+        tier: &Tier,
+        gated: bool,
+        ticket: Ticket,
+        mut wait: Duration,
+    ) -> Verdict {
+        let longest = self.delay.as_ref().map_or(Duration::ZERO, |one| one.longest);
+        let until = self.clock.now() + longest;
+        self.metrics.delayed.add(1);
+        let decision = loop {
+            self.clock.sleep(wait.max(SHORTEST_WAIT)).await;
+            let now = self.clock.now();
+            let decision = tier.decide(&*request, now, self.max_keys, gated);
+            match decision.retry_ns.filter(|_| decision.busy == 0) {
+                // Somebody who came later was quicker.
+                Some(retry_ns) if now + Duration::from_nanos(retry_ns) <= until => {
+                    wait = Duration::from_nanos(retry_ns);
+                }
+                _ => break decision,
+            }
+        };
+        drop(ticket);
+        self.conclude(request, tier, decision)
+    }
+
+    /// Tells the client and the metrics what was decided.
+    fn conclude(&self, request: &mut dyn Request, tier: &Tier, decision: Decision) -> Verdict {
+        if decision.evicted > 0 {
+            self.metrics.evicted.add(decision.evicted);
+        }
+        if decision.table_full {
+            self.metrics.in_flight_full.add(1);
+        }
+        let passes = decision.passes();
+        if !passes {
+            self.tell_who(&*request, tier, &decision);
+        }
+        let policy = tier.policy.as_ref().filter(|_| !self.dry_run);
+        if let Some(policy) = policy {
+            request.add_response_header(RATE_LIMIT_POLICY, policy.clone());
+            if let Some(state) = state_field(tier, &decision) {
+                request.add_response_header(RATE_LIMIT, state);
+            }
+        }
+        let (retry_ns, is_rate) = (decision.retry_ns, decision.denied != 0);
+        if let Some(held) = decision.held {
+            request.set_state(Box::new(held));
+        }
+        if passes {
+            self.metrics.allowed.add(1);
+            return Verdict::Continue;
+        }
+        if self.dry_run {
+            self.metrics.dry_denied.add(1);
+            return Verdict::Continue;
+        }
+        self.metrics.denied.add(1);
+        let detail = if is_rate {
+            "rate_limited"
+        } else {
+            "concurrency_limited"
+        };
+        // When a request in flight ends nobody knows.
+        let after = retry_ns.map_or(1, seconds).max(1);
+        let reply = Reply::problem(self.status, detail);
+        let reply = reply.header(header::RETRY_AFTER, HeaderValue::from(after));
+        Verdict::Reply(Box::new(reply))
+    }
+
+    /// Counts a refusal by limit and by key.
+    fn tell_who(&self, facts: &dyn Request, tier: &Tier, decision: &Decision) {
+        let is_set = |bits: u8, at: usize| bits >> at & 1 == 1;
+        for (at, gate) in tier.gates.iter().enumerate() {
+            if is_set(decision.busy, at) {
+                self.metrics.denied_by.add(&gate.name, 1);
+            }
+        }
+        for (at, limit) in tier.limits.iter().enumerate() {
+            if is_set(decision.denied, at) {
+                self.metrics.denied_by.add(&limit.name, 1);
+                self.note_limited(limit, facts);
+            }
+        }
+    }
+
+    fn note_limited(&self, limit: &Limit, facts: &dyn Request) {
+        if self.top_keys == 0 {
+            return;
+        }
+        let store = &*limit.store;
+        let Some(key) = limit.source.with_key(facts, |bytes| store.key(bytes)) else {
+            return;
+        };
+        let now = self.clock.now();
+        self.top
+            .add(&limit.name, key, self.top_keys, now, || show::key(limit, facts));
+    }
+}
+
+/// The field `RateLimit`; none when no limit counted the request.
+fn state_field(tier: &Tier, decision: &Decision) -> Option<HeaderValue> {
+    let mut out = String::with_capacity(48 * tier.limits.len());
+    for (limit, state) in tier.limits.iter().zip(&decision.states) {
+        if let Some(state) = state {
+            append_state(&limit.quoted, state.remaining, state.reset_ns, &mut out);
+        }
+    }
+    if out.is_empty() {
+        return None;
+    }
+    HeaderValue::from_maybe_shared(Bytes::from(out)).ok()
 }

@@ -125,6 +125,11 @@ impl Pace {
         }
     }
 
+    /// Nanoseconds that one request takes, rounded up.
+    pub(super) fn step_ns(&self) -> u64 {
+        self.step.ns.saturating_add(u64::from(self.step.part > 0))
+    }
+
     /// True when a key with this TAT is as good as never seen.
     pub(super) fn is_spent(tat: Stamp, now_ns: u64) -> bool {
         tat.ns < now_ns

@@ -1,11 +1,20 @@
 //! Kind `rate_limit`: limits requests per client, user or anything else.
 
+mod compile;
 mod config;
+mod exempt;
 mod fields;
 mod filter;
 mod gcra;
+mod in_flight;
 mod saved;
+mod schema;
+mod show;
 mod store;
+mod tier;
+mod tiers;
+mod top;
+mod waiting;
 #[cfg(test)]
 mod tests;
 
@@ -38,7 +47,7 @@ impl Kind for RateLimit {
     }
 
     fn schema(&self) -> &'static str {
-        config::SCHEMA
+        schema::SCHEMA
     }
 
     fn build(
@@ -49,7 +58,7 @@ impl Kind for RateLimit {
         diagnostics: &mut Diagnostics,
     ) -> Option<Built> {
         let config: RateLimitConfig = decode(table, diagnostics)?;
-        let filter = config.compile(services, diagnostics)?;
+        let filter = config.compile(&table.place(), services, diagnostics)?;
         Some(Built::new(filter))
     }
 }

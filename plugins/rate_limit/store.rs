@@ -82,6 +82,18 @@ impl Seed {
 }
 
 impl Key {
+    /// The stored form of these bytes; a long key draws the secret if there is none yet.
+    pub(super) fn of(bytes: &[u8], seed: &OnceLock<Seed>) -> Self {
+        if bytes.len() < 16 {
+            let packed = bytes.iter().fold(0, |all, b| (all << 8) | u128::from(*b));
+            let len = u128::try_from(bytes.len()).unwrap_or(0);
+            return Self((len << 120) | packed);
+        }
+        let Seed(one, two) = seed.get_or_init(Seed::draw);
+        let hash = SipHasher13::new_with_keys(*one, *two).hash(bytes).as_u128();
+        Self((u128::from(HASHED) << 120) | hash)
+    }
+
     /// True if it stands for more than 15 bytes.
     pub(super) fn is_hashed(self) -> bool {
         self.parts().0 == HASHED
@@ -151,14 +163,15 @@ impl Store {
 
     /// The stored form of a key.
     pub(super) fn key(&self, bytes: &[u8]) -> Key {
-        if bytes.len() < 16 {
-            let packed = bytes.iter().fold(0, |all, b| (all << 8) | u128::from(*b));
-            let len = u128::try_from(bytes.len()).unwrap_or(0);
-            return Key((len << 120) | packed);
-        }
+        Key::of(bytes, &self.seed)
+    }
+
+    /// What stands for a key where it must not be shown: the same for the same key, and worthless to
+    /// whoever does not know this process's secret.
+    pub(super) fn tag(&self, bytes: &[u8]) -> u64 {
         let Seed(one, two) = self.seed.get_or_init(Seed::draw);
-        let hash = SipHasher13::new_with_keys(*one, *two).hash(bytes).as_u128();
-        Key((u128::from(HASHED) << 120) | hash)
+        let hash = SipHasher13::new_with_keys(*one, *two).hash(bytes);
+        hash.h1 ^ hash.h2
     }
 
     /// The secret of the hashes, if there are any.
