@@ -16,6 +16,7 @@ plugins! {
     access_control,
     api_key,
     basic_auth,
+    experiment,
     headers,
     hmac,
     jwt,
