@@ -25,6 +25,7 @@ plugins! {
     request_id,
     respond,
     rewrite,
+    validate,
     waf,
 }
 

@@ -108,7 +108,8 @@ impl ExperimentConfig {
         if self.key.is_none() && self.cookie.is_none() {
             let text = "nothing tells one client from another";
             let error = Diagnostic::error(codes::OPTIONS, &self.variants.place, text);
-            let help = "write key = \"header:x-user\" or the like, or cookie = { name = \"visitor\" }";
+            let help =
+                "write key = \"header:x-user\" or the like, or cookie = { name = \"visitor\" }";
             diagnostics.push(error.with_help(help));
         }
         let share = match &self.share {
@@ -124,7 +125,9 @@ impl ExperimentConfig {
         let salt = match &self.salt {
             None => name,
             Some(salt) => {
-                if salt.value.is_empty() || salt.value.len() > MOST_SALT || salt.value.contains('\0')
+                if salt.value.is_empty()
+                    || salt.value.len() > MOST_SALT
+                    || salt.value.contains('\0')
                 {
                     let text = format!("salt has 1 to {MOST_SALT} bytes, none of them zero");
                     diagnostics.error(codes::VALUE, &salt.place, text);
@@ -132,7 +135,9 @@ impl ExperimentConfig {
                 &*salt.value
             }
         };
-        let visitor = self.cookie.map(|cookie| compile_cookie(cookie, diagnostics));
+        let visitor = self
+            .cookie
+            .map(|cookie| compile_cookie(cookie, diagnostics));
         let header = self.header.map_or(DEFAULT_HEADER, HeaderName::from);
         let (force, credentials) = match self.force {
             None => (None, Vec::new()),
@@ -204,7 +209,11 @@ fn compile_variant(experiment: &str, name: &str) -> Option<Variant> {
 fn compile_cookie(cookie: CookieConfig, diagnostics: &mut Diagnostics) -> Visitor {
     let name = &cookie.name;
     if HeaderName::from_bytes(name.value.as_bytes()).is_err() {
-        let error = Diagnostic::error(codes::VALUE, &name.place, "this cannot be the name of a cookie");
+        let error = Diagnostic::error(
+            codes::VALUE,
+            &name.place,
+            "this cannot be the name of a cookie",
+        );
         diagnostics.push(error.with_help("use letters, digits, - and _"));
     }
     let max_age = match &cookie.max_age {
@@ -244,7 +253,10 @@ fn compile_force(
         diagnostics.push(error.with_help("write cidrs or secret"));
     }
     if force.cidrs.len() > MOST_CIDRS {
-        let text = format!("cidrs holds {}; {MOST_CIDRS} are possible", force.cidrs.len());
+        let text = format!(
+            "cidrs holds {}; {MOST_CIDRS} are possible",
+            force.cidrs.len()
+        );
         diagnostics.error(codes::VALUE, &force.cidrs.place, text);
     }
     if let Some(secret) = &force.secret
@@ -279,7 +291,10 @@ fn metrics(services: &dyn Services) -> Metrics {
             MOST_VARIANTS,
         ),
         outside: services.counter("outside", "Requests that take no part."),
-        no_key: services.counter("no_key", "Requests without the key, and without a cookie to be."),
+        no_key: services.counter(
+            "no_key",
+            "Requests without the key, and without a cookie to be.",
+        ),
         visitors: services.counter("visitors", "Cookies that were set."),
         not_forced: services.counter(
             "not_forced",

@@ -5,6 +5,7 @@ mod config;
 mod filter;
 mod force;
 mod visitor;
+
 #[cfg(test)]
 mod tests;
 

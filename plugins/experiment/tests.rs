@@ -29,7 +29,10 @@ fn user(name: &str) -> FakeRequest {
 
 #[test]
 fn complies() {
-    assert_eq!(compliance::failures(KIND, &FakeServices::new), Vec::<String>::new());
+    assert_eq!(
+        compliance::failures(KIND, &FakeServices::new),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -156,9 +159,18 @@ fn a_visitor_is_known_again_by_the_cookie() {
     assert_eq!(services.metric("visitors"), 50);
     let mut tls = FakeRequest::get("/").https();
     variant(&built, &mut tls);
-    assert!(tls.response_header("set-cookie").unwrap().ends_with("; Secure"));
+    assert!(
+        tls.response_header("set-cookie")
+            .unwrap()
+            .ends_with("; Secure")
+    );
     // What is no number of ours is replaced.
-    for forged in ["", "big", "0123456789ABCDEF0123456789ABCDEF", "0123456789abcdef"] {
+    for forged in [
+        "",
+        "big",
+        "0123456789ABCDEF0123456789ABCDEF",
+        "0123456789abcdef",
+    ] {
         let mut request = FakeRequest::get("/").header("cookie", format!("visitor={forged}"));
         variant(&built, &mut request);
         assert!(request.response_header("set-cookie").is_some(), "{forged}");
@@ -178,8 +190,14 @@ fn the_key_comes_before_the_cookie_and_without_both_nobody_takes_part() {
     let mut request = FakeRequest::get("/").header("x-experiment", "big");
     assert_eq!(variant(&built, &mut request), None);
     assert_eq!(variant(&built, &mut user("")), None);
-    assert_eq!((services.metric("no_key"), services.metric("outside")), (2, 2));
-    assert_eq!(built.filter.identity_headers(), [HeaderName::from_static("x-experiment")]);
+    assert_eq!(
+        (services.metric("no_key"), services.metric("outside")),
+        (2, 2)
+    );
+    assert_eq!(
+        built.filter.identity_headers(),
+        [HeaderName::from_static("x-experiment")]
+    );
 }
 
 const FORCED: &str = "key = 'header:x-user'\nvariants = { old = 1, big = 0 }\n\
@@ -206,7 +224,10 @@ fn testers_choose_and_nobody_else_does() {
     assert_eq!(services.metric("not_forced"), 6);
     assert_eq!(services.metric_by("assigned", "big"), 0);
     let force = HeaderName::from_static("x-force");
-    assert_eq!(built.filter.credentials(), [Credential::Header(force.clone())]);
+    assert_eq!(
+        built.filter.credentials(),
+        [Credential::Header(force.clone())]
+    );
     assert!(built.filter.phases().contains(Phases::UPSTREAM_REQUEST));
     let mut upstream = FakeUpstreamRequest::new(user("ann").header("x-force", "big"));
     compliance::verdict(built.filter.upstream_request(&mut upstream));
@@ -234,7 +255,10 @@ fn it_says_what_it_did_and_what_it_would_do() {
     assert_eq!(explain(&forced), "experiment test: big, as a tester asked");
     variant(&built, &mut forced);
     assert_eq!(forced.notes, "experiment test: big, as a tester asked");
-    assert_eq!(explain(&FakeRequest::get("/")), "it has no key, and takes no part");
+    assert_eq!(
+        explain(&FakeRequest::get("/")),
+        "it has no key, and takes no part"
+    );
     assert_eq!(services.metric("no_key"), 0);
 }
 
@@ -242,19 +266,55 @@ fn it_says_what_it_did_and_what_it_would_do() {
 fn mistakes_are_placed() {
     for (table, text) in [
         ("key = 'host'", "missing key \"variants\""),
-        ("key = 'host'\nvariants = {}", "test.toml:2:12: E-OPTION-003 there are 0 variants"),
-        ("key = 'host'\nvariants = { a = 0, b = 0 }", "no variant has a weight"),
-        ("key = 'host'\nvariants = { a = 1000001 }", "test.toml:2:18: E-OPTION-003 a weight is from 0"),
-        ("key = 'host'\nvariants = { 'a b' = 1 }", "cannot be the name of a variant"),
-        ("variants = { a = 1 }", "E-OPTION-001 nothing tells one client from another"),
+        (
+            "key = 'host'\nvariants = {}",
+            "test.toml:2:12: E-OPTION-003 there are 0 variants",
+        ),
+        (
+            "key = 'host'\nvariants = { a = 0, b = 0 }",
+            "no variant has a weight",
+        ),
+        (
+            "key = 'host'\nvariants = { a = 1000001 }",
+            "test.toml:2:18: E-OPTION-003 a weight is from 0",
+        ),
+        (
+            "key = 'host'\nvariants = { 'a b' = 1 }",
+            "cannot be the name of a variant",
+        ),
+        (
+            "variants = { a = 1 }",
+            "E-OPTION-001 nothing tells one client from another",
+        ),
         ("key = 'hots'\nvariants = { a = 1 }", "test.toml:1:7: "),
-        ("variants = { a = 1 }\ncookie = { name = 'a b' }", "cannot be the name of a cookie"),
-        ("variants = { a = 1 }\ncookie = { name = 'a', max_age = '401d' }", "from 1s to 400d"),
-        ("key = 'host'\nvariants = { a = 1 }\nsalt = ''", "salt has 1 to 128 bytes"),
-        ("key = 'host'\nvariants = { a = 1 }\nshare = '101%'", "test.toml:3:9: "),
-        ("key = 'host'\nvariants = { a = 1 }\nshare = '0%'", "does nothing"),
-        ("key = 'host'\nvariants = { a = 1 }\nheader = 'te'", "belongs to one connection"),
-        ("key = 'host'\nvariants = { a = 1 }\nforce = { header = 'x-f' }", "nobody may choose"),
+        (
+            "variants = { a = 1 }\ncookie = { name = 'a b' }",
+            "cannot be the name of a cookie",
+        ),
+        (
+            "variants = { a = 1 }\ncookie = { name = 'a', max_age = '401d' }",
+            "from 1s to 400d",
+        ),
+        (
+            "key = 'host'\nvariants = { a = 1 }\nsalt = ''",
+            "salt has 1 to 128 bytes",
+        ),
+        (
+            "key = 'host'\nvariants = { a = 1 }\nshare = '101%'",
+            "test.toml:3:9: ",
+        ),
+        (
+            "key = 'host'\nvariants = { a = 1 }\nshare = '0%'",
+            "does nothing",
+        ),
+        (
+            "key = 'host'\nvariants = { a = 1 }\nheader = 'te'",
+            "belongs to one connection",
+        ),
+        (
+            "key = 'host'\nvariants = { a = 1 }\nforce = { header = 'x-f' }",
+            "nobody may choose",
+        ),
         (
             "key = 'host'\nvariants = { a = 1 }\nforce = { header = 'x-experiment', cidrs = ['10.0.0.0/8'] }",
             "take another field",
@@ -264,7 +324,9 @@ fn mistakes_are_placed() {
             "shorter than 16 bytes",
         ),
     ] {
-        let error = compliance::build(KIND, table, &FakeServices::new()).err().unwrap();
+        let error = compliance::build(KIND, table, &FakeServices::new())
+            .err()
+            .unwrap();
         assert!(error.contains(text), "{table}: {error}");
     }
 }

@@ -85,11 +85,7 @@ impl RateLimitConfig {
         })
     }
 
-    fn check_delay(
-        &self,
-        services: &dyn Services,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<Delay> {
+    fn check_delay(&self, services: &dyn Services, diagnostics: &mut Diagnostics) -> Option<Delay> {
         let most = number(
             self.max_waiting.as_ref(),
             "max_waiting",
@@ -181,13 +177,15 @@ pub(super) fn number(
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
-fn check_exempt(
-    config: &ExemptConfig,
-    diagnostics: &mut Diagnostics,
-) -> (Exempt, Vec<Credential>) {
+fn check_exempt(config: &ExemptConfig, diagnostics: &mut Diagnostics) -> (Exempt, Vec<Credential>) {
     for (name, list, have, most) in [
         ("cidrs", &config.cidrs.place, config.cidrs.len(), MOST_CIDRS),
-        ("consumers", &config.consumers.place, config.consumers.len(), MOST_CONSUMERS),
+        (
+            "consumers",
+            &config.consumers.place,
+            config.consumers.len(),
+            MOST_CONSUMERS,
+        ),
     ] {
         if have > most {
             let text = format!("{name} holds {have}; {most} are possible");
@@ -211,11 +209,17 @@ fn check_exempt(
             None
         }
     };
-    let credentials = header.iter().map(|(name, _)| Credential::Header(name.clone()));
+    let credentials = header
+        .iter()
+        .map(|(name, _)| Credential::Header(name.clone()));
     let credentials = credentials.collect();
     let exempt = Exempt {
         cidrs: config.cidrs.value.clone().into(),
-        consumers: config.consumers.iter().map(|name| name.as_str().into()).collect(),
+        consumers: config
+            .consumers
+            .iter()
+            .map(|name| name.as_str().into())
+            .collect(),
         header,
     };
     (exempt, credentials)

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use farmgate_plugin_api::Source;
 use farmgate_plugin_api::decode::{Located, Secret};
 use farmgate_plugin_api::units::{Cidr, Duration};
 use farmgate_plugin_api::words::{RequestField, Status};
-use farmgate_plugin_api::Source;
 use serde::Deserialize;
 
 /// The table of a `rate_limit` plugin.

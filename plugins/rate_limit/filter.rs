@@ -27,8 +27,8 @@ pub(super) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("rateli
 
 /// Timers of hosts are no finer.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
-/// Keys that `explain` names.
-const MOST_EXPLAINED: usize = 10;
+/// Keys that the report names.
+const MOST_REPORTED: usize = 10;
 
 /// Limits requests. A request passes if every limit that counts it has room; then all are charged.
 /// Else none is.
@@ -111,23 +111,24 @@ impl Filter for RateLimitFilter {
     }
 
     fn explain(&self, request: &Explained<'_>) -> Vec<String> {
-        let now = self.clock.now();
-        let mut lines = Vec::new();
         if self.exempt.covers(request.facts) {
-            lines.push("exempt: no limit counts it".to_owned());
-        } else {
-            let consumer = request.facts.consumer();
-            let (tier, is_unknown) = self.tiers.of(consumer);
-            if is_unknown {
-                lines.push("its consumer's plan is not listed here".to_owned());
-            }
-            lines.extend(show::standing(tier, request.facts, now));
+            return vec!["exempt: no limit counts it".to_owned()];
         }
+        let (tier, is_unknown) = self.tiers.of(request.facts.consumer());
+        let mut lines = show::standing(tier, request.facts, self.clock.now());
+        if is_unknown {
+            lines.insert(0, "its consumer's plan is not listed here".to_owned());
+        }
+        lines
+    }
+
+    fn report(&self) -> Vec<String> {
+        let mut lines = Vec::new();
         if let Some(delay) = &self.delay {
             let (waiting, most) = (delay.waiting.len(), delay.most);
             lines.push(format!("{waiting} of {most} requests wait"));
         }
-        let limited = self.top.list(MOST_EXPLAINED, now);
+        let limited = self.top.list(MOST_REPORTED, self.clock.now());
         lines.extend(show::limited(&limited, self.top.missed()));
         lines
     }
@@ -174,7 +175,10 @@ impl RateLimitFilter {
         ticket: Ticket,
         mut wait: Duration,
     ) -> Verdict {
-        let longest = self.delay.as_ref().map_or(Duration::ZERO, |one| one.longest);
+        let longest = self
+            .delay
+            .as_ref()
+            .map_or(Duration::ZERO, |one| one.longest);
         let until = self.clock.now() + longest;
         self.metrics.delayed.add(1);
         let decision = loop {
@@ -203,7 +207,7 @@ impl RateLimitFilter {
         }
         let passes = decision.passes();
         if !passes {
-            self.tell_who(&*request, tier, &decision);
+            self.tell_who(request, tier, &decision);
         }
         let policy = tier.policy.as_ref().filter(|_| !self.dry_run);
         if let Some(policy) = policy {
@@ -237,33 +241,36 @@ impl RateLimitFilter {
         Verdict::Reply(Box::new(reply))
     }
 
-    /// Counts a refusal by limit and by key.
-    fn tell_who(&self, facts: &dyn Request, tier: &Tier, decision: &Decision) {
+    /// Counts a refusal by limit and by key, and notes it for `explain`.
+    fn tell_who(&self, request: &mut dyn Request, tier: &Tier, decision: &Decision) {
+        let would = match self.dry_run {
+            true => "would be limited",
+            false => "limited",
+        };
         let is_set = |bits: u8, at: usize| bits >> at & 1 == 1;
         for (at, gate) in tier.gates.iter().enumerate() {
             if is_set(decision.busy, at) {
                 self.metrics.denied_by.add(&gate.name, 1);
+                request.note(&format!("{would} by {}", gate.name));
             }
         }
         for (at, limit) in tier.limits.iter().enumerate() {
             if is_set(decision.denied, at) {
                 self.metrics.denied_by.add(&limit.name, 1);
-                self.note_limited(limit, facts);
+                let shown = show::key(limit, &*request);
+                request.note(&format!("{would} by {} {shown}", limit.name));
+                self.keep_limited(limit, &*request, shown);
             }
         }
     }
 
-    fn note_limited(&self, limit: &Limit, facts: &dyn Request) {
-        if self.top_keys == 0 {
-            return;
-        }
+    fn keep_limited(&self, limit: &Limit, facts: &dyn Request, shown: Box<str>) {
         let store = &*limit.store;
         let Some(key) = limit.source.with_key(facts, |bytes| store.key(bytes)) else {
             return;
         };
         let now = self.clock.now();
-        self.top
-            .add(&limit.name, key, self.top_keys, now, || show::key(limit, facts));
+        self.top.add(&limit.name, key, self.top_keys, now, shown);
     }
 }
 

@@ -118,7 +118,9 @@ impl InFlight {
     /// Requests of this key that are in flight.
     pub(super) fn count(&self, key: Key) -> u32 {
         let shard = self.lock(key);
-        shard.and_then(|shard| shard.get(&key).copied()).unwrap_or(0)
+        shard
+            .and_then(|shard| shard.get(&key).copied())
+            .unwrap_or(0)
     }
 }
 

@@ -15,6 +15,7 @@ mod tier;
 mod tiers;
 mod top;
 mod waiting;
+
 #[cfg(test)]
 mod tests;
 

@@ -1,4 +1,4 @@
-//! What people may see of keys and limits: in `farmgate explain`.
+//! What people may see of keys and limits: in `farmgate explain` and `status`.
 
 use std::net::IpAddr;
 use std::time::Instant;

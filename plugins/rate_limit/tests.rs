@@ -280,7 +280,10 @@ fn threads_never_share_what_is_left_for_one() {
 #[test]
 fn mistakes_are_placed() {
     for (table, text) in [
-        ("limits = []", "test.toml:1:10: E-OPTION-003 this plugin limits nothing"),
+        (
+            "limits = []",
+            "test.toml:1:10: E-OPTION-003 this plugin limits nothing",
+        ),
         (
             "limits = [{ key = 'client_ip', rate = 0, per = '1s' }]",
             "test.toml:1:11: E-OPTION-003",

@@ -45,7 +45,10 @@ pub(super) fn compile_tiers(
     if config.plans.len() > MOST_PLANS
         && let Some(last) = config.plans.values().last()
     {
-        let text = format!("there are {} plans; {MOST_PLANS} are possible", config.plans.len());
+        let text = format!(
+            "there are {} plans; {MOST_PLANS} are possible",
+            config.plans.len()
+        );
         compiler.diagnostics.error(codes::VALUE, &last.place, text);
     }
     let mut tiers = Tiers {
@@ -55,7 +58,12 @@ pub(super) fn compile_tiers(
     for (name, plan) in &config.plans {
         compiler.check_name(name, &plan.place);
         let mut draft = common.clone();
-        compiler.add(&format!("{name}/"), &plan.limits, &plan.concurrency, &mut draft)?;
+        compiler.add(
+            &format!("{name}/"),
+            &plan.limits,
+            &plan.concurrency,
+            &mut draft,
+        )?;
         compiler.check(&draft, &plan.place, &plan.place);
         let tier = draft.finish(config.headers);
         tiers.plans.insert(name.as_str().into(), tier);
@@ -120,7 +128,8 @@ impl Compiler<'_> {
             let most = config.most.value;
             if !(1..=MOST_IN_FLIGHT).contains(&most) {
                 let text = format!("most is from 1 to {MOST_IN_FLIGHT}");
-                self.diagnostics.error(codes::VALUE, &config.most.place, text);
+                self.diagnostics
+                    .error(codes::VALUE, &config.most.place, text);
             }
             let key = &config.key;
             let before = draft.gates.iter().skip(own);
@@ -164,7 +173,11 @@ impl Compiler<'_> {
         let Source::Header(name) = &config.key.value else {
             return;
         };
-        let secret = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE];
+        let secret = [
+            header::AUTHORIZATION,
+            header::PROXY_AUTHORIZATION,
+            header::COOKIE,
+        ];
         if config.reveal && secret.contains(name) {
             let text = format!("`{name}` is a credential and is never shown");
             let error = Diagnostic::error(codes::VALUE, &config.key.place, text);

@@ -59,7 +59,7 @@ impl Top {
         }
     }
 
-    /// Counts a refusal; at most `most` keys are kept. `show` is asked only for a key that is new among them. A
+    /// Counts a refusal of a key that is `shown` like this; at most `most` keys are kept. A
     /// refusal never waits for another one: two at the same moment count as one.
     pub(super) fn add(
         &self,
@@ -67,7 +67,7 @@ impl Top {
         key: Key,
         most: usize,
         now: Instant,
-        show: impl FnOnce() -> Box<str>,
+        shown: Box<str>,
     ) {
         let Some(mut entries) = self.entries.try_lock() else {
             self.missed.fetch_add(1, Ordering::Relaxed);
@@ -75,7 +75,10 @@ impl Top {
         };
         entries.age(now);
         entries.all.truncate(most);
-        let known = entries.all.iter_mut().find(|one| one.key == key && one.limit == *limit);
+        let known = entries
+            .all
+            .iter_mut()
+            .find(|one| one.key == key && one.limit == *limit);
         if let Some(entry) = known {
             entry.count += 1;
             return;
@@ -83,7 +86,7 @@ impl Top {
         let entry = |error| Entry {
             limit: Arc::clone(limit),
             key,
-            shown: show(),
+            shown,
             count: error + 1,
             error,
         };

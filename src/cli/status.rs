@@ -186,6 +186,13 @@ fn render(status: &Value, before: Option<(&Value, f64)>) -> String {
         if plugin["on"] == false {
             let _ = writeln!(out, "\nplugin {} is switched OFF", text(&plugin["name"]));
         }
+        let report = plugin["report"].as_array();
+        for (at, line) in report.into_iter().flatten().enumerate() {
+            if at == 0 {
+                let _ = writeln!(out, "\nplugin {}", text(&plugin["name"]));
+            }
+            let _ = writeln!(out, "  {}", text(line));
+        }
     }
     out.trim_end().to_owned()
 }

@@ -4,8 +4,10 @@ mod cache;
 mod guards;
 mod load;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Instant, SystemTime};
 
+use farmgate_plugin_api::filter::MAX_REPORT_LINES;
 use serde_json::{Value, json};
 
 use super::{Server, drain};
@@ -50,7 +52,14 @@ pub fn status(server: &Server) -> Value {
         .values()
         .map(|instance| {
             let on = instance.on.load(std::sync::atomic::Ordering::Relaxed);
-            json!({ "name": *instance.name, "kind": instance.kind, "on": on })
+            let mut told = json!({ "name": *instance.name, "kind": instance.kind, "on": on });
+            let report = catch_unwind(AssertUnwindSafe(|| instance.filter.report()));
+            let mut report = report.unwrap_or_else(|_| vec!["the plugin panicked".to_owned()]);
+            report.truncate(MAX_REPORT_LINES);
+            if !report.is_empty() {
+                told["report"] = json!(report);
+            }
+            told
         })
         .collect();
     let last_reload = server.last_reload.lock().clone();

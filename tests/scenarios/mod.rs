@@ -20,6 +20,7 @@ mod per_try;
 mod plugins;
 mod plugins_keys;
 mod plugins_jwt;
+mod plugins_limits;
 mod proxy_protocol;
 mod replies;
 mod retries;

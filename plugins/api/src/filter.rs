@@ -103,6 +103,9 @@ pub struct Outcome {
     pub total_us: u64,
 }
 
+/// Most lines of a filter's report that are shown.
+pub const MAX_REPORT_LINES: usize = 20;
+
 /// A request that is only asked about.
 #[derive(Clone, Copy)]
 pub struct Explained<'a> {
@@ -238,6 +241,12 @@ pub trait Filter: Send + Sync + 'static {
     /// `farmgate explain`. Without effect: nothing is counted, logged or kept.
     fn explain(&self, request: &Explained<'_>) -> Vec<String> {
         let _ = request;
+        Vec::new()
+    }
+
+    /// How the filter stands now, in lines for people: for `farmgate status`. A control thread asks, while requests are
+    /// served. At most [`MAX_REPORT_LINES`] are shown; they hold no secret and no value that may be one.
+    fn report(&self) -> Vec<String> {
         Vec::new()
     }
 }

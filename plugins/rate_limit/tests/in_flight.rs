@@ -56,7 +56,10 @@ fn places_are_given_back_however_a_request_ends() {
         built.filter.log(&mut last, &outcome);
     }
     drop(two);
-    assert_eq!(services.metric_by("denied_by", "in_flight:header:x-user"), 2);
+    assert_eq!(
+        services.metric_by("denied_by", "in_flight:header:x-user"),
+        2
+    );
     assert_eq!(services.metric("denied"), 2);
 }
 
@@ -124,7 +127,9 @@ fn a_dry_run_counts_places_as_if_it_refused() {
 #[test]
 fn an_empty_table_holds_no_key() {
     let table = InFlight::new(10_000);
-    let keys: Vec<_> = (0..5000_u32).map(|n| table.key(format!("a key of some length {n}").as_bytes())).collect();
+    let keys: Vec<_> = (0..5000_u32)
+        .map(|n| table.key(format!("a key of some length {n}").as_bytes()))
+        .collect();
     for key in &keys {
         table.enter(&mut table.lock(*key).unwrap(), *key);
     }

@@ -190,6 +190,9 @@ fn of_a_million_decisions_none_is_wrong() {
     }
     assert_eq!(wrong, 0);
     // Both verdicts were given often enough for that to mean something.
-    assert!((REQUESTS / 10..REQUESTS * 9 / 10).contains(&passed), "{passed} passed");
+    assert!(
+        (REQUESTS / 10..REQUESTS * 9 / 10).contains(&passed),
+        "{passed} passed"
+    );
     assert!(services.metric("unknown_plan") > 10_000);
 }

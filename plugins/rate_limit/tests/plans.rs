@@ -25,7 +25,9 @@ fn of(name: &str, plan: Option<&str>, ip: u8) -> FakeRequest {
 }
 
 fn passes(built: &farmgate_plugin_api::Built, mut request: impl FnMut() -> FakeRequest) -> usize {
-    (0..10).filter(|_| ask(built, &mut request()).0 == 0).count()
+    (0..10)
+        .filter(|_| ask(built, &mut request()).0 == 0)
+        .count()
 }
 
 #[test]
@@ -40,7 +42,10 @@ fn each_plan_has_its_own_limits_beside_the_common_ones() {
     assert_eq!(passes(&built, || of("eve", Some("other"), 5)), 1);
     assert_eq!(services.metric("unknown_plan"), 10);
     // Without a consumer the default plan's limit has no key, and what holds for everybody holds.
-    assert_eq!(passes(&built, || FakeRequest::get("/").client_ip([10, 0, 0, 6])), 5);
+    assert_eq!(
+        passes(&built, || FakeRequest::get("/").client_ip([10, 0, 0, 6])),
+        5
+    );
     let mut request = of("fay", Some("gold"), 7);
     ask(&built, &mut request);
     assert_eq!(
@@ -71,10 +76,16 @@ const EXEMPT: &str = "limits = [{ key = 'global', rate = 1, per = '1h' }]\n\
 fn who_is_exempt_is_never_counted() {
     let services = FakeServices::new();
     let built = build(EXEMPT, &services);
-    assert_eq!(passes(&built, || FakeRequest::get("/").client_ip([10, 9, 9, 9])), 10);
+    assert_eq!(
+        passes(&built, || FakeRequest::get("/").client_ip([10, 9, 9, 9])),
+        10
+    );
     let v6 = [0x2001_u16, 0xdb8, 0, 0, 0, 0, 0, 1];
     assert_eq!(passes(&built, || FakeRequest::get("/").client_ip(v6)), 10);
-    assert_eq!(passes(&built, || FakeRequest::get("/").consumer("monitor")), 10);
+    assert_eq!(
+        passes(&built, || FakeRequest::get("/").consumer("monitor")),
+        10
+    );
     let secret = || FakeRequest::get("/").header("x-internal", "0123456789abcdef");
     assert_eq!(passes(&built, secret), 10);
     assert_eq!(services.metric("exempt"), 40);
@@ -84,7 +95,10 @@ fn who_is_exempt_is_never_counted() {
     // A wrong secret is nothing special: one request is left for all others.
     let wrong = || FakeRequest::get("/").header("x-internal", "0123456789abcdeF");
     assert_eq!(passes(&built, wrong), 1);
-    assert_eq!(passes(&built, || FakeRequest::get("/").header("x-internal", "")), 0);
+    assert_eq!(
+        passes(&built, || FakeRequest::get("/").header("x-internal", "")),
+        0
+    );
 }
 
 #[test]
@@ -92,7 +106,10 @@ fn the_secret_is_a_credential_and_goes_no_further() {
     let services = FakeServices::new();
     let built = build(EXEMPT, &services);
     let name = HeaderName::from_static("x-internal");
-    assert_eq!(built.filter.credentials(), [Credential::Header(name.clone())]);
+    assert_eq!(
+        built.filter.credentials(),
+        [Credential::Header(name.clone())]
+    );
     assert!(built.filter.phases().contains(Phases::UPSTREAM_REQUEST));
     let request = FakeRequest::get("/").header("x-internal", "0123456789abcdef");
     let mut upstream = FakeUpstreamRequest::new(request);
@@ -103,30 +120,58 @@ fn the_secret_is_a_credential_and_goes_no_further() {
 #[test]
 fn mistakes_in_plans_and_exemptions_are_placed() {
     for (table, text) in [
-        ("default_plan = 'gold'\n[plans.free]", "test.toml:1:16: E-OPTION-003 there is no plan `gold`"),
+        (
+            "default_plan = 'gold'\n[plans.free]",
+            "test.toml:1:16: E-OPTION-003 there is no plan `gold`",
+        ),
         ("default_plan = 'gold'\nlimits = []", "write it into plans"),
         ("[plans.'a/b']", "cannot be the name of a plan"),
         ("[plans.a]\nlimit = []", "\"limits\""),
-        ("concurrency = [{ key = 'global', most = 0 }]", "test.toml:1:41: E-OPTION-003 most is from 1"),
-        ("max_delay = '2m'\nlimits = [{ key = 'global', rate = 1, per = '1s' }]", "from 1ms to 60s"),
-        ("max_waiting = 5\nlimits = [{ key = 'global', rate = 1, per = '1s' }]", "nothing waits without max_delay"),
-        ("max_waiting = 0\nmax_delay = '1s'\nlimits = [{ key = 'global', rate = 1, per = '1s' }]", "max_waiting is from 1"),
-        ("top = 1001\nlimits = [{ key = 'global', rate = 1, per = '1s' }]", "top is from 0 to 1000"),
+        (
+            "concurrency = [{ key = 'global', most = 0 }]",
+            "test.toml:1:41: E-OPTION-003 most is from 1",
+        ),
+        (
+            "max_delay = '2m'\nlimits = [{ key = 'global', rate = 1, per = '1s' }]",
+            "from 1ms to 60s",
+        ),
+        (
+            "max_waiting = 5\nlimits = [{ key = 'global', rate = 1, per = '1s' }]",
+            "nothing waits without max_delay",
+        ),
+        (
+            "max_waiting = 0\nmax_delay = '1s'\nlimits = [{ key = 'global', rate = 1, per = '1s' }]",
+            "max_waiting is from 1",
+        ),
+        (
+            "top = 1001\nlimits = [{ key = 'global', rate = 1, per = '1s' }]",
+            "top is from 0 to 1000",
+        ),
         ("[exempt]\nheader = 'x-a'", "go together"),
         ("[exempt]\nsecret = '0123456789abcdef'", "go together"),
-        ("[exempt]\nheader = 'x-a'\nsecret = 'short'", "test.toml:3:10: E-OPTION-003 this secret is shorter"),
+        (
+            "[exempt]\nheader = 'x-a'\nsecret = 'short'",
+            "test.toml:3:10: E-OPTION-003 this secret is shorter",
+        ),
         ("[exempt]\ncidrs = ['10.0.0.1/8']", "test.toml:2:10"),
         (
             "limits = [{ key = 'header:cookie', rate = 1, per = '1s', reveal = true }]",
             "is a credential",
         ),
     ] {
-        let error = compliance::build(KIND, table, &FakeServices::new()).err().unwrap();
+        let error = compliance::build(KIND, table, &FakeServices::new())
+            .err()
+            .unwrap();
         assert!(error.contains(text), "{table}: {error}");
         assert!(!error.contains("0123456789abcdef"), "{error}");
     }
     let nine = "{ key = 'global', rate = 1, per = '1s' },".repeat(5);
     let table = format!("limits = [{nine}]\n[plans.free]\nlimits = [{nine}]");
-    let error = compliance::build(KIND, &table, &FakeServices::new()).err().unwrap();
-    assert!(error.contains("a request meets 10 limits here; 1 to 8 are possible"), "{error}");
+    let error = compliance::build(KIND, &table, &FakeServices::new())
+        .err()
+        .unwrap();
+    assert!(
+        error.contains("a request meets 10 limits here; 1 to 8 are possible"),
+        "{error}"
+    );
 }

@@ -42,6 +42,10 @@ pub(super) fn check(filter: &dyn Filter, wrong: &mut Vec<String>) {
         }
     };
     accept(filter, &mut run);
+    run("report", &mut || {
+        filter.report();
+        None
+    });
     requests(filter, &mut run);
     responses(filter, &mut run);
     if filter.phases() != phases {
