@@ -93,6 +93,31 @@ fn schemas_without_an_end_are_refused() {
     assert!(compile_schema(tree.as_bytes(), true, &[], &[Range::Any], true).is_ok());
 }
 
+/// The deepest body there may be, through references and branches, on a stack of the size that threads have. What is
+/// wrong with it stands at its very end.
+#[test]
+fn the_deepest_body_fits_the_stack() {
+    let services = host();
+    let tree = r##"{"$ref":"#/$defs/n","$defs":{"n":{"allOf":[{"anyOf":[{"$ref":"#/$defs/m"},{"const":5}]}]},
+        "m":{"if":true,"then":{"properties":{"a":{"$ref":"#/$defs/n"}},"additionalProperties":false}}}}"##;
+    services.write_file("s.json", tree).unwrap();
+    let deep = |end: &str| format!("{}{end}{}", "{\"a\":".repeat(100), "}".repeat(100));
+    let thread = std::thread::Builder::new().stack_size(2 << 20);
+    let judge = move || {
+        let built = build("schema = 's.json'\nmax_depth = 100", &services);
+        assert!(ask(&built, &mut event(), deep("5")).is_none());
+        let reply = ask(
+            &built,
+            &mut event(),
+            deep("{\"b\":1}")
+                .replacen("{\"a\":", "", 1)
+                .replacen('}', "", 1),
+        );
+        assert_eq!(faults(reply).0, "body_invalid");
+    };
+    thread.spawn(judge).unwrap().join().unwrap();
+}
+
 #[test]
 fn bombs_in_yaml_are_refused() {
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
