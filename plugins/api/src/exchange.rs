@@ -123,6 +123,26 @@ pub trait Response: Send {
     fn edit(&mut self) -> &mut dyn Headers;
     /// True when the body is one the engine or a filter wrote, not the origin.
     fn is_local(&self) -> bool;
+    /// True when the body comes out of the cache's store. What is to be done once per object and not
+    /// per delivery, such as compressing, is then the cache's.
+    fn is_stored(&self) -> bool {
+        false
+    }
+    /// Why a local response was made, in a word of a closed set: a reason of the access log, or the
+    /// detail of the plugin that replied. Empty for responses of the origin.
+    fn detail(&self) -> &'static str {
+        ""
+    }
+    /// In `response_head`: this filter changes the length of the body in `response_body`. The engine
+    /// then frames the body anew: `content-length` goes.
+    fn resize_body(&mut self) {}
+    /// In `response_head`: this body goes out instead of the response's own, with its length. A later
+    /// filter may replace it again. False where there is none to replace (101, 204, 205, 304); for a
+    /// HEAD the length alone is taken.
+    fn set_body(&mut self, body: Bytes) -> bool {
+        let _ = body;
+        false
+    }
 }
 
 /// A request body that was read to its end, up to the filter's limit.

@@ -1,7 +1,9 @@
 //! A filter: a configured plugin standing in chains, and the phases it is called in.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 use crate::credential::Credential;
 use crate::exchange::{BufferedBody, Request, Response, UpstreamRequest};
@@ -119,6 +121,22 @@ pub struct Explained<'a> {
     pub body: &'a [u8],
 }
 
+/// What a filter compresses of what goes to clients. A cache keeps such forms of what it stores, so
+/// that nothing is compressed per delivery.
+#[derive(Clone)]
+pub struct Compression {
+    /// With `zstd` (RFC 8878).
+    pub zstd: bool,
+    /// With `br` (RFC 7932).
+    pub br: bool,
+    /// With `gzip` (RFC 1952).
+    pub gzip: bool,
+    /// Smallest body, bytes.
+    pub min_bytes: u64,
+    /// True for a Content-Type that is to be compressed.
+    pub suits: Arc<dyn Fn(&HeaderValue) -> bool + Send + Sync>,
+}
+
 /// A running instance of a plugin kind. Shared by all threads and by every chain it stands in.
 ///
 /// Every method has a default that does nothing, and is called only for the phases that
@@ -142,6 +160,12 @@ pub trait Filter: Send + Sync + 'static {
     /// and a list that logs such a field is an error. Read once, when the configuration is compiled.
     fn credentials(&self) -> &[Credential] {
         &[]
+    }
+
+    /// What it compresses. On a route with a cache these words hold for the forms the cache keeps. Read
+    /// once, when the configuration is compiled.
+    fn compression(&self) -> Option<Compression> {
+        None
     }
 
     /// Names of route captures that the filter's templates read. A route that uses the filter and

@@ -29,7 +29,7 @@ pub mod words;
 pub use credential::Credential;
 pub use exchange::{Headers, Request, Response, UpstreamRequest};
 pub use facts::{ConnectionFacts, Consumer, Facts};
-pub use filter::{BodyMode, Explained, Filter, Outcome, OverLimit, Phases};
+pub use filter::{BodyMode, Compression, Explained, Filter, Outcome, OverLimit, Phases};
 pub use kind::{Built, Fail, Kind};
 pub use services::Services;
 pub use source::Source;

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::exchange::{Headers, Request, Response, UpstreamRequest};
@@ -370,6 +371,14 @@ pub struct FakeResponse {
     pub headers: FakeHeaders,
     /// True when the body is the engine's or a filter's own.
     pub local: bool,
+    /// True when the body comes out of a cache.
+    pub stored: bool,
+    /// Why a local one was made.
+    pub detail: &'static str,
+    /// A filter changes the length of the body.
+    pub resized: bool,
+    /// The body that a filter wants instead.
+    pub body: Option<Bytes>,
 }
 
 impl FakeResponse {
@@ -380,7 +389,20 @@ impl FakeResponse {
             status,
             headers: FakeHeaders::default(),
             local: false,
+            stored: false,
+            detail: "",
+            resized: false,
+            body: None,
         }
+    }
+
+    /// As the engine makes its own errors and those that plugins leave to it.
+    pub fn problem(request: FakeRequest, status: StatusCode, detail: &'static str) -> Self {
+        let mut response =
+            Self::new(request, status).header("content-type", "application/problem+json");
+        response.local = true;
+        response.detail = detail;
+        response
     }
 
     /// With one more header field; see [`FakeRequest::header`].
@@ -415,5 +437,25 @@ impl Response for FakeResponse {
 
     fn is_local(&self) -> bool {
         self.local
+    }
+
+    fn is_stored(&self) -> bool {
+        self.stored
+    }
+
+    fn detail(&self) -> &'static str {
+        self.detail
+    }
+
+    fn resize_body(&mut self) {
+        self.resized = true;
+    }
+
+    fn set_body(&mut self, body: Bytes) -> bool {
+        let bodiless = matches!(self.status.as_u16(), 101 | 204 | 205 | 304);
+        if !bodiless {
+            self.body = Some(body);
+        }
+        !bodiless
     }
 }
