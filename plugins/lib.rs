@@ -17,6 +17,7 @@ plugins! {
     api_key,
     basic_auth,
     experiment,
+    cors,
     headers,
     hmac,
     jwt,
@@ -26,6 +27,7 @@ plugins! {
     respond,
     rewrite,
     validate,
+    security_headers,
     waf,
 }
 
