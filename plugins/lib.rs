@@ -17,6 +17,7 @@ plugins! {
     api_key,
     basic_auth,
     experiment,
+    compression,
     cors,
     headers,
     hmac,
