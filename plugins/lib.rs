@@ -19,6 +19,7 @@ plugins! {
     experiment,
     compression,
     cors,
+    error_pages,
     headers,
     hmac,
     jwt,
