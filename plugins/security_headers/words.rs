@@ -14,6 +14,7 @@ macro_rules! words {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
         #[serde(rename_all = "kebab-case")]
+        #[allow(clippy::enum_variant_names, reason = "the words are those of the specifications")]
         pub(super) enum $name {
             $($(#[$default])? $word,)+
         }

@@ -9,18 +9,18 @@ use farmgate_plugin_api::units::Duration;
 
 use crate::cache::key::{KeyRules, QueryRules};
 use crate::cache::policy::{Policy, SetCookie, Ttl};
-use crate::cache::shared::compress::CompressRules;
 use crate::cache::shared::{CacheSettings, DiskSettings, Durability};
-use crate::cache::vary::{Encodings, VaryRules};
+use crate::cache::vary::VaryRules;
 use crate::config::words::cache::{
-    self as words, AcceptEncodingWord, CachePolicyConfig, CodingWord, CompressConfig,
-    PurgeScopeWord, SetCookieWord, VaryCookieWord,
+    self as words, AcceptEncodingWord, CachePolicyConfig, PurgeScopeWord, SetCookieWord,
+    VaryCookieWord,
 };
 use crate::config::words::{CacheConfig, Config, RouteConfig};
-use crate::snapshot::{CachePlan, PurgeRights, RouteCache};
+use crate::snapshot::{CachePlan, Chain, PurgeRights, RouteCache};
 
 use super::{World, codes, unknown};
 
+mod compress;
 pub(super) mod disks;
 
 /// Longest lifetime without a word, seconds: 30 days.
@@ -45,7 +45,7 @@ fn plan(name: Arc<str>, words: &CachePolicyConfig) -> CachePlan {
         wait: words.lock.wait.value.get(),
         min_uses_disk: words.min_uses.disk.value,
         status_header: words.status_header,
-        compress: compress(&words.compress),
+        compress: compress::rules(&words.compress),
     }
 }
 
@@ -71,6 +71,7 @@ pub(super) fn route(
     words: &RouteConfig,
     config: &Config,
     plans: &Plans,
+    chain: &Chain,
     world: &dyn World,
     diagnostics: &mut Diagnostics,
 ) -> (Option<RouteCache>, Option<PurgeRights>) {
@@ -113,7 +114,16 @@ pub(super) fn route(
     }
     let cache = match plans.get(written.value.as_str()) {
         Some(plan) => Some(RouteCache {
-            plan: Arc::clone(plan),
+            plan: {
+                let mut policies = config.cache_policies.iter();
+                match policies.find(|policy| policy.name.value == written.value) {
+                    Some(policy) => {
+                        let at = &written.place;
+                        compress::of_route(words, at, policy, plan, chain, diagnostics)
+                    }
+                    None => Arc::clone(plan),
+                }
+            },
             metrics: world.metrics().route_cache(name),
         }),
         None if config.declares("cache_policy", &written.value) => None,
@@ -245,22 +255,6 @@ pub fn policy(words: &CachePolicyConfig) -> Policy {
             .map_or(defaults.unstored_s, seconds),
         ..defaults
     }
-}
-
-/// None where no coding is to be made.
-fn compress(words: &CompressConfig) -> Option<CompressRules> {
-    let has = |coding: CodingWord| words.codings.iter().any(|word| word.value == coding);
-    let codings = Encodings {
-        zstd: has(CodingWord::Zstd),
-        br: has(CodingWord::Br),
-        gzip: has(CodingWord::Gzip),
-    };
-    (codings != Encodings::default()).then_some(CompressRules {
-        codings,
-        least_bytes: words.min.value.bytes(),
-        most_bytes: words.max.value.bytes(),
-        after_hits: words.after.value,
-    })
 }
 
 /// Whole seconds: a part of one counts as a whole, so that no lifetime becomes 0 by rounding.

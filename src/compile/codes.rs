@@ -85,6 +85,7 @@ codes! {
     CACHE_UNUSED "E-CACHE-008" "no route uses this cache policy" "It costs nothing, but it may be a typing mistake.";
     CACHE_OBJECT "E-CACHE-009" "max_object is above what the memory takes" "An object may have a quarter of the memory, on its way to disk as well; larger ones pass through whole.";
     CACHE_KEY "E-CACHE-010" "a part of the key is never met" "Parameters are names, or their beginning and `*`; cookies are names.";
+    CACHE_COMPRESS "E-CACHE-011" "two words say what a cache keeps compressed" "On a route with a cache the words of its compression plugin hold for what the cache keeps; `codings` and `min` of the policy's `compress` must not say otherwise.";
     BODY_MEMORY "E-LIMIT-002" "the memory for bodies is out of range" "body_memory bounds bodies that are held back, over all requests; it is at least 1MiB.";
     OVERLOAD_LAG "E-LIMIT-003" "the lag that counts as overload is out of range" "loop_lag is how late tasks of the serving threads may run, from 1ms to 1m; 0s turns it off.";
     LIMIT_FILES "E-LIMIT-001" "limits are beyond the limit of open files" "Every client connection may need a second descriptor towards an endpoint. Raise LimitNOFILE or lower limits.connections.";

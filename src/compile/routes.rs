@@ -136,7 +136,7 @@ fn one(
             names.into_iter().collect()
         }
     };
-    let (cache, purge) = super::cache::route(words, config, plans, world, diagnostics);
+    let (cache, purge) = super::cache::route(words, config, plans, &chain, world, diagnostics);
     let own = words.timeouts.as_ref().map(|times| &times.value);
     let time = |word: Option<&Located<farmgate_plugin_api::units::Duration>>| {
         word.map(|word| word.value.get())

@@ -5,8 +5,6 @@
 pub const PLUGIN_KINDS: &[&str] = &[
     "api_key",
     "basic_auth",
-    "compression",
-    "cors",
     "fault",
     "forward_auth",
     "jwt",

@@ -19,6 +19,7 @@ use super::control::Control;
 use super::deadline::Told;
 use super::fallback::Fallbacks;
 use super::id::RequestId;
+use super::outgoing::Outgoing;
 use super::start::Start;
 use crate::snapshot::router::Captures;
 use crate::snapshot::upstream::{UpstreamPlan, UpstreamTimeouts};
@@ -111,6 +112,8 @@ pub struct Ctx {
     pub held: Option<Box<dyn Any + Send + Sync>>,
     /// A filter ended the response with this.
     pub refusal: Option<Box<Reply>>,
+    /// What filters made of the response.
+    pub outgoing: Outgoing,
     /// What filters note for `explain`.
     pub notes: String,
     /// The protocol as the client named it.
@@ -226,6 +229,7 @@ impl Ctx {
             holding: Vec::new(),
             held: None,
             refusal: None,
+            outgoing: Outgoing::default(),
             notes: String::new(),
             protocol: "HTTP/1.1",
             upstream: None,

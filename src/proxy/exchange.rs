@@ -5,6 +5,7 @@ use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use bytes::Bytes;
 use farmgate_plugin_api::exchange::MAX_NOTE_BYTES;
 use farmgate_plugin_api::{
     BodyMode, Consumer, Facts, Headers, Reply, Request, Response, UpstreamRequest,
@@ -13,7 +14,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::ctx::Ctx;
 use super::id::RequestId;
+use super::outgoing::Body;
 use crate::snapshot::listener::BindAddress;
+use crate::telemetry::Reason;
 
 /// The request before and beside every later phase.
 pub struct RequestExchange<'a> {
@@ -200,7 +203,30 @@ impl Response for ResponseExchange<'_> {
         self.headers
     }
     fn is_local(&self) -> bool {
-        self.local
+        // A body that a filter put in the place of the origin's is as local as a reply's.
+        self.local || matches!(self.request.cx.outgoing.body, Body::Replaced(_))
+    }
+    fn is_stored(&self) -> bool {
+        !self.local && self.request.cx.outgoing.stored
+    }
+    fn detail(&self) -> &'static str {
+        match self.request.cx.reason {
+            _ if !self.local => "",
+            Reason::PluginReply => self.request.cx.detail,
+            reason => reason.as_str(),
+        }
+    }
+    fn resize_body(&mut self) {
+        if !self.local {
+            self.request.cx.outgoing.body = Body::Resized;
+        }
+    }
+    fn set_body(&mut self, body: Bytes) -> bool {
+        let bodiless = matches!(self.status.as_u16(), 100..=199 | 204 | 205 | 304);
+        if !bodiless {
+            self.request.cx.outgoing.body = Body::Replaced(Some(body));
+        }
+        !bodiless
     }
 }
 

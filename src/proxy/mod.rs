@@ -19,6 +19,7 @@ pub mod fallback;
 pub mod fields;
 pub mod finish;
 pub mod id;
+pub mod outgoing;
 pub mod pingora;
 pub mod pipeline;
 pub mod request;

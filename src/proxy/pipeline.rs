@@ -25,7 +25,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use super::chains::{self, Decision, Links, ResponsePhase};
 use super::ctx::Ctx;
 use super::exchange::RequestExchange;
-use super::{admission, caching, deadline, fallback, fields, id, respond};
+use super::{admission, caching, deadline, fallback, fields, id, outgoing, respond};
 use crate::snapshot::chain::{Body, Link, body_of};
 use crate::snapshot::{Chain, Route, Target};
 use crate::telemetry::Reason;
@@ -139,11 +139,19 @@ pub async fn body(
     let Some(route) = cx.route.clone() else {
         return Next::Fail(Reason::Internal);
     };
+    let read = buffered.len();
     for links in Links::of(cx, |chain| &chain.request_body).each() {
         let decision = chains::request_body(links, cx, headers, &mut buffered).await;
         if !matches!(decision, Decision::Continue) {
             return decision.into();
         }
+    }
+    // What a filter made of it counts as what was read: one that decodes makes much of little.
+    let grown = buffered.len().saturating_sub(read);
+    if grown > 0
+        && let Err(reason) = cx.hold_bytes(grown as u64)
+    {
+        return Next::Fail(reason);
     }
     cx.replay_complete = !buffered.partial;
     cx.replay = Some(buffered.into_bytes());
@@ -289,6 +297,7 @@ pub async fn response_head(
     status: &mut StatusCode,
 ) -> Next {
     fields::respond(cx, response);
+    cx.outgoing.body = outgoing::Body::AsIs;
     let phase = ResponsePhase::Delivery { local: false };
     each_chain(cx, request, response, status, phase).await
 }
@@ -302,6 +311,7 @@ pub async fn local_head(
     status: &mut StatusCode,
 ) {
     fields::respond(cx, response);
+    cx.outgoing.body = outgoing::Body::AsIs;
     let phase = ResponsePhase::Delivery { local: true };
     each_chain(cx, request, response, status, phase).await;
 }

@@ -21,6 +21,7 @@ mod plugins;
 mod plugins_keys;
 mod plugins_jwt;
 mod plugins_limits;
+mod plugins_squeeze;
 mod proxy_protocol;
 mod replies;
 mod retries;

@@ -13,7 +13,7 @@ use http::{Method, StatusCode};
 use super::CacheCx;
 use crate::cache::conditional::{belongs_in_304, client_has_it};
 use crate::cache::meta::head::StoredHead;
-use crate::cache::meta::{Flags, Meta};
+use crate::cache::meta::Meta;
 use crate::cache::range::multipart::Multipart;
 use crate::cache::range::{self, ByteRange, Ranges};
 use crate::cache::serve;
@@ -251,7 +251,7 @@ impl Delivery {
         };
         let fits = self.length.is_none_or(|length| rules.fits(length));
         let varies = self.coding.is_some() || fits;
-        if !varies || !self.head.meta.flags.has(Flags::COMPRESSIBLE) {
+        if !varies || !rules.suits(&self.head) {
             return;
         }
         // Also of the plain one: caches behind us must not give it to those who would get the other, nor the reverse.

@@ -32,7 +32,6 @@ use super::exchange::scheme;
 use crate::cache::asked::{Asked, Bypass, Identity, Request, Verb};
 use crate::cache::guard;
 use crate::cache::key::{self, Key, KeyParts};
-use crate::cache::meta::Flags;
 use crate::cache::serve::{self, Ask, Forward, Serve};
 use crate::cache::shared::compress::Coding;
 use crate::cache::shared::{Found, Hit, Joined, Landed, Lookup, Place};
@@ -399,7 +398,7 @@ impl Look<'_> {
     fn coded(&self, fields: &HeaderMap, found: &Found) -> Option<(Coding, Hit)> {
         let rules = self.plan.compress.as_ref()?;
         let wishes = !self.asked.ranged && fields.contains_key(ACCEPT_ENCODING);
-        if !wishes || !found.meta().flags.has(Flags::COMPRESSIBLE) {
+        if !wishes || !rules.suits(found.hit.head()) {
             return None;
         }
         let takes = Encodings::of_request(fields);

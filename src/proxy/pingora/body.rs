@@ -10,6 +10,7 @@ use http::header;
 use pingora_proxy::Session;
 
 use super::headers::RequestFields;
+use super::outgoing;
 use crate::proxy::chains::{self, BodyPhase, Links};
 use crate::proxy::ctx::Ctx;
 use crate::telemetry::Reason;
@@ -148,6 +149,9 @@ pub(super) fn chunk(
     let Some(cx) = ctx.as_deref_mut() else {
         return Ok(None);
     };
+    if matches!(phase, BodyPhase::Delivery) && outgoing::replace(cx, body) {
+        return Ok(None);
+    }
     let links = Links::of(
         cx,
         match phase {

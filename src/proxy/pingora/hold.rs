@@ -3,11 +3,12 @@
 use pingora_core::protocols::http::HttpTask;
 use pingora_proxy::{FailToProxy, Session};
 
-use super::{Result, fail, local};
+use super::{Result, fail, local, outgoing};
 use crate::proxy::ctx::Ctx;
 
 /// What of a response goes out now: nothing while a filter holds it, else what was held and what came.
 pub(super) fn pass(cx: &mut Ctx, tasks: Vec<HttpTask>) -> Result<Vec<HttpTask>> {
+    let tasks = outgoing::complete(cx, tasks);
     let held = cx.held.take();
     if cx.holding.is_empty() && held.is_none() {
         return Ok(tasks);

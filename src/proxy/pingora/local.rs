@@ -119,9 +119,9 @@ pub(super) fn reset(session: &mut Session) {
     }
 }
 
-async fn write(session: &mut Session, cx: &mut Ctx, reply: Reply) -> Result<()> {
+async fn write(session: &mut Session, cx: &mut Ctx, mut reply: Reply) -> Result<()> {
     let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 6))?;
-    for (name, value) in reply.headers {
+    for (name, value) in std::mem::take(&mut reply.headers) {
         head.append_header(name, value)?;
     }
     let mut status = reply.status;
@@ -132,6 +132,9 @@ async fn write(session: &mut Session, cx: &mut Ctx, reply: Reply) -> Result<()> 
     }
     if status != head.status {
         head.set_status(status)?;
+    }
+    if let Some(body) = cx.outgoing.take_own() {
+        reply.body = body;
     }
     let bodyless = status == StatusCode::NO_CONTENT
         || status == StatusCode::NOT_MODIFIED

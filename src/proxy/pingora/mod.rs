@@ -11,6 +11,7 @@ mod head;
 mod headers;
 mod hold;
 mod local;
+mod outgoing;
 mod peer;
 mod replies;
 mod secure;
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::HttpTask;
@@ -329,6 +330,18 @@ impl ProxyHttp for Engine {
             return Ok(None);
         }
         body::chunk(session, body, end_of_stream, ctx, BodyPhase::Delivery)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        session: &mut Session,
+        _trailers: &mut HeaderMap,
+        ctx: &mut Self::CTX,
+    ) -> Result<Option<Bytes>> {
+        if ctx.as_deref().is_none_or(|cx| cx.fetch.is_none()) {
+            outgoing::before_trailers(session, ctx)?;
+        }
+        Ok(None)
     }
 
     fn error_while_proxy(

@@ -5,7 +5,7 @@ use http::StatusCode;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
-use super::{Engine, Error, Result, fail, local};
+use super::{Engine, Error, Result, fail, local, outgoing};
 use crate::proxy::ctx::Ctx;
 use crate::proxy::pipeline::Next;
 use crate::telemetry::Reason;
@@ -25,7 +25,7 @@ impl Engine {
                 if status != response.status {
                     response.set_status(status)?;
                 }
-                Ok(())
+                outgoing::frame(cx, response)
             }
             Next::Reply(reply) => self.replied(session, cx, reply).await,
             Next::Fail(reason) => Err(fail(cx, reason)),

@@ -9,7 +9,7 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::headers::{RequestFields, ResponseFields};
-use super::{Engine, Proxy, Result, body, fail, fetch, local};
+use super::{Engine, Proxy, Result, body, fail, fetch, local, outgoing};
 use crate::cache::shared::ReadError;
 use crate::proxy::caching::deliver::{Delivery, Part, sign};
 use crate::proxy::caching::fetch::{News, Passing};
@@ -145,6 +145,7 @@ impl Engine {
     ) -> Result<()> {
         let cx = present(ctx)?;
         let (status, fields, part) = delivery.prepare(cx, &session.req_header().headers);
+        cx.outgoing.stored = true;
         let empty = match &part {
             Part::Nothing | Part::Whole(Some(0)) => true,
             Part::Whole(_) | Part::One(_) | Part::Many(..) => false,
@@ -212,6 +213,10 @@ impl Engine {
                     match trailers.filter(|_| session.as_downstream().is_http2()) {
                         None => return write(session, ctx, Bytes::new(), true).await,
                         Some(trailers) => {
+                            outgoing::before_trailers(session, ctx)?;
+                            if let Some(tail) = present(ctx)?.outgoing.tail.take() {
+                                write_plain(session, tail, false).await?;
+                            }
                             let client = session.as_downstream_mut();
                             let sent = client.write_response_trailers(trailers).await;
                             return sent.map_err(|error| error.into_down());
@@ -223,7 +228,8 @@ impl Engine {
         }
     }
 
-    /// Writes the head, after the filters of step 12. False if one of them answered otherwise.
+    /// Writes the head, after the filters of step 12. False if one of them put a body of its own in the place of the
+    /// response's, which is written too.
     async fn head(
         &self,
         session: &mut Session,
@@ -252,8 +258,15 @@ impl Engine {
             let _ = head.insert_header(http::header::CONNECTION, value);
         }
         local::responded(cx, &head);
+        let own = cx.outgoing.own_length();
+        let own = own.filter(|length| *length > 0 && cx.method != http::Method::HEAD);
+        let empty = empty && own.is_none();
         let written = session.write_response_header(Box::new(head), empty).await;
         written.map_err(|error| error.into_down())?;
+        if own.is_some() {
+            write(session, ctx, Bytes::new(), true).await?;
+            return Ok(false);
+        }
         if empty {
             ended(session, ctx).await?;
         }

@@ -5,20 +5,33 @@
 mod encode;
 mod worker;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use bytes::Bytes;
 use farmgate_store::{FillOptions, Finished, Store};
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::StatusCode;
+use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 
 use super::{Found, Hit, SharedCache};
+use crate::cache::guard;
 use crate::cache::meta::head::StoredHead;
 use crate::cache::meta::{Flags, Meta};
 use crate::cache::vary::Encodings;
 pub(super) use worker::Worker;
 
+/// Which Content-Types are compressed, where an operator says so.
+#[derive(Clone)]
+pub struct Kinds(pub Arc<dyn Fn(&HeaderValue) -> bool + Send + Sync>);
+
+impl std::fmt::Debug for Kinds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Kinds")
+    }
+}
+
 /// What is compressed, and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct CompressRules {
     /// The codings that are made, each once a client asks for it.
     pub codings: Encodings,
@@ -28,12 +41,25 @@ pub struct CompressRules {
     pub most_bytes: u64,
     /// Hits by clients that take a coding before the object is compressed; at least 1.
     pub after_hits: u16,
+    /// Content-Types; none: those that were found worth it when they were stored.
+    pub kinds: Option<Kinds>,
 }
 
 impl CompressRules {
     /// True for a body of a size that is compressed.
     pub fn fits(&self, length: u64) -> bool {
         (self.least_bytes..=self.most_bytes).contains(&length)
+    }
+
+    /// True for what is stored plain, may be changed, and is of a type that is compressed.
+    pub fn suits(&self, head: &StoredHead) -> bool {
+        let Some(Kinds(suits)) = &self.kinds else {
+            return head.meta.flags.has(Flags::COMPRESSIBLE);
+        };
+        head.status == StatusCode::OK
+            && !head.meta.flags.has(Flags::NO_TRANSFORM)
+            && !head.fields.contains_key(CONTENT_ENCODING)
+            && guard::content_type(&head.fields).is_some_and(|kind| suits(kind))
     }
 }
 
@@ -48,6 +74,7 @@ impl Default for CompressRules {
             least_bytes: 1024,
             most_bytes: 8 << 20,
             after_hits: 3,
+            kinds: None,
         }
     }
 }
@@ -122,7 +149,7 @@ impl SharedCache {
     ) -> Option<(Coding, Hit)> {
         let head = of.hit.head();
         let length = of.hit.len()?;
-        if !head.meta.flags.has(Flags::COMPRESSIBLE) || !rules.fits(length) {
+        if !rules.suits(head) || !rules.fits(length) {
             return None;
         }
         let mut wanted = Coding::ALL
