@@ -12,8 +12,8 @@ use http::{Method, StatusCode};
 
 use super::CacheCx;
 use crate::cache::conditional::{belongs_in_304, client_has_it};
-use crate::cache::meta::head::StoredHead;
 use crate::cache::meta::Meta;
+use crate::cache::meta::head::StoredHead;
 use crate::cache::range::multipart::Multipart;
 use crate::cache::range::{self, ByteRange, Ranges};
 use crate::cache::serve;
