@@ -114,6 +114,8 @@ pub struct Ctx {
     pub refusal: Option<Box<Reply>>,
     /// What filters made of the response.
     pub outgoing: Outgoing,
+    /// How long filters want the piece of the response's body in hand held up.
+    pub body_delay: Duration,
     /// What filters note for `explain`.
     pub notes: String,
     /// The protocol as the client named it.
@@ -230,6 +232,7 @@ impl Ctx {
             held: None,
             refusal: None,
             outgoing: Outgoing::default(),
+            body_delay: Duration::ZERO,
             notes: String::new(),
             protocol: "HTTP/1.1",
             upstream: None,

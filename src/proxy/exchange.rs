@@ -3,10 +3,10 @@
 
 use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use farmgate_plugin_api::exchange::MAX_NOTE_BYTES;
+use farmgate_plugin_api::exchange::{MAX_BODY_DELAY, MAX_NOTE_BYTES};
 use farmgate_plugin_api::{
     BodyMode, Consumer, Facts, Headers, Reply, Request, Response, UpstreamRequest,
 };
@@ -149,6 +149,13 @@ impl Request for RequestExchange<'_> {
     }
     fn refuse(&mut self, reply: Reply) {
         self.cx.refusal = Some(Box::new(reply));
+    }
+    fn delay_body(&mut self, time: Duration) {
+        let sum = self.cx.body_delay.saturating_add(time);
+        self.cx.body_delay = sum.min(MAX_BODY_DELAY);
+    }
+    fn attempt(&self) -> u8 {
+        self.cx.attempts.number()
     }
     fn note(&mut self, text: &str) {
         let notes = &mut self.cx.notes;

@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -28,6 +28,9 @@ pub trait Headers: Send {
 
 /// Most bytes of notes of one request.
 pub const MAX_NOTE_BYTES: usize = 2048;
+
+/// Longest wait before one piece of a body, all filters together: a minute.
+pub const MAX_BODY_DELAY: Duration = Duration::from_secs(60);
 
 /// The request in the phases before the origin is asked, and as context in all later ones.
 pub trait Request: Facts + Send {
@@ -85,6 +88,16 @@ pub trait Request: Facts + Send {
     /// else what it got is cut visibly: the connection closes, or the stream is reset.
     fn refuse(&mut self, reply: Reply) {
         let _ = reply;
+    }
+    /// In `response_body`: the piece goes to the client only after this time, at most [`MAX_BODY_DELAY`]; the times of
+    /// several filters add up. Nothing more is read of the response meanwhile.
+    fn delay_body(&mut self, time: Duration) {
+        let _ = time;
+    }
+    /// The attempt at an endpoint that is being made, from 1; 0 before the first. Another attempt sends the body again
+    /// from its beginning, and `request_chunk` sees it again.
+    fn attempt(&self) -> u8 {
+        1
     }
     /// Text for `farmgate explain ID` of this request, a line or two without secrets: cut at
     /// [`MAX_NOTE_BYTES`] for all filters together.

@@ -113,6 +113,40 @@ pub trait Services: Send + Sync {
     /// True unless `farmgate plugin NAME off` was given. The engine asks it before every call, so
     /// a plugin needs it only for what it does outside requests.
     fn is_on(&self) -> bool;
+
+    /// The same for later: what a filter or a periodic task keeps to ask it.
+    fn switch(&self) -> Arc<dyn Switch> {
+        Arc::new(Nowhere)
+    }
+
+    /// Runs work that no request waits for: it goes on when its request is over. Kept by the filter.
+    fn background(&self) -> Arc<dyn Background> {
+        Arc::new(Nowhere)
+    }
+
+    /// Lines for the node's event log, for what operators must know. Not for what each request says.
+    fn events(&self) -> Arc<dyn Events> {
+        Arc::new(Nowhere)
+    }
+}
+
+/// A host that lends none of these: always on, always busy, and silent.
+struct Nowhere;
+
+impl Switch for Nowhere {
+    fn is_on(&self) -> bool {
+        true
+    }
+}
+
+impl Background for Nowhere {
+    fn run(&self, _task: HostFuture<()>) -> Result<(), Busy> {
+        Err(Busy)
+    }
+}
+
+impl Events for Nowhere {
+    fn warn(&self, _text: &str) {}
 }
 
 /// Most bytes of saved state of one plugin, all its values together: 8 MiB.
@@ -218,6 +252,31 @@ pub trait Offload: Send + Sync {
     fn run(&self, work: Work) -> HostFuture<Result<Box<dyn Any + Send>, Busy>>;
 }
 
+/// What `farmgate plugin NAME off` turns, see [`Services::switch`].
+pub trait Switch: Send + Sync {
+    /// True while the plugin works.
+    fn is_on(&self) -> bool;
+}
+
+/// Runs work that no request waits for, see [`Services::background`].
+pub trait Background: Send + Sync {
+    /// Begins `task`, never on a thread that serves. It outlives the request and, for a while, the configuration:
+    /// after [`MAX_BACKGROUND_TIME`] it is ended where it waits. A panic ends it alone, and is counted.
+    ///
+    /// # Errors
+    /// As many tasks as may run are running; this one is dropped.
+    fn run(&self, task: HostFuture<()>) -> Result<(), Busy>;
+}
+
+/// Longest life of a task of [`Background`]: five minutes.
+pub const MAX_BACKGROUND_TIME: Duration = Duration::from_secs(300);
+
+/// Writes to the node's event log, see [`Services::events`].
+pub trait Events: Send + Sync {
+    /// A warning, under the plugin's name. Without secrets, and without values of requests.
+    fn warn(&self, text: &str);
+}
+
 /// A number that goes up and down.
 pub trait Gauge: Send + Sync {
     /// Sets the value.
@@ -241,6 +300,17 @@ pub struct ClientRequest {
 pub trait HttpClient: Send + Sync {
     /// Sends one and reads the whole answer. The error is a short text without secrets.
     fn send(&self, request: ClientRequest) -> HostFuture<Result<http::Response<Bytes>, String>>;
+
+    /// Sends one whose answer nobody reads: its body is thrown away as it comes, however long it is, and
+    /// [`ClientRequest::max_response_bytes`] says nothing. Such requests have places of their own at the host, so that
+    /// they never take those of questions.
+    fn send_and_discard(
+        &self,
+        request: ClientRequest,
+    ) -> HostFuture<Result<http::Response<()>, String>> {
+        let answer = self.send(request);
+        Box::pin(async move { answer.await.map(|answer| answer.map(drop)) })
+    }
 }
 
 /// Lines written in the background.

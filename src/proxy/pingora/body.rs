@@ -138,7 +138,7 @@ pub(super) fn over(cx: Option<&Ctx>) -> impl Future<Output = super::Error> + Sen
     }
 }
 
-/// A piece of a body through the filters of a phase.
+/// A piece of a body through the filters of a phase. Gives how long it is to be held up on its way to the client.
 pub(super) fn chunk(
     session: &mut Session,
     body: &mut Option<Bytes>,
@@ -165,5 +165,6 @@ pub(super) fn chunk(
         chains::body_chunk(links, phase, cx, &mut fields, body, end)
             .map_err(|reason| super::fail(cx, reason))?;
     }
-    Ok(None)
+    let delay = std::mem::take(&mut cx.body_delay);
+    Ok((matches!(phase, BodyPhase::Delivery) && !delay.is_zero()).then_some(delay))
 }

@@ -1,6 +1,7 @@
 //! Answers of the cache, written through Pingora's session.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -277,7 +278,9 @@ impl Engine {
 /// The end of a response without a body: HTTP/2 says so by itself only where the head does.
 async fn ended(session: &mut Session, ctx: &mut Option<Box<Ctx>>) -> Result<()> {
     let mut nothing = None;
-    body::chunk(session, &mut nothing, true, ctx, BodyPhase::Delivery)?;
+    if let Some(delay) = body::chunk(session, &mut nothing, true, ctx, BodyPhase::Delivery)? {
+        held_up(session, delay).await?;
+    }
     match nothing {
         None => Ok(()),
         Some(piece) => write_plain(session, piece, true).await,
@@ -345,7 +348,11 @@ async fn stream(
             return write(session, ctx, piece, end).await;
         }
         let mut piece = Some(piece);
-        body::chunk(session, &mut piece, over && end, ctx, BodyPhase::Delivery)?;
+        let delay = body::chunk(session, &mut piece, over && end, ctx, BodyPhase::Delivery)?;
+        if let Some(delay) = delay {
+            write_all(session, &mut gathered).await?;
+            held_up(session, delay).await?;
+        }
         gathered.extend(piece.filter(|piece| !piece.is_empty()));
         if over || gathered.len() == TOGETHER {
             write_all(session, &mut gathered).await?;
@@ -387,12 +394,21 @@ async fn write(
     end: bool,
 ) -> Result<()> {
     let mut piece = Some(piece);
-    body::chunk(session, &mut piece, end, ctx, BodyPhase::Delivery)?;
+    if let Some(delay) = body::chunk(session, &mut piece, end, ctx, BodyPhase::Delivery)? {
+        held_up(session, delay).await?;
+    }
     let piece = piece.unwrap_or_default();
     if piece.is_empty() && !end {
         return Ok(());
     }
     write_plain(session, piece, end).await
+}
+
+/// A filter wants the next piece held up; what was written before goes out first.
+async fn held_up(session: &mut Session, delay: Duration) -> Result<()> {
+    flush(session).await?;
+    tokio::time::sleep(delay).await;
+    Ok(())
 }
 
 /// Sends what was written: HTTP/1 keeps a body of known length back until it ends.

@@ -8,12 +8,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use farmgate_plugin_api::services::{
-    self, Busy, Clock, Counter, CounterBy, Gauge, Histogram, HostFuture, HttpClient, Kept, Load,
-    LogWriter, Offload, Random, Services, Work,
+    self, Busy, Clock, Counter, CounterBy, Events, Gauge, Histogram, HostFuture, HttpClient, Kept,
+    Load, LogWriter, Offload, Random, Services, Switch, Work,
 };
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
+use super::background::Background;
 use super::made::Made;
 use super::watch::Watched;
 use super::{Host, folder, numbers, periodic};
@@ -69,6 +70,28 @@ impl Lease {
             "file_errors",
             "Versions of a watched file that could not be used; the last good one stays.",
         )
+    }
+
+    fn task_panics(&self) -> Arc<dyn Counter> {
+        self.counter("task_panics", "Panics of periodic and background tasks.")
+    }
+}
+
+/// The switch, as a plugin keeps it.
+struct Turned(Arc<AtomicBool>);
+
+impl Switch for Turned {
+    fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The event log, as a plugin keeps it.
+struct Told(String);
+
+impl Events for Told {
+    fn warn(&self, text: &str) {
+        ::log::warn!("{}: {text}", self.0);
     }
 }
 
@@ -179,7 +202,7 @@ impl Services for Lease {
             ::log::error!("plugin {name} asks for more than {MAX_TASKS} periodic tasks");
             return;
         }
-        let panics = self.counter("task_panics", "Panics of periodic tasks.");
+        let panics = self.task_panics();
         let published = self.host.published.subscribe();
         let turns = periodic::run(Arc::clone(&self.plugin), period, task, published, panics);
         tasks.push(self.host.runtime.spawn(turns).abort_handle());
@@ -217,5 +240,21 @@ impl Services for Lease {
 
     fn is_on(&self) -> bool {
         self.on.load(Ordering::Relaxed)
+    }
+
+    fn switch(&self) -> Arc<dyn Switch> {
+        Arc::new(Turned(Arc::clone(&self.on)))
+    }
+
+    fn background(&self) -> Arc<dyn services::Background> {
+        Arc::new(Background {
+            tasks: Arc::clone(&self.host.background),
+            plugin: Arc::clone(&self.plugin),
+            panics: self.task_panics(),
+        })
+    }
+
+    fn events(&self) -> Arc<dyn Events> {
+        Arc::new(Told(self.title()))
     }
 }

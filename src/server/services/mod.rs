@@ -4,6 +4,7 @@
 //! instance is gone the lease is dropped, and with it end its periodic tasks and file watches.
 //! Everything runs on the control runtime, never on the threads that serve.
 
+mod background;
 mod client;
 mod folder;
 mod lease;
@@ -28,6 +29,7 @@ use tokio::runtime::Handle;
 use crate::snapshot::UpstreamPlan;
 use crate::state::State;
 use crate::telemetry::metrics::Metrics;
+use background::Tasks;
 use client::Outgoing;
 use lease::Lease;
 use log::Logs;
@@ -72,6 +74,7 @@ pub struct Host {
     published: tokio::sync::watch::Sender<u64>,
     files: Arc<Watcher>,
     offload: Arc<Offload>,
+    background: Arc<Tasks>,
     outgoing: Arc<Outgoing>,
     logs: Logs,
 }
@@ -95,6 +98,7 @@ impl Host {
         Arc::new(Self {
             files: Watcher::new(runtime.clone(), file_poll),
             offload: Arc::new(Offload::new(runtime.clone())),
+            background: Tasks::new(runtime.clone()),
             outgoing: Outgoing::new(runtime.clone()),
             logs: Logs::default(),
             published: tokio::sync::watch::Sender::new(0),

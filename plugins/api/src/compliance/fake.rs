@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -73,6 +73,10 @@ pub struct FakeRequest {
     pub refusal: Option<Reply>,
     /// What filters note for `explain`.
     pub notes: String,
+    /// How long pieces of the response's body were held up, all together.
+    pub body_delay: Duration,
+    /// The attempt at an endpoint, from 1.
+    pub attempt: u8,
 }
 
 impl FakeRequest {
@@ -105,6 +109,8 @@ impl FakeRequest {
             held: false,
             refusal: None,
             notes: String::new(),
+            body_delay: Duration::ZERO,
+            attempt: 1,
         }
     }
 
@@ -246,6 +252,14 @@ impl Request for FakeRequest {
 
     fn refuse(&mut self, reply: Reply) {
         self.refusal = Some(reply);
+    }
+
+    fn delay_body(&mut self, time: Duration) {
+        self.body_delay += time;
+    }
+
+    fn attempt(&self) -> u8 {
+        self.attempt
     }
 
     fn note(&mut self, text: &str) {

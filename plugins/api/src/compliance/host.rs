@@ -2,7 +2,7 @@
 //! counters that can be read.
 
 use std::any::Any;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,13 +11,14 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 
 use super::files::FakeFiles;
+use super::sent::Sent;
 use crate::services::{
-    Busy, ClientRequest, Clock, Counter, CounterBy, Gauge, Histogram, HostFuture, HttpClient, Kept,
-    Load, LogWriter, Offload, Parse, Random, Saved, Services, Work,
+    Background, Busy, ClientRequest, Clock, Counter, CounterBy, Events, Gauge, Histogram,
+    HostFuture, HttpClient, Kept, Load, LogWriter, Offload, Parse, Random, Saved, Services, Switch,
+    Work,
 };
 
 type Task = Box<dyn Fn() -> HostFuture<()> + Send + Sync>;
-type Answers = Arc<Mutex<VecDeque<Result<http::Response<Bytes>, String>>>>;
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
@@ -71,10 +72,11 @@ pub struct FakeServices {
     values: Mutex<HashMap<&'static str, Sums>>,
     tasks: Mutex<Vec<Task>>,
     upstreams: Mutex<Vec<String>>,
-    answers: Answers,
+    sent: Arc<Sent>,
     random: Arc<Steps>,
     lines: Arc<Lines>,
     folder: Option<PathBuf>,
+    switch: Arc<On>,
 }
 
 impl Default for FakeServices {
@@ -97,10 +99,11 @@ impl FakeServices {
             values: Mutex::default(),
             tasks: Mutex::default(),
             upstreams: Mutex::default(),
-            answers: Arc::default(),
+            sent: Arc::default(),
             random: Arc::default(),
             lines: Arc::default(),
             folder: None,
+            switch: Arc::default(),
         }
     }
 
@@ -140,7 +143,32 @@ impl FakeServices {
 
     /// Scripts the next answer of any client.
     pub fn answer(&self, answer: Result<http::Response<Bytes>, String>) {
-        lock(&self.answers).push_back(answer);
+        self.sent.script(answer);
+    }
+
+    /// The requests that plugins sent by any client, in order.
+    pub fn sent(&self) -> Vec<ClientRequest> {
+        self.sent.all()
+    }
+
+    /// Runs what plugins began in the background, and what that begins; returns how many tasks.
+    pub fn run_background(&self) -> usize {
+        self.sent.run_tasks()
+    }
+
+    /// So many background tasks may stand waiting; more are refused. There is no bound before.
+    pub fn bound_background(&self, most: usize) {
+        self.sent.bound_tasks(most);
+    }
+
+    /// What `farmgate plugin NAME on|off` does.
+    pub fn turn(&self, on: bool) {
+        self.switch.0.store(i64::from(!on), Ordering::Relaxed);
+    }
+
+    /// The warnings that plugins wrote to the event log.
+    pub fn warnings(&self) -> Vec<String> {
+        self.sent.warnings()
     }
 
     /// The value of a counter or gauge; 0 if there is none of this name.
@@ -287,7 +315,7 @@ impl Services for FakeServices {
     }
 
     fn http_client(&self) -> Arc<dyn HttpClient> {
-        Arc::new(Scripted(Arc::clone(&self.answers)))
+        Arc::clone(&self.sent) as Arc<dyn HttpClient>
     }
 
     fn upstream_client(&self, upstream: &str) -> Result<Arc<dyn HttpClient>, String> {
@@ -315,7 +343,29 @@ impl Services for FakeServices {
     }
 
     fn is_on(&self) -> bool {
-        true
+        self.switch.is_on()
+    }
+
+    fn switch(&self) -> Arc<dyn Switch> {
+        Arc::clone(&self.switch) as Arc<dyn Switch>
+    }
+
+    fn background(&self) -> Arc<dyn Background> {
+        Arc::clone(&self.sent) as Arc<dyn Background>
+    }
+
+    fn events(&self) -> Arc<dyn Events> {
+        Arc::clone(&self.sent) as Arc<dyn Events>
+    }
+}
+
+/// 0 while the plugin is on.
+#[derive(Default)]
+struct On(AtomicI64);
+
+impl Switch for On {
+    fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -381,16 +431,6 @@ impl Counter for Number {
 impl Gauge for Number {
     fn set(&self, value: i64) {
         self.0.store(value, Ordering::Relaxed);
-    }
-}
-
-struct Scripted(Answers);
-
-impl HttpClient for Scripted {
-    fn send(&self, _request: ClientRequest) -> HostFuture<Result<http::Response<Bytes>, String>> {
-        let answer = lock(&self.0).pop_front();
-        let answer = answer.unwrap_or_else(|| Err("no answer was scripted".to_owned()));
-        Box::pin(async move { answer })
     }
 }
 

@@ -14,6 +14,7 @@ mod host;
 mod hostile;
 mod json;
 mod kept;
+mod sent;
 
 use std::future::Future;
 use std::pin::pin;

@@ -29,8 +29,11 @@ use crate::upstream::retry::FailureClass;
 use connection::{Connection, Ready};
 use pool::{Key, Pool};
 
-/// Requests of all plugins in work at once.
+/// Questions of all plugins in work at once.
 const MAX_REQUESTS: usize = 1_024;
+
+/// Requests in work at once whose answers nobody reads.
+const MAX_DISCARDED: usize = 1_024;
 
 /// How long a used connection may take to become free again before it is closed instead of kept.
 const SETTLE: Duration = Duration::from_millis(10);
@@ -39,6 +42,8 @@ const SETTLE: Duration = Duration::from_millis(10);
 pub(super) struct Outgoing {
     runtime: Handle,
     places: Arc<Semaphore>,
+    /// Places of their own: nobody waits for these, and they never keep a question waiting.
+    discarded: Arc<Semaphore>,
     pool: Arc<Pool>,
     https: https::Https,
 }
@@ -48,6 +53,7 @@ impl Outgoing {
         Arc::new(Self {
             runtime,
             places: Arc::new(Semaphore::new(MAX_REQUESTS)),
+            discarded: Arc::new(Semaphore::new(MAX_DISCARDED)),
             pool: Arc::default(),
             https: https::Https::default(),
         })
@@ -77,12 +83,17 @@ impl Outgoing {
     }
 
     /// Runs `work` on the control runtime for at most `limit`; dropping the future ends it.
-    fn run(
+    fn run<T: Send + 'static>(
         &self,
+        wanted: Wanted,
         limit: Duration,
-        work: impl Future<Output = Answer> + Send + 'static,
-    ) -> HostFuture<Answer> {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+        work: impl Future<Output = Answer<T>> + Send + 'static,
+    ) -> HostFuture<Answer<T>> {
+        let places = match wanted {
+            Wanted::Body(_) => &self.places,
+            Wanted::Head => &self.discarded,
+        };
+        let Ok(place) = Arc::clone(places).try_acquire_owned() else {
             return refuse("too many requests of plugins are in work");
         };
         let runtime = self.runtime.clone();
@@ -103,17 +114,26 @@ impl Outgoing {
 }
 
 /// What a client gives back.
-type Answer = Result<Response<Bytes>, String>;
+type Answer<T = Bytes> = Result<Response<T>, String>;
 
-fn refuse(text: impl Into<String>) -> HostFuture<Answer> {
+/// What is wanted of a response.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// Everything; at most so many bytes of body.
+    Body(usize),
+    /// The head. The body is read to its end and thrown away.
+    Head,
+}
+
+fn refuse<T: Send + 'static>(text: impl Into<String>) -> HostFuture<Answer<T>> {
     let text = text.into();
     Box::pin(async move { Err(text) })
 }
 
 /// Ends the task when nobody waits for it any more.
-struct Abort(JoinHandle<Answer>);
+struct Abort<T>(JoinHandle<Answer<T>>);
 
-impl Drop for Abort {
+impl<T> Drop for Abort<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -180,19 +200,27 @@ async fn begin(
     }
 }
 
-/// Reads the body, up to `max_bytes`, and keeps the connection if it can be used again.
-async fn finish(pool: &Arc<Pool>, key: &Key, begun: Begun, max_bytes: usize) -> Answer {
+/// Reads the body as it is wanted, and keeps the connection if it can be used again.
+async fn finish(pool: &Arc<Pool>, key: &Key, begun: Begun, wanted: Wanted) -> Answer {
     let Begun {
         response,
         mut connection,
     } = begun;
-    let (head, body) = response.into_parts();
-    let body = match Limited::new(body, max_bytes).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            return Err(format!("the response is larger than {max_bytes} bytes"));
+    let (head, mut body) = response.into_parts();
+    let body = match wanted {
+        Wanted::Body(max_bytes) => match Limited::new(body, max_bytes).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                return Err(format!("the response is larger than {max_bytes} bytes"));
+            }
+            Err(_) => return Err("the response is cut".to_owned()),
+        },
+        Wanted::Head => {
+            while let Some(frame) = body.frame().await {
+                frame.map_err(|_| "the response is cut".to_owned())?;
+            }
+            Bytes::new()
         }
-        Err(_) => return Err("the response is cut".to_owned()),
     };
     if let Ok(Ready::Again) = timeout(SETTLE, connection.settle()).await {
         pool.put(key.clone(), connection);

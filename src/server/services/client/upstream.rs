@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use farmgate_plugin_api::services::{ClientRequest, HostFuture, HttpClient};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Uri, Version, header};
@@ -12,7 +13,7 @@ use tokio::time::timeout;
 
 use super::connection::{Connection, Counted, Speak};
 use super::pool::{Key, Target};
-use super::{Answer, Outgoing, Sendable, begin, finish, refuse, strip};
+use super::{Answer, Outgoing, Sendable, Wanted, begin, finish, refuse, strip};
 use crate::protocol::proxy_protocol::own;
 use crate::server::services::UpstreamSource;
 use crate::snapshot::{HostMode, UpstreamPlan, UpstreamProtocol};
@@ -28,6 +29,18 @@ pub(super) struct UpstreamClient {
 
 impl HttpClient for UpstreamClient {
     fn send(&self, request: ClientRequest) -> HostFuture<Answer> {
+        let wanted = Wanted::Body(request.max_response_bytes);
+        self.run(request, wanted)
+    }
+
+    fn send_and_discard(&self, request: ClientRequest) -> HostFuture<Answer<()>> {
+        let answer = self.run(request, Wanted::Head);
+        Box::pin(async move { answer.await.map(|answer| answer.map(drop)) })
+    }
+}
+
+impl UpstreamClient {
+    fn run(&self, request: ClientRequest, wanted: Wanted) -> HostFuture<Answer<Bytes>> {
         let Some(plan) = self.source.upstream(&self.name) else {
             return refuse(format!("there is no upstream {} any more", self.name));
         };
@@ -35,13 +48,19 @@ impl HttpClient for UpstreamClient {
             return refuse("CONNECT is not sent");
         }
         let outgoing = Arc::clone(&self.outgoing);
-        self.outgoing
-            .run(request.timeout, ask(outgoing, plan, request))
+        let limit = request.timeout;
+        let work = ask(outgoing, plan, request, wanted);
+        self.outgoing.run(wanted, limit, work)
     }
 }
 
 /// Tries endpoints as the upstream's retry rules allow.
-async fn ask(outgoing: Arc<Outgoing>, plan: Arc<UpstreamPlan>, request: ClientRequest) -> Answer {
+async fn ask(
+    outgoing: Arc<Outgoing>,
+    plan: Arc<UpstreamPlan>,
+    request: ClientRequest,
+    wanted: Wanted,
+) -> Answer {
     let pool = &outgoing.pool;
     // Loaded once: a connection is made with what its key says.
     let tls = plan.tls.as_ref().map(|tls| tls.connector());
@@ -78,7 +97,7 @@ async fn ask(outgoing: Arc<Outgoing>, plan: Arc<UpstreamPlan>, request: ClientRe
         match began {
             Ok(begun) => {
                 picked.guard.answered(now, elapsed);
-                return finish(pool, &key, begun, request.max_response_bytes).await;
+                return finish(pool, &key, begun, wanted).await;
             }
             Err(failed) => {
                 let method = request.head.method();

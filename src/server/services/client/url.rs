@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use farmgate_plugin_api::services::{ClientRequest, HostFuture, HttpClient};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method, Uri, Version, header};
@@ -10,7 +11,7 @@ use http_body_util::Full;
 
 use super::connection::{Connection, Speak};
 use super::pool::{Key, Target};
-use super::{Answer, Outgoing, begin, finish, refuse, strip};
+use super::{Answer, Outgoing, Wanted, begin, finish, refuse, strip};
 use crate::snapshot::UpstreamProtocol;
 use crate::tls::Alpn;
 use crate::upstream::retry::{Attempts, Retry, RetryPolicy};
@@ -19,6 +20,18 @@ pub(super) struct UrlClient(pub(super) Arc<Outgoing>);
 
 impl HttpClient for UrlClient {
     fn send(&self, request: ClientRequest) -> HostFuture<Answer> {
+        let wanted = Wanted::Body(request.max_response_bytes);
+        self.run(request, wanted)
+    }
+
+    fn send_and_discard(&self, request: ClientRequest) -> HostFuture<Answer<()>> {
+        let answer = self.run(request, Wanted::Head);
+        Box::pin(async move { answer.await.map(|answer| answer.map(drop)) })
+    }
+}
+
+impl UrlClient {
+    fn run(&self, request: ClientRequest, wanted: Wanted) -> HostFuture<Answer> {
         let to = match target(request.head.uri()) {
             Ok(to) => to,
             Err(text) => return refuse(text),
@@ -27,11 +40,13 @@ impl HttpClient for UrlClient {
             return refuse("CONNECT is not sent");
         }
         let outgoing = Arc::clone(&self.0);
-        self.0.run(request.timeout, ask(outgoing, to, request))
+        let limit = request.timeout;
+        self.0
+            .run(wanted, limit, ask(outgoing, to, request, wanted))
     }
 }
 
-async fn ask(outgoing: Arc<Outgoing>, to: To, request: ClientRequest) -> Answer {
+async fn ask(outgoing: Arc<Outgoing>, to: To, request: ClientRequest, wanted: Wanted) -> Answer {
     let pool = &outgoing.pool;
     // Taken once: a connection is made with what its key says.
     let tls = match &to.verified {
@@ -56,7 +71,7 @@ async fn ask(outgoing: Arc<Outgoing>, to: To, request: ClientRequest) -> Answer 
         let connect = Connection::open(&key.target, speak, &[], || None);
         match begin(pool, &key, connect, sendable, request.timeout).await {
             Ok(begun) => {
-                return finish(pool, &key, begun, request.max_response_bytes).await;
+                return finish(pool, &key, begun, wanted).await;
             }
             Err(failed) => {
                 let method = head.method();
