@@ -20,6 +20,7 @@ plugins! {
     compression,
     cors,
     error_pages,
+    fault,
     headers,
     hmac,
     jwt,

@@ -33,6 +33,12 @@ impl Ratio {
     pub const fn millionths(self) -> u32 {
         self.0
     }
+
+    /// True for this share of all random numbers: never for 0%, always for 100%, and the same for the same number.
+    pub const fn takes(self, random: u64) -> bool {
+        // The upper half, scaled to the whole: no division, and no share is off by more than 2^-32.
+        ((random >> 32) * WHOLE as u64) >> 32 < self.0 as u64
+    }
 }
 
 impl FromStr for Ratio {

@@ -18,6 +18,20 @@ fn bad<T: FromStr<Err = String> + Debug>(text: &str) -> String {
 }
 
 #[test]
+fn a_share_takes_its_part() {
+    for (text, expected) in [("0%", 0), ("0.5%", 500), ("20%", 20_000), ("100%", 100_000)] {
+        let share: super::Ratio = text.parse().unwrap();
+        // Evenly spread numbers: the golden ratio's multiples.
+        let taken = (0..100_000_u64)
+            .filter(|n| share.takes(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+            .count();
+        assert!(taken.abs_diff(expected) <= 3, "{text}: {taken}");
+        assert_eq!(share.takes(u64::MAX), text == "100%");
+        assert_eq!(share.takes(0), text != "0%");
+    }
+}
+
+#[test]
 fn durations() {
     for (text, prints, ms) in [
         ("0s", "0s", 0),
