@@ -24,6 +24,7 @@ plugins! {
     headers,
     hmac,
     jwt,
+    mirror,
     rate_limit,
     redirect,
     request_id,

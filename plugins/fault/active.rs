@@ -94,7 +94,7 @@ impl Places {
         let relaxed = Ordering::Relaxed;
         match self.held.fetch_update(relaxed, relaxed, free) {
             Ok(_) => {
-                self.show();
+                self.gauge.add(1);
                 Some(Place(Arc::clone(self)))
             }
             Err(_) => {
@@ -102,11 +102,6 @@ impl Places {
                 None
             }
         }
-    }
-
-    fn show(&self) {
-        let held = self.held.load(Ordering::Relaxed);
-        self.gauge.set(i64::try_from(held).unwrap_or(i64::MAX));
     }
 }
 
@@ -116,6 +111,6 @@ pub(super) struct Place(Arc<Places>);
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.held.fetch_sub(1, Ordering::Relaxed);
-        self.0.show();
+        self.0.gauge.add(-1);
     }
 }

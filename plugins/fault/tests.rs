@@ -183,7 +183,7 @@ fn a_throttled_body_takes_its_bytes_by_the_rate() {
         Verdict::Continue
     ));
     assert_eq!(services.metric("held"), 1);
-    let mut piece = |request: &mut FakeRequest, bytes: usize| {
+    let piece = |request: &mut FakeRequest, bytes: usize| {
         request.body_delay = Duration::ZERO;
         let mut chunk = Some(Bytes::from(vec![b'x'; bytes]));
         let passed = built.filter.response_body(request, &mut chunk, false);

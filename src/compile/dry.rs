@@ -245,6 +245,7 @@ impl Counter for Nothing {
 
 impl Gauge for Nothing {
     fn set(&self, _value: i64) {}
+    fn add(&self, _n: i64) {}
 }
 
 impl CounterBy for Nothing {

@@ -281,6 +281,9 @@ pub trait Events: Send + Sync {
 pub trait Gauge: Send + Sync {
     /// Sets the value.
     fn set(&self, value: i64);
+    /// Adds to it; `n` may be negative. For counts of what goes on: they stay right over reloads, where the old and the
+    /// new instance of a plugin count together.
+    fn add(&self, n: i64);
 }
 
 /// A request of a plugin's own.

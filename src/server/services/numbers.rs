@@ -20,6 +20,10 @@ impl Gauge for Level {
     fn set(&self, value: i64) {
         self.0.set(value);
     }
+
+    fn add(&self, n: i64) {
+        self.0.add(n);
+    }
 }
 
 struct ByValue(metrics::CounterBy);
@@ -48,6 +52,8 @@ impl Counter for Unseen {
 
 impl Gauge for Unseen {
     fn set(&self, _value: i64) {}
+
+    fn add(&self, _n: i64) {}
 }
 
 impl CounterBy for Unseen {

@@ -403,7 +403,7 @@ struct Values {
 
 impl CounterBy for Values {
     fn add(&self, value: &str, n: u64) {
-        self.sum.add(n);
+        Counter::add(&*self.sum, n);
         let mut values = lock(&self.values);
         let known = values.contains_key(value) || values.len() < self.most;
         let value = if known { value } else { "other" };
@@ -431,6 +431,10 @@ impl Counter for Number {
 impl Gauge for Number {
     fn set(&self, value: i64) {
         self.0.store(value, Ordering::Relaxed);
+    }
+
+    fn add(&self, n: i64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
     }
 }
 

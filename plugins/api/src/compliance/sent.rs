@@ -71,7 +71,10 @@ impl HttpClient for Sent {
 impl Background for Sent {
     fn run(&self, task: HostFuture<()>) -> Result<(), Busy> {
         let mut inner = lock(&self.0);
-        if inner.most_tasks.is_some_and(|most| inner.tasks.len() >= most) {
+        if inner
+            .most_tasks
+            .is_some_and(|most| inner.tasks.len() >= most)
+        {
             return Err(Busy);
         }
         inner.tasks.push(task);
