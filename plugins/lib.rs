@@ -21,6 +21,7 @@ plugins! {
     cors,
     error_pages,
     fault,
+    forward_auth,
     headers,
     hmac,
     jwt,

@@ -8,5 +8,4 @@ pub const PLUGIN_KINDS: &[&str] = &[
     "fault",
     "forward_auth",
     "jwt",
-    "mirror",
 ];
