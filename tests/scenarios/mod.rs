@@ -22,6 +22,7 @@ mod plugins_keys;
 mod plugins_jwt;
 mod plugins_limits;
 mod plugins_squeeze;
+mod plugins_ask;
 mod proxy_protocol;
 mod replies;
 mod retries;

@@ -318,6 +318,12 @@ impl Series<GaugeCell> {
         self.cell().add(1);
     }
 
+    /// Adds `n`, which may be negative.
+    #[inline]
+    pub fn add(&self, n: i64) {
+        self.cell().add(n);
+    }
+
     /// Takes one away.
     #[inline]
     pub fn dec(&self) {
