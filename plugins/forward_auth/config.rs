@@ -139,6 +139,7 @@ impl ForwardAuthConfig {
             form,
             asker: Arc::new(asker),
             cache,
+            upstream: self.upstream.map(|upstream| upstream.value.into()),
             clock: services.clock(),
             identity: copy.into(),
             spent: match self.keep_credential {

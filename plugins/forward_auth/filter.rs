@@ -21,6 +21,8 @@ pub(super) struct ForwardAuthFilter {
     pub(super) form: Form,
     pub(super) asker: Arc<Asker>,
     pub(super) cache: Option<Cache>,
+    /// The upstream that is asked, if it is one.
+    pub(super) upstream: Option<Box<str>>,
     pub(super) clock: Arc<dyn Clock>,
     /// Fields that the answer writes into the request.
     pub(super) identity: Box<[HeaderName]>,
@@ -61,6 +63,10 @@ impl Filter for ForwardAuthFilter {
 
     fn credentials(&self) -> &[Credential] {
         &self.credentials
+    }
+
+    fn upstreams(&self) -> &[Box<str>] {
+        self.upstream.as_slice()
     }
 
     fn request_head<'a>(&'a self, request: &'a mut dyn Request) -> Answer<'a> {
@@ -104,7 +110,10 @@ impl Filter for ForwardAuthFilter {
                 let status = refusal.status.as_u16();
                 format!("it is refused with {status}, by a decision that is kept")
             }
-            None => format!("{} would be asked", self.form.uri),
+            None => match &self.upstream {
+                Some(upstream) => format!("upstream {upstream} would be asked"),
+                None => format!("{} would be asked", self.form.uri),
+            },
         }]
     }
 }

@@ -110,6 +110,7 @@ fn an_upstream_is_asked_for_its_path() {
     services.add_upstream("judge");
     let table = "upstream = 'judge'\npath = '/may?x'\nmethod = 'HEAD'\nsend_headers = []\nforward = ['path']";
     let built = compliance::build(KIND, table, &services).unwrap();
+    assert_eq!(built.filter.upstreams(), ["judge".into()]);
     answer(&services, 200, &[], "");
     assert!(passes(&built, &mut FakeRequest::get("/p?q=1").header("cookie", "a=1")));
     let question = last(&services);

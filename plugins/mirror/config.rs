@@ -178,7 +178,7 @@ impl MirrorConfig {
             },
         };
         Some(MirrorFilter {
-            upstream: self.upstream.value.into(),
+            upstream: [self.upstream.value.into()],
             share,
             methods: methods.into(),
             max_body: bytes(max_body),

@@ -16,7 +16,8 @@ use super::send::{MARK, Sender, dropped};
 
 /// Sends copies of a share of requests to another upstream, once they are here as a whole.
 pub(super) struct MirrorFilter {
-    pub(super) upstream: Box<str>,
+    /// The one name.
+    pub(super) upstream: [Box<str>; 1],
     pub(super) share: Ratio,
     pub(super) methods: Box<[Method]>,
     pub(super) max_body: usize,
@@ -43,6 +44,10 @@ impl Filter for MirrorFilter {
 
     fn body_mode(&self) -> BodyMode {
         BodyMode::Streamed
+    }
+
+    fn upstreams(&self) -> &[Box<str>] {
+        &self.upstream
     }
 
     fn request_head<'a>(&'a self, request: &'a mut dyn Request) -> Answer<'a> {
@@ -108,7 +113,8 @@ impl Filter for MirrorFilter {
     }
 
     fn explain(&self, request: &Explained<'_>) -> Vec<String> {
-        let (share, upstream) = (self.share, &self.upstream);
+        let share = self.share;
+        let [upstream] = &self.upstream;
         vec![match self.methods.contains(request.facts.method()) {
             true => format!("{share} of such requests are mirrored to {upstream}"),
             false => "requests of this method are not mirrored".to_owned(),

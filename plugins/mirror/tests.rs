@@ -78,6 +78,7 @@ fn complies() {
 fn a_copy_is_what_the_origin_gets() {
     let services = host();
     let built = build("methods = ['POST']", &services);
+    assert_eq!(built.filter.upstreams(), ["staging".into()]);
     let mut request = post("/a/b?x=1")
         .header("x-one", "1")
         .header("x-one", "2")

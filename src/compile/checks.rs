@@ -23,7 +23,7 @@ pub(super) fn run(
         let message = format!("plugin {name:?} is used nowhere");
         diagnostics.warning(codes::PLUGIN_UNUSED, place, message);
     }
-    unused_upstreams(config, diagnostics);
+    unused_upstreams(config, plugins, diagnostics);
     unused_tls(config, diagnostics);
     super::cache::check(config, diagnostics);
     open_files(config, diagnostics);
@@ -66,7 +66,7 @@ fn unused_tls(config: &Config, diagnostics: &mut Diagnostics) {
     }
 }
 
-fn unused_upstreams(config: &Config, diagnostics: &mut Diagnostics) {
+fn unused_upstreams(config: &Config, plugins: &Plugins<'_>, diagnostics: &mut Diagnostics) {
     let used = config
         .routes
         .iter()
@@ -80,8 +80,9 @@ fn unused_upstreams(config: &Config, diagnostics: &mut Diagnostics) {
     let fallbacks = fallbacks.filter_map(|fallback| fallback.value.upstream.as_ref());
     let used: BTreeSet<&str> = used.chain(fallbacks.map(|to| to.value.as_str())).collect();
     for upstream in &config.upstreams {
-        if !used.contains(upstream.name.value.as_str()) {
-            let message = format!("no route uses upstream {:?}", upstream.name.value);
+        let name = upstream.name.value.as_str();
+        if !used.contains(name) && !plugins.asks(name) {
+            let message = format!("no route uses upstream {name:?}");
             diagnostics.warning(codes::UPSTREAM_UNUSED, &upstream.name.place, message);
         }
     }

@@ -37,6 +37,8 @@ pub(super) struct Plugins<'a> {
     next_id: u16,
     upstreams: Arc<[Arc<str>]>,
     identity: Vec<HeaderName>,
+    /// Upstreams that plugins ask by themselves.
+    asked: BTreeSet<Box<str>>,
 }
 
 impl<'a> Plugins<'a> {
@@ -62,6 +64,7 @@ impl<'a> Plugins<'a> {
                 .map(|upstream| Arc::from(upstream.name.value.as_str()))
                 .collect(),
             identity: Vec::new(),
+            asked: BTreeSet::new(),
         };
         #[cfg(debug_assertions)]
         if super::probe::is_on() {
@@ -209,6 +212,7 @@ impl<'a> Plugins<'a> {
         let built = found.build(name, table, &*services, diagnostics)?;
         let id = self.next_id;
         self.next_id = self.next_id.saturating_add(1);
+        self.asked.extend(built.filter.upstreams().iter().cloned());
         for header in built.filter.identity_headers() {
             if !self.identity.contains(header) {
                 self.identity.push(header.clone());
@@ -259,6 +263,11 @@ impl<'a> Plugins<'a> {
             .map(|words| (words.name.value.as_str(), &words.name.place))
             .filter(|(name, _)| self.named.contains_key(*name) && !self.used.contains(*name))
             .collect()
+    }
+
+    /// True if some plugin asks this upstream by itself.
+    pub(super) fn asks(&self, upstream: &str) -> bool {
+        self.asked.contains(upstream)
     }
 
     /// Fields that some plugin writes as identity.

@@ -168,6 +168,12 @@ pub trait Filter: Send + Sync + 'static {
         None
     }
 
+    /// Names of upstreams that this filter asks by itself, so that they count as used. Read once, when the
+    /// configuration is compiled.
+    fn upstreams(&self) -> &[Box<str>] {
+        &[]
+    }
+
     /// Names of route captures that the filter's templates read. A route that uses the filter and
     /// does not capture one of them is an error. Read once, when the configuration is compiled.
     fn captures(&self) -> Vec<&str> {
