@@ -75,6 +75,7 @@ codes! {
     PLUGIN_KIND "E-PLUGIN-002" "there is no such plugin kind" "`farmgate plugins` lists the kinds of this build.";
     PLUGIN_UNUSED "E-PLUGIN-003" "a plugin is used nowhere" "It costs nothing, but it may be a typing mistake.";
     PLUGIN_WHEN "E-PLUGIN-004" "a condition of `when` cannot be read" "See docs/operate/conditions.md for the language.";
+    PLUGIN_TRIAL "E-PLUGIN-005" "a condition of `when` has no answer for a plain request" "Ask with has(...) first. An error at run time counts as the plugin's `fail`.";
     CACHE_REFERENCE "E-CACHE-001" "a route names a cache policy that is not defined" "It must be defined, as [[cache_policy]], in one of the files loaded together.";
     CACHE_NOWHERE "E-CACHE-002" "a route with `cache` has no upstream" "Only answers of an origin are kept; those of plugins are made here anyway.";
     CACHE_NONE "E-CACHE-003" "a route has `cache`, but there is no [cache]" "The memory is a hard limit that somebody has to choose: [cache] with `memory`.";

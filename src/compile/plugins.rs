@@ -13,6 +13,18 @@ use crate::snapshot::chain::Link;
 use crate::snapshot::when::When;
 use crate::snapshot::{Chain, Instance};
 
+/// One evaluation for a request that has nothing it may lack: what has no answer then probably was not meant.
+fn trial(when: &When, plugin: &str, place: &Place, diagnostics: &mut Diagnostics) {
+    let Err(fault) = when.trial() else { return };
+    let message = format!(
+        "for a request without such a value {fault}: that counts as `fail` of plugin {plugin:?}"
+    );
+    diagnostics.push(
+        Diagnostic::warning(codes::PLUGIN_TRIAL, place, message)
+            .with_help("ask first: has(request.headers[\"x\"]) && int(request.headers[\"x\"]) > 3"),
+    );
+}
+
 /// Where a chain stands.
 #[derive(Clone, Copy)]
 pub(super) enum Spot<'a> {
@@ -161,7 +173,10 @@ impl<'a> Plugins<'a> {
             let when = match when {
                 None => None,
                 Some(text) => match When::parse(&text.value) {
-                    Ok(when) => Some(Arc::new(when)),
+                    Ok(when) => {
+                        trial(&when, &instance.name, &text.place, diagnostics);
+                        Some(Arc::new(when))
+                    }
                     Err(error) => {
                         let message =
                             format!("{} (at character {})", error.message, error.offset + 1);

@@ -1,7 +1,8 @@
 //! Running a chain: one filter after the other, each under its own guard.
 //!
 //! A filter that panics, fails or outlives the request's deadline follows its `fail`: closed ends
-//! the request with 500, open goes on as if the filter were not there. Both are counted.
+//! the request with 500, open goes on as if the filter were not there. Both are counted. So does one
+//! whose condition has no answer.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +21,7 @@ use http::StatusCode;
 use super::ctx::Ctx;
 use super::exchange::{RequestExchange, ResponseExchange, UpstreamExchange};
 use crate::snapshot::chain::Link;
+use crate::snapshot::when::Fault;
 use crate::snapshot::{Chain, Listener, Route};
 use crate::telemetry::Reason;
 
@@ -88,8 +90,10 @@ pub async fn request_head(
             headers: &mut *headers,
             filter,
         };
-        if !wanted(link, &exchange) {
-            continue;
+        match wanted(link, &exchange) {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(reason) => return Decision::Fail(reason),
         }
         let deadline = exchange.cx.deadline();
         let view = &mut exchange;
@@ -116,8 +120,10 @@ pub async fn request_body(
             headers: &mut *headers,
             filter,
         };
-        if !wanted(link, &exchange) {
-            continue;
+        match wanted(link, &exchange) {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(reason) => return Decision::Fail(reason),
         }
         let deadline = exchange.cx.deadline();
         let (view, whole) = (&mut exchange, &mut *body);
@@ -147,8 +153,10 @@ pub async fn upstream_request(
             },
             headers: &mut *upstream,
         };
-        if !wanted(link, &exchange.request) {
-            continue;
+        match wanted(link, &exchange.request) {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(reason) => return Decision::Fail(reason),
         }
         let deadline = exchange.request.cx.deadline();
         let view = &mut exchange;
@@ -198,8 +206,10 @@ pub async fn response_head(
             status: &mut *status,
             local: phase == ResponsePhase::Delivery { local: true },
         };
-        if !wanted(link, &exchange.request) {
-            continue;
+        match wanted(link, &exchange.request) {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(reason) => return Decision::Fail(reason),
         }
         let deadline = exchange.request.cx.deadline();
         let view = &mut exchange;
@@ -245,8 +255,10 @@ pub fn body_chunk(
             headers: &mut *headers,
             filter,
         };
-        if !wanted(link, &exchange) {
-            continue;
+        match wanted(link, &exchange) {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(reason) => return Err(reason),
         }
         let plugin: &dyn Filter = &*link.instance.filter;
         let call = catch_unwind(AssertUnwindSafe(|| match phase {
@@ -279,7 +291,7 @@ pub fn log(links: &[Link], cx: &mut Ctx, headers: &mut (dyn Headers + '_), outco
             headers: &mut *headers,
             filter: link.instance.id,
         };
-        if !wanted(link, &exchange) {
+        if !wanted(link, &exchange).unwrap_or(false) {
             continue;
         }
         let call = catch_unwind(AssertUnwindSafe(|| {
@@ -291,12 +303,29 @@ pub fn log(links: &[Link], cx: &mut Ctx, headers: &mut (dyn Headers + '_), outco
     }
 }
 
-fn wanted(link: &Link, exchange: &RequestExchange<'_>) -> bool {
-    link.is_on()
-        && link
-            .when
-            .as_deref()
-            .is_none_or(|condition| condition.holds(exchange))
+/// Whether the filter is on and its condition holds.
+///
+/// # Errors
+/// The condition has no answer for this request, and the plugin fails closed. When it fails open it is left out.
+fn wanted(link: &Link, exchange: &RequestExchange<'_>) -> Result<bool, Reason> {
+    if !link.is_on() {
+        return Ok(false);
+    }
+    let Some(when) = link.when.as_deref() else {
+        return Ok(true);
+    };
+    when.holds(exchange)
+        .or_else(|fault| undecided(link, fault).map_or(Ok(false), Err))
+}
+
+#[cold]
+fn undecided(link: &Link, fault: Fault) -> Option<Reason> {
+    link.instance.series.error();
+    log::warn!(
+        "the condition of plugin {} has no answer: {fault}",
+        link.instance.name
+    );
+    (link.instance.fail == Fail::Closed).then_some(Reason::PluginError)
 }
 
 /// Calls a filter so that its panic stays its own.

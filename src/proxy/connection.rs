@@ -104,7 +104,7 @@ pub struct TlsFacts {
     pub version: &'static str,
     /// By IANA's name.
     pub cipher: &'static str,
-    /// The name the client asked for.
+    /// The name the client asked for, in lower case.
     pub server_name: Option<Box<str>>,
     /// Who the client is, if it showed a certificate that was verified.
     pub identity: Option<Arc<Identity>>,

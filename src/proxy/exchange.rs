@@ -62,6 +62,18 @@ impl Facts for RequestExchange<'_> {
     fn client_sans(&self) -> &[String] {
         self.cx.start.connection.client_sans()
     }
+    fn tls_version(&self) -> Option<&str> {
+        self.cx.start.connection.tls.as_ref().map(|tls| tls.version)
+    }
+    fn tls_sni(&self) -> Option<&str> {
+        self.cx
+            .start
+            .connection
+            .tls
+            .as_ref()?
+            .server_name
+            .as_deref()
+    }
     fn consumer(&self) -> Option<&Consumer> {
         self.cx.consumer.as_ref()
     }

@@ -87,6 +87,14 @@ impl Facts for Asked<'_> {
     fn client_sans(&self) -> &[String] {
         &self.question.client_sans
     }
+    /// Of a question that is asked offline: what a client of today agrees on.
+    fn tls_version(&self) -> Option<&str> {
+        self.question.tls.then_some("TLSv1.3")
+    }
+    /// As every client does: the host it asks for.
+    fn tls_sni(&self) -> Option<&str> {
+        (self.question.tls && !self.host.is_empty()).then_some(&self.host)
+    }
     fn consumer(&self) -> Option<&Consumer> {
         None
     }
@@ -277,7 +285,11 @@ fn inspections(listener: &Chain, route: &Route, asked: &Asked<'_>) -> Value {
         body: &asked.question.body,
     };
     let links = listener.links.iter().chain(&route.chain.links);
-    let runs = |link: &&Link| link.when.as_ref().is_none_or(|when| when.holds(asked));
+    let runs = |link: &&Link| {
+        link.when
+            .as_ref()
+            .is_none_or(|when| when.holds(asked) == Ok(true))
+    };
     let lines = links.filter(runs).filter_map(|link| {
         let instance = &link.instance;
         let told = catch_unwind(AssertUnwindSafe(|| instance.filter.explain(&request)));
@@ -301,7 +313,10 @@ fn phases(listener: &Listener, route: Option<&Arc<Route>>, asked: Option<&Asked<
                     json!({ "plugin": *link.instance.name, "kind": link.instance.kind });
                 if let (Some(when), Some(asked)) = (&link.when, asked) {
                     entry["when"] = json!(when.to_string());
-                    entry["runs"] = json!(when.holds(asked));
+                    match when.holds(asked) {
+                        Ok(runs) => entry["runs"] = json!(runs),
+                        Err(fault) => entry["fault"] = json!(fault.message()),
+                    }
                 }
                 entry
             })
@@ -339,12 +354,12 @@ pub fn render(decision: &Value) -> String {
             .into_iter()
             .flatten()
             .map(|filter| {
-                let skipped = if filter["runs"] == false {
-                    " (skipped by when)"
-                } else {
-                    ""
+                let note = match (&filter["fault"], &filter["runs"]) {
+                    (Value::String(fault), _) => format!(" (when has no answer: {fault})"),
+                    (_, Value::Bool(false)) => " (skipped by when)".to_owned(),
+                    _ => String::new(),
                 };
-                format!("{}{skipped}", text(&filter["plugin"]))
+                format!("{}{note}", text(&filter["plugin"]))
             })
             .collect();
         let _ = writeln!(out, "{phase:<17} {}", names.join(", "));

@@ -32,6 +32,14 @@ pub trait Facts {
     fn client_sans(&self) -> &[String] {
         &[]
     }
+    /// The TLS version of the client's connection to us, `TLSv1.3` or `TLSv1.2`; none in the clear.
+    fn tls_version(&self) -> Option<&str> {
+        None
+    }
+    /// The name the client asked for in its TLS handshake (SNI), in lower case; none in the clear or if it named none.
+    fn tls_sni(&self) -> Option<&str> {
+        None
+    }
     /// The identity an authenticating plugin found.
     fn consumer(&self) -> Option<&Consumer>;
 }

@@ -122,7 +122,9 @@ fn facts(
         edge: Arc::clone(&tls.edge),
         version: ssl.version_str(),
         cipher: cipher.unwrap_or("other"),
-        server_name: ssl.servername(NameType::HOST_NAME).map(Box::from),
+        server_name: ssl
+            .servername(NameType::HOST_NAME)
+            .map(|name| name.to_ascii_lowercase().into()),
         forward: match &identity {
             Some(identity) => forwarded(tls.edge.forward(), identity),
             None => Vec::new(),

@@ -1,4 +1,4 @@
-//! Why a text is no condition.
+//! Why a text is no condition, and why a condition has no answer for a request.
 
 use std::fmt;
 
@@ -21,7 +21,37 @@ impl fmt::Display for WhenError {
 
 impl std::error::Error for WhenError {}
 
-/// The same with its place in bytes, as the parser counts.
+/// Why a condition is neither true nor false of a request. Holds no value of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// `int(...)` of a text that is no whole number.
+    NoNumber,
+    /// A number left 64 bits.
+    Overflow,
+    /// A division by zero, or its remainder.
+    ByZero,
+}
+
+impl Fault {
+    /// What happened, in words.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::NoNumber => "int(...) was given a text that is no whole number",
+            Self::Overflow => "a number does not fit in 64 bits",
+            Self::ByZero => "a number is divided by zero",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// A mistake with its place in bytes, as the tree counts.
 #[derive(Debug)]
 pub(super) struct Mistake {
     pub(super) at: usize,
@@ -50,7 +80,7 @@ impl Mistake {
         WhenError {
             offset: before.count(),
             message: self.message,
-            help: self.help,
+            help: self.help.filter(|help| !help.is_empty()),
         }
     }
 }

@@ -8,9 +8,10 @@ use farmgate_plugin_api::source::{cookie_value, query_value};
 use http::HeaderName;
 
 use super::literal::Quoted;
+use super::value::List;
 
 /// Names without a key, each with what it is.
-pub(super) const PLAIN: [(&str, Named); 10] = [
+pub(super) const PLAIN: [(&str, Named); 13] = [
     ("request.method", Named::Text(Field::Method)),
     ("request.scheme", Named::Text(Field::Scheme)),
     ("request.host", Named::Text(Field::Host)),
@@ -19,8 +20,11 @@ pub(super) const PLAIN: [(&str, Named); 10] = [
     ("consumer.name", Named::Text(Field::Consumer)),
     ("consumer.plan", Named::Text(Field::Plan)),
     ("client.san", Named::Text(Field::ClientSan)),
+    ("tls.version", Named::Text(Field::TlsVersion)),
+    ("tls.sni", Named::Text(Field::TlsSni)),
     ("client.ip", Named::Address),
-    ("consumer.tags", Named::Tags),
+    ("consumer.tags", Named::Texts(List::Tags)),
+    ("client.sans", Named::Texts(List::Sans)),
 ];
 
 /// Names that take a key in brackets.
@@ -33,8 +37,8 @@ pub(super) enum Named {
     Text(Field),
     /// The client's address.
     Address,
-    /// The consumer's tags.
-    Tags,
+    /// Several texts.
+    Texts(List),
 }
 
 /// A text of the request.
@@ -48,6 +52,8 @@ pub(super) enum Field {
     Consumer,
     Plan,
     ClientSan,
+    TlsVersion,
+    TlsSni,
     Header(HeaderName),
     Query(Box<str>),
     Cookie(Box<str>),
@@ -67,6 +73,8 @@ impl Field {
             Self::Consumer => lent(&facts.consumer()?.name),
             Self::Plan => lent(facts.consumer()?.plan.as_deref()?),
             Self::ClientSan => lent(facts.client_sans().first()?),
+            Self::TlsVersion => lent(facts.tls_version()?),
+            Self::TlsSni => lent(facts.tls_sni()?),
             Self::Header(name) => Some(Cow::Borrowed(facts.headers().get(name)?.as_bytes())),
             Self::Query(name) => query_value(facts.query(), name),
             Self::Cookie(name) => cookie_value(facts, name).map(Cow::Borrowed),
@@ -78,6 +86,7 @@ impl Field {
         match self {
             Self::Method | Self::Scheme | Self::Host | Self::Path | Self::Listener => false,
             Self::Consumer | Self::Plan | Self::ClientSan => true,
+            Self::TlsVersion | Self::TlsSni => true,
             Self::Header(_) | Self::Query(_) | Self::Cookie(_) => true,
         }
     }
@@ -94,6 +103,8 @@ impl fmt::Display for Field {
             Self::Consumer => f.write_str("consumer.name"),
             Self::Plan => f.write_str("consumer.plan"),
             Self::ClientSan => f.write_str("client.san"),
+            Self::TlsVersion => f.write_str("tls.version"),
+            Self::TlsSni => f.write_str("tls.sni"),
             Self::Header(name) => write!(f, "request.headers[{}]", Quoted(name.as_str())),
             Self::Query(name) => write!(f, "request.query[{}]", Quoted(name)),
             Self::Cookie(name) => write!(f, "request.cookies[{}]", Quoted(name)),

@@ -5,28 +5,36 @@ use http::HeaderName;
 
 use super::error::Mistake;
 use super::field::{Field, KEYED, Named, PLAIN};
-use super::operand::Operand;
+use super::typing::Operand;
+use super::value::Text;
 
-/// What can be asked of a text.
-pub(super) const METHODS: [&str; 4] = ["startsWith", "endsWith", "contains", "matches"];
+/// What can be asked of a text or a list.
+pub(super) const METHODS: [&str; 9] = [
+    "startsWith",
+    "endsWith",
+    "contains",
+    "matches",
+    "size",
+    "lowerAscii",
+    "exists",
+    "all",
+    "exists_one",
+];
 
-/// True for the names that take a key.
-pub(super) fn is_keyed(name: &str) -> bool {
-    KEYED.contains(&name)
-}
+/// Functions.
+pub(super) const FUNCTIONS: [&str; 4] = ["has", "size", "int", "string"];
 
-/// What a name without a key stands for. `called`: a parenthesis follows it.
-pub(super) fn plain(at: usize, name: &str, called: bool) -> Result<Operand, Mistake> {
-    match PLAIN.iter().find(|(known, _)| *known == name) {
-        Some((_, Named::Text(field))) => Ok(Operand::field(field.clone())),
-        Some((_, Named::Address)) => Ok(Operand::Address),
-        Some((_, Named::Tags)) => Ok(Operand::Tags),
-        None if called => Err(
-            Mistake::new(at, format!("there is no function `{name}`")).help(format!(
-                "`has(...)` is the only function; texts have .{}",
-                METHODS.join(", .")
-            )),
-        ),
+/// What a name stands for.
+pub(super) fn named(at: usize, name: &str) -> Result<Operand, Mistake> {
+    if let Some((_, named)) = PLAIN.iter().find(|(known, _)| *known == name) {
+        return Ok(match named {
+            Named::Text(field) => Operand::Text(Text::Field(field.clone())),
+            Named::Address => Operand::Address,
+            Named::Texts(list) => Operand::List(list.clone()),
+        });
+    }
+    match KEYED.iter().find(|known| **known == name) {
+        Some(known) => Ok(Operand::Map(known)),
         None => Err(unknown(at, name)),
     }
 }
@@ -34,9 +42,16 @@ pub(super) fn plain(at: usize, name: &str, called: bool) -> Result<Operand, Mist
 fn unknown(at: usize, name: &str) -> Mistake {
     let known: Vec<&str> = PLAIN.iter().map(|(known, _)| *known).chain(KEYED).collect();
     let last = |known: &&str| known.split('.').next_back() == Some(name);
+    let group = format!("{name}.");
+    let within: Vec<&str> = known
+        .iter()
+        .copied()
+        .filter(|known| known.starts_with(&group))
+        .collect();
     // `path` alone is the commonest slip; its prefix is more than a typing mistake away.
     let help = match known.iter().copied().find(last) {
         Some(full) => format!("did you mean \"{full}\"?"),
+        None if !within.is_empty() => format!("there are {}", within.join(", ")),
         None => did_you_mean(name, &known),
     };
     Mistake::new(at, format!("there is no value `{name}`")).help(help)
@@ -56,14 +71,21 @@ pub(super) fn keyed(at: usize, name: &str, key: &str) -> Result<Field, Mistake> 
     }
 }
 
-/// Knows a method, or names the nearest.
-pub(super) fn check_method(at: usize, method: &str) -> Result<(), Mistake> {
-    if METHODS.contains(&method) {
-        return Ok(());
-    }
+/// There is no such method.
+pub(super) fn no_method(at: usize, method: &str) -> Mistake {
     let help = match nearest(method, &METHODS) {
         Some(near) => format!("did you mean \".{near}\"?"),
-        None => format!("texts have .{}", METHODS.join(", .")),
+        None => format!("there are .{}", METHODS.join(", .")),
     };
-    Err(Mistake::new(at, format!("there is no method `.{method}`")).help(help))
+    Mistake::new(at, format!("there is no method `.{method}`")).help(help)
+}
+
+/// There is no such function.
+pub(super) fn no_function(at: usize, function: &str) -> Mistake {
+    let help = match (nearest(function, &FUNCTIONS), METHODS.contains(&function)) {
+        (_, true) => format!("it is a method: x.{function}(...)"),
+        (Some(near), _) => format!("did you mean \"{near}\"?"),
+        (None, _) => format!("there are {}", FUNCTIONS.join(", ")),
+    };
+    Mistake::new(at, format!("there is no function `{function}`")).help(help)
 }

@@ -56,6 +56,7 @@ pub struct FakeRequest {
     started: Instant,
     state: Option<Box<dyn Any + Send + Sync>>,
     sans: Vec<String>,
+    tls: Option<(&'static str, Option<String>)>,
     id: String,
     /// The header fields as filters left them.
     pub headers: FakeHeaders,
@@ -100,6 +101,7 @@ impl FakeRequest {
             started: Instant::now(),
             state: None,
             sans: Vec::new(),
+            tls: None,
             id: "0123456789abcdef".to_owned(),
             headers: FakeHeaders::default(),
             target: target.to_owned(),
@@ -179,6 +181,14 @@ impl FakeRequest {
         self
     }
 
+    /// As if it came over TLS of this version, for this name.
+    #[must_use]
+    pub fn tls(mut self, version: &'static str, sni: Option<&str>) -> Self {
+        self.scheme = "https";
+        self.tls = Some((version, sni.map(str::to_owned)));
+        self
+    }
+
     /// The response field of this name that filters asked for, last one first.
     pub fn response_header(&self, name: &str) -> Option<&str> {
         let mut found = self.response_headers.iter().rev();
@@ -188,6 +198,12 @@ impl FakeRequest {
 }
 
 impl Facts for FakeRequest {
+    fn tls_version(&self) -> Option<&str> {
+        self.tls.as_ref().map(|(version, _)| *version)
+    }
+    fn tls_sni(&self) -> Option<&str> {
+        self.tls.as_ref()?.1.as_deref()
+    }
     fn client_sans(&self) -> &[String] {
         &self.sans
     }

@@ -1,0 +1,148 @@
+//! What is said about texts that are no conditions.
+
+use crate::snapshot::when::When;
+
+/// Place in characters, and words of the message and its help.
+#[test]
+fn mistakes_have_a_place_and_a_help() {
+    for (text, offset, message, help) in [
+        ("", 0, "empty", "leave `when` out"),
+        (
+            "request.metod == 'GET'",
+            0,
+            "`request.metod`",
+            "\"request.method\"",
+        ),
+        ("method == 'GET'", 0, "`method`", "\"request.method\""),
+        ("request == 'GET'", 0, "`request`", "request.path"),
+        (
+            "true && client.address == '1'",
+            8,
+            "`client.address`",
+            "client.ip",
+        ),
+        (
+            "request.path.startswith('/')",
+            13,
+            "`.startswith`",
+            "\".startsWith\"",
+        ),
+        ("size(request.path)", 0, "a number", "size(x) > 3"),
+        ("true && sizes(request.path) > 3", 8, "`sizes`", "\"size\""),
+        ("startsWith('a', 'b')", 0, "`startsWith`", "x.startsWith"),
+        ("request.path", 0, "a text", "`==`"),
+        ("request.headers['x']", 0, "a text", "has(...)"),
+        ("client.ip", 0, "an address", "in \"10.0.0.0/8\""),
+        ("true && 'x'", 8, "a text", "`==`"),
+        ("request.path = '/'", 13, "'='", "`==`"),
+        ("true & true", 5, "'&'", "`&&`"),
+        ("true and false", 5, "`and`", ""),
+        ("not true", 0, "`not` is written `!`", ""),
+        ("request.path == 1", 13, "a number", "quotes"),
+        ("request.path == -1", 13, "a number", "quotes"),
+        ("request.path == 'x", 16, "closing quote", ""),
+        (r"request.path == 'ü\d'", 16, "escape", "r'...'"),
+        (r"request.path == '\ud800'", 16, "escape", "hexadecimal"),
+        ("request.path == '/' == 'x'", 20, "a text", "`&&`"),
+        ("1 < size(request.path) < 3", 23, "true or false", "`&&`"),
+        ("has(request.path)", 4, "every request has", ""),
+        ("has('x')", 4, "`has` asks", "request.headers"),
+        ("has()", 0, "1 argument,", "has("),
+        ("true && has(tls.sni, tls.sni)", 8, "2 are given", "has("),
+        ("request.path.startsWith()", 13, "0 are given", ""),
+        ("request.path.contains('a', 'b')", 13, "2 are given", ""),
+        ("consumer.tags.exists(t)", 14, "1 are given", "exists(tag"),
+        (
+            "consumer.tags.exists('t', true)",
+            21,
+            "names the item",
+            "item",
+        ),
+        ("request.path.exists(t, true)", 0, "a list", "consumer.tags"),
+        (
+            "consumer.tags.all(t, client.sans.exists(s, s == t))",
+            33,
+            "cannot stand in",
+            "",
+        ),
+        ("consumer.tags.exists(t, t)", 24, "a text", "`==`"),
+        ("consumer.tags.exists(t, true) && t == 'a'", 33, "`t`", ""),
+        (
+            "request.headers == 'x'",
+            16,
+            "a table of names",
+            "[\"name\"]",
+        ),
+        ("request.headers['a b'] == 'x'", 16, "cannot be a name", ""),
+        ("request.headers[request.path] == 'x'", 16, "in quotes", ""),
+        ("request.path['x'] == 'x'", 0, "takes no key", ""),
+        ("consumer.tags[0] == 'x'", 0, "takes no key", ".exists"),
+        (
+            "'a' in 'abc'",
+            4,
+            "a text cannot be `in` a text",
+            ".contains",
+        ),
+        ("1 in ['a']", 6, "a number is expected", ""),
+        ("'a' in ['a', 1]", 13, "a text is expected", ""),
+        (
+            "'a' == consumer.tags",
+            4,
+            "a list of texts",
+            "in consumer.tags",
+        ),
+        ("'a' == ['a']", 4, "a list", "write `in`"),
+        ("has(consumer.name) == 'x'", 19, "true or false", "`x`"),
+        ("client.ip == '10.0.0.0/8'", 13, "no IP address", "`in`"),
+        (
+            "client.ip == request.host",
+            10,
+            "an address",
+            "address in quotes",
+        ),
+        ("client.ip in '10.0.0.0/33'", 13, "0 to 32", "10.0.0.0/8"),
+        ("client.ip in ['x']", 14, "no network", "10.0.0.0/8"),
+        (
+            "client.ip.startsWith('10.')",
+            0,
+            "no method",
+            "client.ip in",
+        ),
+        ("!client.ip in '10.0.0.0/8'", 1, "an address", "!(a in b)"),
+        (
+            "!(request.metod == 'a')",
+            2,
+            "`request.metod`",
+            "did you mean",
+        ),
+        ("request.path.matches('(')", 21, "no regex", ""),
+        ("request.path.matches(request.host)", 21, "in quotes", ""),
+        ("(true", 5, "`)` is missing", ""),
+        ("true)", 4, "no `(`", ""),
+        ("true true", 5, "but a sign", "`&&`"),
+        ("true &&", 7, "too early", ""),
+        ("true ? 'a' : 'b'", 0, "a text", "`==`"),
+        (
+            "(true ? 'a' : 1) == 1",
+            6,
+            "the other a number",
+            "both sides",
+        ),
+        ("1 / 0 == 1", 2, "divided by zero", ""),
+        ("size(request.path) % 0 == 1", 19, "divided by zero", ""),
+        ("9223372036854775807 + 1 == 1", 20, "64 bits", ""),
+        ("1 == 99999999999999999999", 5, "64 bits", ""),
+        ("'a' - 'b' == ''", 4, "`-` has no meaning", "int("),
+        ("1.5 > 1.0", 0, "with a point", ""),
+        ("tls.sni == null", 11, "`null`", "has("),
+        ("{'a': 1} == 1", 0, "tables", ""),
+        ("request.headers.exists(h, true)", 0, "a list", ""),
+        ("\n true &\ntrue", 7, "'&'", "`&&`"),
+    ] {
+        let error = When::parse(text).expect_err(text);
+        assert!(error.message.contains(message), "{text}: {error}");
+        assert_eq!(error.offset, offset, "{text}: {error}");
+        let given = error.help.unwrap_or_default();
+        assert!(given.contains(help), "{text}: {given}");
+    }
+}
