@@ -22,6 +22,7 @@ plugins! {
     error_pages,
     fault,
     forward_auth,
+    grpc_web,
     headers,
     hmac,
     jwt,

@@ -88,6 +88,8 @@ pub struct Ctx {
     pub upstream_host: Option<HeaderValue>,
     /// Who the client proved to be.
     pub consumer: Option<Consumer>,
+    /// The client speaks gRPC-Web, the origin gRPC.
+    pub grpc_web: bool,
     /// Per-request state of filters.
     pub states: Vec<(u16, Box<dyn Any + Send + Sync>)>,
     /// Fields every response to this request carries.
@@ -219,6 +221,7 @@ impl Ctx {
             upstream_target: None,
             upstream_host: None,
             consumer: None,
+            grpc_web: false,
             states: Vec::new(),
             added_headers: Vec::new(),
             added_dropped: 0,

@@ -169,6 +169,11 @@ impl Request for RequestExchange<'_> {
     fn attempt(&self) -> u8 {
         self.cx.attempts.number()
     }
+
+    fn bridge_grpc_web(&mut self) -> bool {
+        self.cx.grpc_web = true;
+        true
+    }
     fn note(&mut self, text: &str) {
         let notes = &mut self.cx.notes;
         let room = MAX_NOTE_BYTES.saturating_sub(notes.len() + 1);

@@ -99,6 +99,12 @@ pub trait Request: Facts + Send {
     fn attempt(&self) -> u8 {
         1
     }
+
+    /// In `request_head`: the client speaks gRPC-Web in its binary form. The origin gets gRPC, and the trailers of its
+    /// answer go into the body. False if this engine cannot.
+    fn bridge_grpc_web(&mut self) -> bool {
+        false
+    }
     /// Text for `farmgate explain ID` of this request, a line or two without secrets: cut at
     /// [`MAX_NOTE_BYTES`] for all filters together.
     fn note(&mut self, text: &str) {

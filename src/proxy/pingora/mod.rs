@@ -7,6 +7,7 @@ mod connected;
 mod dial;
 mod failure;
 mod fetch;
+mod grpc_web;
 mod head;
 mod headers;
 mod hold;
@@ -90,7 +91,7 @@ impl ProxyHttp for Engine {
         take_context()
     }
 
-    /// No modules: compression and the like are plugins.
+    /// No modules: compression and the like are plugins. The one for gRPC-Web is added to the requests that need it.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
@@ -114,6 +115,9 @@ impl ProxyHttp for Engine {
             cx.replay_read = session.body_bytes_read() as u64;
             let mut fields = RequestFields(session.req_header_mut());
             next = Box::pin(pipeline::body(cx, &mut fields, buffered)).await;
+        }
+        if cx.grpc_web && matches!(next, Next::Forward) {
+            grpc_web::bridge(session);
         }
         match next {
             Next::Forward if cx.is_cached() => self.cached(session, ctx, length != Some(0)).await,

@@ -72,6 +72,8 @@ pub struct FakeRequest {
     pub held: bool,
     /// The reply that ends the response.
     pub refusal: Option<Reply>,
+    /// It is bridged to gRPC; none for an engine that cannot.
+    pub grpc_web: Option<bool>,
     /// What filters note for `explain`.
     pub notes: String,
     /// How long pieces of the response's body were held up, all together.
@@ -110,6 +112,7 @@ impl FakeRequest {
             wanted_body: None,
             held: false,
             refusal: None,
+            grpc_web: Some(false),
             notes: String::new(),
             body_delay: Duration::ZERO,
             attempt: 1,
@@ -276,6 +279,11 @@ impl Request for FakeRequest {
 
     fn attempt(&self) -> u8 {
         self.attempt
+    }
+
+    fn bridge_grpc_web(&mut self) -> bool {
+        self.grpc_web = self.grpc_web.map(|_| true);
+        self.grpc_web.is_some()
     }
 
     fn note(&mut self, text: &str) {
