@@ -10,7 +10,7 @@ use farmgate_plugin_api::Services;
 use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Located, Place, RelPath};
 use farmgate_plugin_api::field::FieldValue;
 use farmgate_plugin_api::kind::codes;
-use farmgate_plugin_api::units::Duration;
+use farmgate_plugin_api::units::{Cidr, Duration};
 use farmgate_plugin_api::words::{ResponseField, Status};
 use http::{HeaderName, StatusCode, header};
 use serde::Deserialize;
@@ -19,6 +19,9 @@ use super::filter::{Body, RespondFilter};
 
 /// Largest body that is read from a file, in bytes.
 const MAX_FILE_BYTES: u64 = 4 << 20;
+
+/// Most networks of `allow`: each is looked at for each request.
+const MAX_ALLOWED: usize = 1024;
 
 pub(super) const SCHEMA: &str = r#"{
   "type": "object",
@@ -29,6 +32,7 @@ pub(super) const SCHEMA: &str = r#"{
     "file": { "type": "string", "description": "A file with the body; read again when it changes. Not together with body." },
     "content_type": { "type": "string", "description": "The content-type; else text/plain for a body, and by the name for a file." },
     "headers": { "type": "object", "additionalProperties": { "type": "string" }, "description": "More header fields. Values are templates." },
+    "allow": { "type": "array", "items": { "type": "string" }, "maxItems": 1024, "description": "Networks whose clients pass on instead." },
     "retry_after": { "type": "string", "description": "When to come back, as a time with its unit, for maintenance." }
   }
 }"#;
@@ -44,6 +48,7 @@ pub(super) struct RespondConfig {
     #[serde(default)]
     headers: BTreeMap<ResponseField, FieldValue>,
     retry_after: Option<Located<Duration>>,
+    allow: Option<Located<Vec<Cidr>>>,
 }
 
 impl RespondConfig {
@@ -81,7 +86,19 @@ impl RespondConfig {
         if written && content_type.is_none() {
             content_type = FieldValue::parse("text/plain; charset=utf-8").ok();
         }
+        let allow = match self.allow {
+            Some(list) if list.value.is_empty() || list.value.len() > MAX_ALLOWED => {
+                let text = format!("allow has {} networks", list.value.len());
+                let error = Diagnostic::error(codes::VALUE, &list.place, text);
+                diagnostics.push(error.with_help(format!(
+                    "write 1 to {MAX_ALLOWED} networks, or leave allow out to answer everybody"
+                )));
+                return None;
+            }
+            list => list.map(|list| list.value.into()).unwrap_or_default(),
+        };
         Some(RespondFilter {
+            allow,
             status,
             body,
             headers: fields(self.headers, content_type, self.retry_after),

@@ -6,12 +6,15 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use farmgate_plugin_api::exchange::Request;
 use farmgate_plugin_api::field::FieldValue;
+use farmgate_plugin_api::units::Cidr;
 use farmgate_plugin_api::{Answer, Filter, Phases, Reply};
 use http::{HeaderName, StatusCode};
 
-/// Answers every request it sees.
+/// Answers every request it sees, but those of clients that are let through.
 #[derive(Debug)]
 pub(super) struct RespondFilter {
+    /// Whose requests go on.
+    pub(super) allow: Box<[Cidr]>,
     pub(super) status: StatusCode,
     pub(super) body: Body,
     pub(super) headers: Box<[(HeaderName, FieldValue)]>,
@@ -37,6 +40,12 @@ impl Filter for RespondFilter {
     }
 
     fn request_head<'a>(&'a self, request: &'a mut dyn Request) -> Answer<'a> {
+        if !self.allow.is_empty() {
+            let client = request.client_ip().to_canonical();
+            if self.allow.iter().any(|network| network.contains(client)) {
+                return Answer::CONTINUE;
+            }
+        }
         let body = match &self.body {
             Body::Text(text) => text.clone(),
             Body::File(file) => Bytes::clone(&file.load()),

@@ -80,6 +80,26 @@ fn a_file_is_followed() {
 }
 
 #[test]
+fn allowed_networks_pass_on() {
+    let table = "status = 503\nallow = ['10.0.0.0/8', '2001:db8::/32', '192.0.2.7']";
+    let built = build(table).unwrap();
+    for (client, passes) in [
+        ("10.1.2.3", true),
+        ("::ffff:10.1.2.3", true),
+        ("2001:db8:1::1", true),
+        ("192.0.2.7", true),
+        ("192.0.2.8", false),
+        ("11.0.0.1", false),
+        ("2001:db9::1", false),
+    ] {
+        let client: std::net::IpAddr = client.parse().unwrap();
+        let mut request = FakeRequest::get("/").client_ip(client);
+        let verdict = compliance::verdict(built.filter.request_head(&mut request));
+        assert_eq!(matches!(verdict, Verdict::Continue), passes, "{client}");
+    }
+}
+
+#[test]
 fn mistakes_are_placed() {
     for (table, text) in [
         (
@@ -92,6 +112,9 @@ fn mistakes_are_placed() {
         ("status = 600", "write 200 to 599"),
         ("headers = { content-length = '1' }", "test.toml:1:13"),
         ("retry_after = 5", "unit"),
+        ("allow = []", "test.toml:1:9"),
+        ("allow = ['10.0.0.0/33']", "test.toml:1:10"),
+        ("allow = ['office']", "test.toml:1:10"),
     ] {
         let error = build(table).err().unwrap();
         assert!(error.contains(text), "{table}: {error}");
