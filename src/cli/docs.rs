@@ -19,7 +19,10 @@ pub(super) fn write(folder: &Path) -> u8 {
         ("metrics.md", page("Metrics", &metrics_markdown())),
         ("reasons.md", page("Reasons", &reasons())),
         ("diagnostics.md", page("Diagnostics", &diagnostics())),
-        ("plugins.md", page("Plugin kinds", &kinds())),
+        (
+            "plugins.md",
+            page("Plugin kinds", &super::catalogue::page()),
+        ),
         ("configuration.md", page("Configuration", &words())),
         ("platforms.md", page("Platforms", &presets_markdown())),
     ];
@@ -52,19 +55,6 @@ fn diagnostics() -> String {
     for (code, title, explanation) in config.chain(compile) {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "| `{code}` | {title} | {explanation} |");
-    }
-    out
-}
-
-fn kinds() -> String {
-    let mut out = String::from("| kind | what it does | more |\n|---|---|---|\n");
-    for kind in farmgate_plugins::kinds() {
-        let name = kind.name();
-        let _ = writeln!(
-            out,
-            "| `{name}` | {} | [plugins/{name}](../../plugins/{name}/README.md) |",
-            kind.summary()
-        );
     }
     out
 }

@@ -16,6 +16,7 @@ macro_rules! err {
     }};
 }
 
+mod catalogue;
 mod check;
 mod client;
 mod docs;

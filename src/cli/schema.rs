@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::exit;
+use super::{catalogue, exit};
 
 pub(super) fn schema() -> u8 {
     match text() {
@@ -50,7 +50,7 @@ pub(super) fn plugins(kind: Option<&str>, as_json: bool) -> u8 {
                 exit::OK
             }
             Some(kind) => {
-                out!("{}", kind.readme());
+                out!("{}", catalogue::entry(*kind, 0));
                 exit::OK
             }
             None => {
