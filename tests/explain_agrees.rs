@@ -167,6 +167,7 @@ fn request(dice: &mut Dice, mark: &str) -> (String, Question) {
         headers,
         client: [127, 0, 0, 1].into(),
         client_sans: Vec::new(),
+        consumer: None,
         body: Vec::new(),
     };
     (text + "\r\n", question)

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use farmgate_plugin_api::Consumer;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 
@@ -35,6 +36,15 @@ pub(super) struct ExplainArgs {
     /// A name of the client's verified certificate; may be given several times.
     #[arg(long = "client-san", value_name = "NAME")]
     client_sans: Vec<String>,
+    /// The name of the consumer that a plugin of the listener would find.
+    #[arg(long, value_name = "NAME")]
+    consumer: Option<String>,
+    /// The plan of that consumer.
+    #[arg(long, value_name = "PLAN", requires = "consumer")]
+    plan: Option<String>,
+    /// A tag of that consumer; may be given several times.
+    #[arg(long = "tag", value_name = "TAG", requires = "consumer")]
+    tags: Vec<String>,
     /// The body.
     #[arg(short = 'd', long, value_name = "TEXT", default_value = "")]
     data: String,
@@ -151,6 +161,12 @@ fn question(args: &ExplainArgs) -> Result<Question, String> {
         headers,
         client: args.client,
         client_sans: args.client_sans.clone(),
+        consumer: args.consumer.as_deref().map(|name| Consumer {
+            name: name.into(),
+            plan: args.plan.as_deref().map(Into::into),
+            tags: args.tags.iter().map(|tag| tag.as_str().into()).collect(),
+            ..Consumer::default()
+        }),
         body: args.data.clone().into_bytes(),
     })
 }

@@ -11,6 +11,7 @@ use super::plugins::Plugins;
 use super::{Settings, codes};
 use crate::config::load::platform::{Preset, preset};
 use crate::config::words::{AccessLogConfig, Config, ListenerConfig, ServerConfig};
+use crate::telemetry::credentials::Credentials;
 use crate::telemetry::redact::is_credential_header;
 
 pub(super) fn run(
@@ -277,6 +278,22 @@ pub(super) fn log_headers(
         }
     }
     out
+}
+
+/// Fields of the access log that a plugin reads credentials from.
+pub(super) fn logged_credentials(
+    config: &Config,
+    credentials: &Credentials,
+    diagnostics: &mut Diagnostics,
+) {
+    let log = config.telemetry.access_log.iter();
+    for word in log.flat_map(|log| &log.value.request_headers) {
+        if credentials.is_header(&word.value) {
+            let name = word.value.to_ascii_lowercase();
+            let message = format!("{name} carries credentials of a plugin and is never logged");
+            diagnostics.error(codes::LOG_HEADER, &word.place, message);
+        }
+    }
 }
 
 /// One resolver serves all upstreams: the tightest of their bounds hold.

@@ -43,7 +43,7 @@ codes! {
     ADMIN_OPEN "E-ADMIN-001" "the admin address is not on loopback and allows nobody" "Say who may ask: allow = [\"10.0.0.0/8\"].";
     UPSTREAM_EMPTY "E-UPSTREAM-001" "an upstream has no endpoint" "Every request to it would get 503.";
     UPSTREAM_ENDPOINT "E-UPSTREAM-002" "an endpoint cannot be used" "Written twice, a weight out of range, or too many of them.";
-    UPSTREAM_KEY "E-UPSTREAM-003" "the key of consistent_hash is no source" "Sources are client_ip, host, path, method, global, consumer, client_san, header:NAME, query:NAME, cookie:NAME.";
+    UPSTREAM_KEY "E-UPSTREAM-003" "the key of consistent_hash is no source" "Sources are client_ip, host, path, method, global, consumer, consumer.plan, client_san, header:NAME, query:NAME, cookie:NAME.";
     UPSTREAM_UNUSED "E-UPSTREAM-004" "no route uses this upstream" "It costs nothing, but it may be a typing mistake.";
     UPSTREAM_WEIGHT "E-UPSTREAM-005" "all endpoints have weight 0" "None of them would get a request.";
     UPSTREAM_HEALTH "E-UPSTREAM-006" "a check of endpoints cannot be made like this" "The message names the word and what is wrong with it.";
@@ -71,6 +71,7 @@ codes! {
     ROUTE_EMPTY "E-ROUTE-013" "a list of a route's match is empty" "Taking the last entry out must not turn a route into one that fits everything.";
     ROUTE_SAN "E-ROUTE-014" "a route wants a client's certificate where none is asked for" "`client_san` looks at the certificate that a [[tls]] with client_auth verified.";
     ROUTE_TENANT "E-ROUTE-015" "a limit of tenants cannot be kept" "`tenant` says what tells them apart, `in_flight_per_tenant` how much one may have.";
+    ROUTE_CONSUMER "E-ROUTE-016" "a route wants a consumer where none is found" "A route is chosen after the listener's plugins and before its own: only a plugin on the listener can name the consumer that a route matches.";
     PLUGIN_NAME "E-PLUGIN-001" "no plugin has this name" "Define it with [[plugin]], or write the kind inline: { kind = \"...\" }.";
     PLUGIN_KIND "E-PLUGIN-002" "there is no such plugin kind" "`farmgate plugins` lists the kinds of this build.";
     PLUGIN_UNUSED "E-PLUGIN-003" "a plugin is used nowhere" "It costs nothing, but it may be a typing mistake.";

@@ -14,6 +14,7 @@ pub mod probe;
 pub mod world;
 
 mod checks;
+mod consumers;
 mod listeners;
 mod plugins;
 mod routes;
@@ -179,11 +180,12 @@ pub fn compile(
     let routes = routes::compile(
         config,
         world,
-        &bindings,
+        (&bindings, &consumers::authenticating(&listeners)),
         (&upstreams, &plans),
         &mut plugins,
         diagnostics,
     );
+    checks::logged_credentials(config, plugins.credentials(), diagnostics);
     if whole {
         checks::run(config, &settings, &plugins, diagnostics);
     }
@@ -209,6 +211,7 @@ pub fn compile(
             headers.extend(self::tls::identity_headers(config));
             headers
         },
+        credentials: Arc::new(plugins.credentials().clone()),
         plugins: plugins.into_named(),
         unrouted: world.metrics().route("none"),
         alive: None,

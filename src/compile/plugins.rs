@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Located, Place, Table, did_you_mean};
+use farmgate_plugin_api::filter::Credential;
 use farmgate_plugin_api::{Fail, Kind, Phases};
 use http::HeaderName;
 
@@ -12,6 +13,7 @@ use crate::config::words::{Config, PluginEntry};
 use crate::snapshot::chain::Link;
 use crate::snapshot::when::When;
 use crate::snapshot::{Chain, Instance};
+use crate::telemetry::credentials::Credentials;
 
 /// One evaluation for a request that has nothing it may lack: what has no answer then probably was not meant.
 fn trial(when: &When, plugin: &str, place: &Place, diagnostics: &mut Diagnostics) {
@@ -51,6 +53,7 @@ pub(super) struct Plugins<'a> {
     identity: Vec<HeaderName>,
     /// Upstreams that plugins ask by themselves.
     asked: BTreeSet<Box<str>>,
+    credentials: Credentials,
 }
 
 impl<'a> Plugins<'a> {
@@ -77,6 +80,7 @@ impl<'a> Plugins<'a> {
                 .collect(),
             identity: Vec::new(),
             asked: BTreeSet::new(),
+            credentials: Credentials::default(),
         };
         #[cfg(debug_assertions)]
         if super::probe::is_on() {
@@ -233,6 +237,14 @@ impl<'a> Plugins<'a> {
                 self.identity.push(header.clone());
             }
         }
+        for credential in built.filter.credentials() {
+            match credential {
+                Credential::Header(name) => self.credentials.add_header(name.as_str()),
+                Credential::Query(name) => self.credentials.add_query(name),
+                // Cookies are never shown.
+                Credential::Cookie(_) => {}
+            }
+        }
         let metrics = world.metrics();
         Some(Arc::new(Instance {
             id,
@@ -288,6 +300,11 @@ impl<'a> Plugins<'a> {
     /// Fields that some plugin writes as identity.
     pub(super) fn identity_headers(&self) -> Vec<HeaderName> {
         self.identity.clone()
+    }
+
+    /// Where plugins read credentials.
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     /// The named instances.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use farmgate_plugin_api::decode::{Diagnostics, Table, decode};
 use farmgate_plugin_api::exchange::BufferedBody;
+use farmgate_plugin_api::filter::Credential;
 use farmgate_plugin_api::units::{Duration as Time, Size};
 use farmgate_plugin_api::{
     Answer, BodyMode, Built, Consumer, Filter, FilterError, Kind, OverLimit, Phases, Reply,
@@ -36,6 +37,9 @@ struct Options {
     reply: Option<u16>,
     add_response_headers: u32,
     consumer: Option<String>,
+    plan: Option<String>,
+    tags: Vec<String>,
+    credential_query: Option<String>,
     by_authorization: bool,
 }
 
@@ -51,6 +55,9 @@ impl Default for Options {
             reply: None,
             add_response_headers: 0,
             consumer: None,
+            plan: None,
+            tags: Vec::new(),
+            credential_query: None,
             by_authorization: false,
         }
     }
@@ -87,7 +94,12 @@ impl Kind for Probe {
         diagnostics: &mut Diagnostics,
     ) -> Option<Built> {
         let options: Options = decode(table, diagnostics)?;
+        let field = options.consumer.as_deref().map(HeaderName::try_from);
+        let field = field.into_iter().flatten().map(Credential::Header);
+        let query = options.credential_query.as_deref().into_iter();
+        let query = query.map(|name| Credential::Query(name.into()));
         Some(Built::new(Probing {
+            credentials: field.chain(query).collect(),
             options: Arc::new(options),
         }))
     }
@@ -95,6 +107,7 @@ impl Kind for Probe {
 
 struct Probing {
     options: Arc<Options>,
+    credentials: Vec<Credential>,
 }
 
 impl Probing {
@@ -120,8 +133,14 @@ impl Probing {
             request.set_consumer(Consumer {
                 name: who.into(),
                 by: "probe",
+                plan: self.options.plan.as_deref().map(Into::into),
+                tags: self
+                    .options
+                    .tags
+                    .iter()
+                    .map(|tag| tag.as_str().into())
+                    .collect(),
                 by_authorization: self.options.by_authorization,
-                ..Consumer::default()
             });
         }
     }
@@ -135,6 +154,9 @@ impl Probing {
 }
 
 impl Filter for Probing {
+    fn credentials(&self) -> &[Credential] {
+        &self.credentials
+    }
     fn phases(&self) -> Phases {
         Phases::ALL
             .iter()

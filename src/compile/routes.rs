@@ -9,7 +9,7 @@ use http::{HeaderName, Method};
 use super::cache::Plans;
 use super::plugins::Plugins;
 use super::upstreams::{Upstreams, per_try, retries, times};
-use super::{Binding, World, codes, unknown};
+use super::{Binding, World, codes, consumers, unknown};
 use crate::config::words::{
     ConditionTest, Conditions, Config, ListenerConfig, RouteClass, RouteConfig, RouteUpstreams,
 };
@@ -34,7 +34,7 @@ pub(super) struct Routes {
 pub(super) fn compile(
     config: &Config,
     world: &dyn World,
-    bindings: &[Binding],
+    (bindings, authenticating): (&[Binding], &[u16]),
     (upstreams, plans): (&Upstreams, &Plans),
     plugins: &mut Plugins<'_>,
     diagnostics: &mut Diagnostics,
@@ -46,6 +46,7 @@ pub(super) fn compile(
         let matches = Matches {
             config,
             bindings,
+            authenticating,
             diagnostics,
         }
         .read(words);
@@ -266,6 +267,8 @@ fn sticky(words: &RouteConfig, target: &Target, diagnostics: &mut Diagnostics) -
 struct Matches<'a> {
     config: &'a Config,
     bindings: &'a [Binding],
+    /// Slots of the listeners with a plugin that says who a consumer is.
+    authenticating: &'a [u16],
     diagnostics: &'a mut Diagnostics,
 }
 
@@ -277,6 +280,9 @@ impl Matches<'_> {
             ("paths", &words.paths),
             ("methods", &words.methods),
             ("client_san", &words.client_san),
+            ("consumer", &words.consumer),
+            ("consumer_plan", &words.consumer_plan),
+            ("consumer_tags", &words.consumer_tags),
         ] {
             if list.as_ref().is_some_and(Vec::is_empty) {
                 let message = format!(
@@ -319,6 +325,12 @@ impl Matches<'_> {
                 })
                 .collect(),
             client_sans: self.client_sans(words),
+            consumers: consumers::compile(
+                words,
+                self.bindings,
+                self.authenticating,
+                self.diagnostics,
+            ),
         }
     }
 

@@ -169,6 +169,8 @@ fn record<'a>(
     let mut record = AccessRecord::new(clock::unix_ms(), cx.reason, cx.status);
     let nanos = |d: std::time::Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
     record.generation = cx.start.snapshot.generation;
+    let credentials = &*cx.start.snapshot.credentials;
+    record.credentials = credentials;
     record.bytes_in = cx.bytes_in;
     record.bytes_out = cx.bytes_out;
     record.client = Some(cx.client);
@@ -205,17 +207,26 @@ fn record<'a>(
         },
     );
     let map = headers.map();
-    if let Some(agent) = map.get(header::USER_AGENT) {
-        record.set(Text::UserAgent, agent);
-    }
-    if let Some(referer) = map.get(header::REFERER) {
-        record.set(Text::Referer, referer);
+    for (text, name) in [
+        (Text::UserAgent, header::USER_AGENT),
+        (Text::Referer, header::REFERER),
+    ] {
+        if let Some(value) = map
+            .get(&name)
+            .filter(|_| !credentials.is_header(name.as_str()))
+        {
+            record.set(text, value);
+        }
     }
     if let Some(trace) = &cx.trace {
         record.set(Text::TraceId, trace);
     }
     if let Some(consumer) = &cx.consumer {
         record.set(Text::Consumer, &*consumer.name);
+        record.tags = &consumer.tags;
+        if let Some(plan) = &consumer.plan {
+            record.set(Text::Plan, &**plan);
+        }
     }
     if let Some(tls) = &cx.start.connection.tls {
         record.set(Text::Tls, tls.version);

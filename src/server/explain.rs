@@ -38,6 +38,8 @@ pub struct Question {
     pub client: IpAddr,
     /// Names of the client's verified certificate.
     pub client_sans: Vec<String>,
+    /// Whom a plugin of the listener found.
+    pub consumer: Option<Consumer>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -96,7 +98,7 @@ impl Facts for Asked<'_> {
         (self.question.tls && !self.host.is_empty()).then_some(&self.host)
     }
     fn consumer(&self) -> Option<&Consumer> {
-        None
+        self.question.consumer.as_ref()
     }
 }
 
@@ -179,7 +181,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Value, String
             .collect::<serde_json::Map<_, _>>()
             .into();
         decision["upstream"] = target(route, &asked);
-        decision["cache"] = cache::asked(route, &asked, port_of(host));
+        decision["cache"] = cache::asked(route, &asked, port_of(host), &snapshot.credentials);
         decision["body"] = body(&listener.chain, &route.chain);
         decision["inspections"] = inspections(&listener.chain, route, &asked);
     }
@@ -408,6 +410,17 @@ pub fn again(snapshot: &Snapshot, line: &Value) -> Result<Value, String> {
             .map(str::to_owned)
             .into_iter()
             .collect(),
+        consumer: line["consumer"].as_str().map(|name| Consumer {
+            name: name.into(),
+            plan: line["plan"].as_str().map(Into::into),
+            tags: line["tags"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|tag| tag.as_str().map(Into::into))
+                .collect(),
+            ..Consumer::default()
+        }),
         body: Vec::new(),
     };
     let mut decision = explain(snapshot, &question)?;

@@ -248,6 +248,7 @@ impl Server {
             LogChange::Set(log) => node.access_log.swap(log),
         };
         self.settings.store(Arc::new(settings));
+        crate::telemetry::credentials::put_in_force(&snapshot.credentials);
         let snapshot = Arc::new(snapshot);
         self.orders.prepare(&snapshot);
         self.guards.prepare(&snapshot);

@@ -24,6 +24,7 @@ pub use route::{Route, Sticky, Target};
 pub use upstream::{HostMode, UpstreamPlan, UpstreamProtocol};
 
 use crate::cache::SharedCache;
+use crate::telemetry::credentials::Credentials;
 use crate::telemetry::metrics::{GaugeGuard, RouteMetrics};
 use crate::tls::Edge;
 use router::Router;
@@ -51,6 +52,8 @@ pub struct Snapshot {
     pub cache: Option<Arc<SharedCache>>,
     /// Request fields that plugins write as identity: removed from what clients send.
     pub identity_headers: Vec<HeaderName>,
+    /// Where plugins read credentials: hidden in what is logged of requests under this picture.
+    pub credentials: Arc<Credentials>,
     /// Where requests without a route are counted.
     pub unrouted: RouteMetrics,
     /// Counts this picture as alive until its last request ends.
@@ -98,6 +101,7 @@ impl Snapshot {
             plugins: BTreeMap::new(),
             cache: None,
             identity_headers: Vec::new(),
+            credentials: Arc::default(),
             unrouted: metrics.route(crate::telemetry::metrics::NONE),
             alive: None,
         }

@@ -10,6 +10,7 @@ pub mod access_log;
 pub mod cache;
 pub mod clock;
 mod closed_set;
+pub mod credentials;
 pub mod drain_cut;
 pub mod events;
 pub mod explain;

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use super::credentials::{Credentials, is_in_force};
+
 /// What stands in the place of a secret.
 pub const REDACTED: &str = "REDACTED";
 
@@ -137,15 +139,40 @@ pub fn is_secret_key(key: &[u8]) -> bool {
         .is_some_and(|folded| SECRET_KEYS.iter().any(|known| known.as_bytes() == folded))
 }
 
-/// Replaces the values of secret keys in everything after the first `?` (and `#`) of a target or URL.
+/// True if `key`, as it stands in a query, is `known` after decoding its escapes; the case does not matter.
+pub(super) fn is_key(key: &[u8], known: &[u8]) -> bool {
+    let mut rest = key;
+    for known in known {
+        let Some((&first, tail)) = rest.split_first() else {
+            return false;
+        };
+        rest = tail;
+        let mut byte = first;
+        if let (b'%', Some((&[high, low], after))) = (first, tail.split_first_chunk::<2>())
+            && let (Some(high), Some(low)) = (hex(high), hex(low))
+        {
+            byte = high << 4 | low;
+            rest = after;
+        }
+        if !byte.eq_ignore_ascii_case(known) {
+            return false;
+        }
+    }
+    rest.is_empty()
+}
+
+/// Replaces the values of secret keys, and of `more`, in everything after the first `?` (and `#`) of a target or URL.
 /// Pairs are parted by `&` or `;`. Without a `?` nothing is looked at. Bytes of any value pass.
-pub fn redact_query(target: &[u8]) -> Cow<'_, [u8]> {
+pub fn redact_query<'a>(target: &'a [u8], more: &Credentials) -> Cow<'a, [u8]> {
     let Some(start) = memchr::memchr2(b'?', b'#', target) else {
         return Cow::Borrowed(target);
     };
     let (path, query) = target.split_at(start);
     let parts = |byte: &u8| matches!(byte, b'?' | b'#' | b'&' | b';');
-    if !query.split(parts).any(|pair| secret_value(pair).is_some()) {
+    if !query
+        .split(parts)
+        .any(|pair| secret_value(pair, more).is_some())
+    {
         return Cow::Borrowed(target);
     }
     let mut out = Vec::with_capacity(target.len() + REDACTED.len());
@@ -155,7 +182,7 @@ pub fn redact_query(target: &[u8]) -> Cow<'_, [u8]> {
             Some((last, pair)) if parts(last) => pair,
             _ => piece,
         };
-        match secret_value(pair) {
+        match secret_value(pair, more) {
             Some(at) => {
                 out.extend_from_slice(pair.get(..at).unwrap_or_default());
                 out.extend_from_slice(REDACTED.as_bytes());
@@ -168,10 +195,11 @@ pub fn redact_query(target: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Where the value of a pair begins, if it is a secret and not empty.
-fn secret_value(pair: &[u8]) -> Option<usize> {
+fn secret_value(pair: &[u8], more: &Credentials) -> Option<usize> {
     let equals = memchr::memchr(b'=', pair)?;
     let key = pair.get(..equals)?;
-    (equals + 1 < pair.len() && is_secret_key(key)).then_some(equals + 1)
+    let secret = || is_secret_key(key) || more.is_query_key(key);
+    (equals + 1 < pair.len() && secret()).then_some(equals + 1)
 }
 
 /// Replaces secrets in free text: `password=...`, `authorization: ...`, `Bearer ...`, `user:password@host`.
@@ -200,12 +228,12 @@ pub fn scrub(text: &str) -> Cow<'_, str> {
             continue;
         }
         let bare = |key: &str| key.trim_matches(['"', '\'', '{', '(', '[']).to_owned();
+        let sign = if word.contains('=') { '=' } else { ':' };
         let pair = word
-            .split_once('=')
-            .or_else(|| word.split_once(':'))
+            .split_once(sign)
             .map(|(key, value)| (key, value, bare(key)));
         match pair {
-            Some((key, value, name)) if secret_word(&name) => {
+            Some((key, value, name)) if secret_word(&name) || is_in_force(&name, sign) => {
                 changed = true;
                 out.push_str(key);
                 out.push_str(word.get(key.len()..key.len() + 1).unwrap_or_default());
@@ -283,7 +311,7 @@ mod tests {
             ("/ä?session=ö&ü=1", "/ä?session=REDACTED&ü=1"),
             ("/a?pass%=x&%zz=1", "/a?pass%=x&%zz=1"),
         ] {
-            let hidden = redact_query(given.as_bytes());
+            let hidden = redact_query(given.as_bytes(), &crate::telemetry::credentials::NONE);
             assert_eq!(String::from_utf8_lossy(&hidden), expected, "{given}");
         }
     }

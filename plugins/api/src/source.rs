@@ -1,7 +1,7 @@
 //! Sources: one grammar for every place that reads a value of the request (limit keys, sticky
 //! cookies, balance keys, templates).
 //!
-//! `client_ip`, `host`, `path`, `method`, `global`, `consumer`, `client_san`, `header:NAME`, `query:NAME`,
+//! `client_ip`, `host`, `path`, `method`, `global`, `consumer`, `consumer.plan`, `client_san`, `header:NAME`, `query:NAME`,
 //! `cookie:NAME`.
 
 use std::borrow::Cow;
@@ -15,13 +15,14 @@ use crate::decode::nearest;
 use crate::facts::Facts;
 
 /// Every word a source may begin with.
-pub const WORDS: [&str; 10] = [
+pub const WORDS: [&str; 11] = [
     "client_ip",
     "host",
     "path",
     "method",
     "global",
     "consumer",
+    "consumer.plan",
     "client_san",
     "header:NAME",
     "query:NAME",
@@ -43,6 +44,8 @@ pub enum Source {
     Global,
     /// The name of the consumer that an authenticating plugin found.
     Consumer,
+    /// The plan of that consumer.
+    ConsumerPlan,
     /// The first name of the client's verified certificate.
     ClientSan,
     /// The first header field of this name.
@@ -88,6 +91,7 @@ impl Source {
             "method" => Self::Method,
             "global" => Self::Global,
             "consumer" => Self::Consumer,
+            "consumer.plan" => Self::ConsumerPlan,
             "client_san" => Self::ClientSan,
             "header" | "query" | "cookie" => return Self::parse_named(word, name),
             _ => return Err(unknown(text, word)),
@@ -141,6 +145,7 @@ impl Source {
             Self::Method => Cow::Borrowed(facts.method().as_str()),
             Self::Global => Cow::Borrowed("global"),
             Self::Consumer => Cow::Borrowed(&*facts.consumer()?.name),
+            Self::ConsumerPlan => Cow::Borrowed(facts.consumer()?.plan.as_deref()?),
             Self::ClientSan => Cow::Borrowed(facts.client_sans().first()?.as_str()),
             Self::Header(name) => String::from_utf8_lossy(facts.headers().get(name)?.as_bytes()),
             Self::Query(name) => match query_value(facts.query(), name)? {
@@ -177,6 +182,7 @@ impl Source {
             Self::Method => take(facts.method().as_str().as_bytes()),
             Self::Global => take(b""),
             Self::Consumer => take(facts.consumer()?.name.as_bytes()),
+            Self::ConsumerPlan => take(facts.consumer()?.plan.as_deref()?.as_bytes()),
             Self::ClientSan => take(facts.client_sans().first()?.as_bytes()),
             Self::Header(name) => take(facts.headers().get(name)?.as_bytes()),
             Self::Query(name) => take(&query_value(facts.query(), name)?),
@@ -194,6 +200,7 @@ impl fmt::Display for Source {
             Self::Method => f.write_str("method"),
             Self::Global => f.write_str("global"),
             Self::Consumer => f.write_str("consumer"),
+            Self::ConsumerPlan => f.write_str("consumer.plan"),
             Self::ClientSan => f.write_str("client_san"),
             Self::Header(name) => write!(f, "header:{name}"),
             Self::Query(name) => write!(f, "query:{name}"),

@@ -1,6 +1,7 @@
 //! A key for people: its parts by name. Secrets are hidden as the access log hides them; cookies altogether.
 
 use super::{Key, KeyRules, KeyView, Parts};
+use crate::telemetry::credentials::Credentials;
 use crate::telemetry::redact::{is_credential_header, redact_query};
 
 /// What stands for a value that is not shown.
@@ -19,18 +20,18 @@ pub struct Readable {
 impl Key {
     /// The key in words. Without the rules it was made by, or by other ones, only what every key has.
     ///
-    /// None if the text is not one of this layout.
-    pub fn readable(&self, rules: Option<&KeyRules>) -> Option<Readable> {
+    /// Values of `hidden` are hidden besides those of everyday secrets. None if the text is not one of this layout.
+    pub fn readable(&self, rules: Option<&KeyRules>, hidden: &Credentials) -> Option<Readable> {
         let view = self.read()?;
         let query = view.query.map(|query| format!("?{query}"));
         let query = query.unwrap_or_default();
-        let query = redact_query(query.as_bytes());
+        let query = redact_query(query.as_bytes(), hidden);
         let mut and = vec![format!("route {}", view.route)];
         if !view.side.is_empty() {
             and.push(format!("upstream {}", view.side));
         }
         if let Some(rules) = rules {
-            and.extend(chosen(&self.text, rules).unwrap_or_default());
+            and.extend(chosen(&self.text, rules, hidden).unwrap_or_default());
         }
         let KeyView {
             scheme, host, path, ..
@@ -44,7 +45,7 @@ impl Key {
 }
 
 /// What a policy put into a key.
-fn chosen(text: &[u8], rules: &KeyRules) -> Option<Vec<String>> {
+fn chosen(text: &[u8], rules: &KeyRules, hidden: &Credentials) -> Option<Vec<String>> {
     let mut parts = Parts::of(text)?;
     // Scheme, host, path, query, route, side.
     for _ in 0..6 {
@@ -61,7 +62,9 @@ fn chosen(text: &[u8], rules: &KeyRules) -> Option<Vec<String>> {
         }
         let value = match lines.as_slice() {
             [] => "-".to_owned(),
-            _ if is_credential_header(name.as_str()) => HIDDEN.to_owned(),
+            _ if is_credential_header(name.as_str()) || hidden.is_header(name.as_str()) => {
+                HIDDEN.to_owned()
+            }
             lines => lines.join(" | "),
         };
         out.push(format!("header {name}: {value}"));
@@ -96,6 +99,7 @@ mod tests {
     use super::*;
     use crate::cache::cases;
     use crate::cache::key::KeyParts;
+    use crate::telemetry::credentials::NONE;
 
     fn key(fields: &HeaderMap, consumer: Option<&str>, rules: &KeyRules) -> Key {
         Key::build(
@@ -129,7 +133,7 @@ mod tests {
             "X-Device: phone\nX-Device: big\nAuthorization: Basic topsecret\nCookie: lang=topsecret",
         );
         let readable = key(&fields, Some("alice"), &rules)
-            .readable(Some(&rules))
+            .readable(Some(&rules), &NONE)
             .expect("a key");
         assert!(
             !format!("{readable:?}").contains("topsecret"),
@@ -160,12 +164,15 @@ mod tests {
         let key = key(&HeaderMap::new(), None, &rules);
         let least = ["route site", "upstream app"];
         let other = KeyRules::default();
-        let said = |rules: Option<&KeyRules>| key.readable(rules).expect("a key").and;
+        let said = |rules: Option<&KeyRules>| key.readable(rules, &NONE).expect("a key").and;
         assert_eq!(said(None), least);
         assert_eq!(said(Some(&other)), least);
         assert_eq!(said(Some(&rules)), [&least[..], &["consumer -"]].concat());
         let cut = Key::from_text(key.text.slice(..key.text.len() - 1));
-        assert_eq!(cut.readable(Some(&rules)).expect("a key").and, least);
-        assert_eq!(Key::from_text(key.text.slice(1..)).readable(None), None);
+        assert_eq!(cut.readable(Some(&rules), &NONE).expect("a key").and, least);
+        assert_eq!(
+            Key::from_text(key.text.slice(1..)).readable(None, &NONE),
+            None
+        );
     }
 }

@@ -60,6 +60,18 @@ pub struct RouteConfig {
     #[serde(default)]
     #[schemars(with = "Option<Vec<String>>")]
     pub client_san: Option<Vec<Located<String>>>,
+    /// Names of consumers, as a plugin of the listener finds them; without it everybody.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub consumer: Option<Vec<Located<String>>>,
+    /// Plans of consumers; without it every plan, and none.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub consumer_plan: Option<Vec<Located<String>>>,
+    /// Tags of consumers, of which one must have one; without it everybody.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub consumer_tags: Option<Vec<Located<String>>>,
     /// Whether the plugins of `[defaults]` run before the route's own. Default true.
     #[serde(default = "yes")]
     pub defaults: bool,

@@ -13,10 +13,16 @@ use crate::cache::policy::SetCookie;
 use crate::proxy::caching::Kept;
 use crate::snapshot::{CachePlan, Route, Snapshot, Target};
 use crate::telemetry::cache::{CacheAnswer, Forward, Refusal};
+use crate::telemetry::credentials::{self, Credentials};
 
 /// The policy of a route, what of the request is in its key, whether it would be looked up, and what would keep an
 /// answer out. Null where no answer is kept.
-pub(super) fn asked(route: &Route, asked: &Asked<'_>, port: Option<u16>) -> Value {
+pub(super) fn asked(
+    route: &Route,
+    asked: &Asked<'_>,
+    port: Option<u16>,
+    hidden: &Credentials,
+) -> Value {
     let Some(cache) = &route.cache else {
         return Value::Null;
     };
@@ -28,7 +34,7 @@ pub(super) fn asked(route: &Route, asked: &Asked<'_>, port: Option<u16>) -> Valu
         fields,
         target_bytes: question.target.len(),
         has_body: has_body(fields),
-        identity: match question.client_sans.is_empty() {
+        identity: match question.client_sans.is_empty() && question.consumer.is_none() {
             true => Identity::None,
             false => Identity::Known,
         },
@@ -65,11 +71,11 @@ pub(super) fn asked(route: &Route, asked: &Asked<'_>, port: Option<u16>) -> Valu
             route: &route.name,
             side: &sides.join(" or "),
             fields,
-            consumer: None,
+            consumer: question.consumer.as_ref().map(|found| &*found.name),
         },
         &plan.policy.key,
     );
-    put_key(&mut out, &key, Some(&plan.policy.key));
+    put_key(&mut out, &key, Some(&plan.policy.key), Some(hidden));
     let mut keeps_out = Vec::new();
     let mut say = |why: Refusal, but: &str| keeps_out.push(format!("{why}: {}{but}", why.help()));
     if read.verb != Verb::Get {
@@ -98,9 +104,14 @@ fn has_body(fields: &HeaderMap) -> bool {
     length.is_some_and(|length| length != b"0") || fields.contains_key(TRANSFER_ENCODING)
 }
 
-fn put_key(out: &mut Value, key: &Key, rules: Option<&KeyRules>) {
-    if let Some(readable) = key.readable(rules) {
-        out["key"] = json!(readable.url);
+/// Without `hidden` nobody knows what of the query was a credential, and none of it is shown.
+fn put_key(out: &mut Value, key: &Key, rules: Option<&KeyRules>, hidden: Option<&Credentials>) {
+    if let Some(readable) = key.readable(rules, hidden.unwrap_or(&credentials::NONE)) {
+        let url = match (hidden, readable.url.split_once('?')) {
+            (None, Some((url, _))) => format!("{url}?(hidden)"),
+            _ => readable.url,
+        };
+        out["key"] = json!(url);
         out["and"] = json!(readable.and);
     }
 }
@@ -189,7 +200,8 @@ pub fn served(snapshot: &Snapshot, line: &Value, behind: &[u8], same: bool) -> V
     }
     if !kept.key.is_empty() {
         let key = Key::from_text(bytes::Bytes::copy_from_slice(kept.key));
-        put_key(&mut out, &key, plan.map(|plan| &plan.policy.key));
+        let hidden = same.then_some(&*snapshot.credentials);
+        put_key(&mut out, &key, plan.map(|plan| &plan.policy.key), hidden);
     }
     out
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use farmgate_plugin_api::Facts;
+use farmgate_plugin_api::{Consumer, Facts};
 use http::Method;
 use http::header::HeaderName;
 use regex::bytes::{Regex, RegexBuilder};
@@ -36,6 +36,61 @@ pub struct RouteMatch {
     pub sources: Vec<Cidr>,
     /// One of these fits a name of the client's certificate.
     pub client_sans: Vec<SanRule>,
+    /// Who sends it.
+    pub consumers: ConsumerMatch,
+}
+
+/// What a route asks of the consumer that a plugin of the listener found. All that is not empty must fit.
+#[derive(Clone, Debug, Default)]
+pub struct ConsumerMatch {
+    /// One of these names.
+    pub names: Vec<Box<str>>,
+    /// One of these plans.
+    pub plans: Vec<Box<str>>,
+    /// One of these tags.
+    pub tags: Vec<Box<str>>,
+}
+
+impl ConsumerMatch {
+    fn lists(&self) -> [&Vec<Box<str>>; 3] {
+        [&self.names, &self.plans, &self.tags]
+    }
+
+    fn conditions(&self) -> usize {
+        self.lists().iter().filter(|list| !list.is_empty()).count()
+    }
+
+    /// The first of the three that does not fit.
+    fn miss(&self, consumer: Option<&Consumer>) -> Option<&'static str> {
+        let has = |list: &[Box<str>], value: Option<&str>| {
+            list.is_empty() || value.is_some_and(|value| list.iter().any(|one| **one == *value))
+        };
+        if !has(&self.names, consumer.map(|found| &*found.name)) {
+            return Some("consumer");
+        }
+        if !has(
+            &self.plans,
+            consumer.and_then(|found| found.plan.as_deref()),
+        ) {
+            return Some("consumer_plan");
+        }
+        let tagged = |found: &Consumer| found.tags.iter().any(|tag| has(&self.tags, Some(tag)));
+        let missed = !self.tags.is_empty() && !consumer.is_some_and(tagged);
+        missed.then_some("consumer_tags")
+    }
+
+    fn covers(&self, narrow: &Self) -> bool {
+        let lists = narrow.lists().into_iter().zip(self.lists());
+        lists
+            .into_iter()
+            .all(|(narrow, wide)| within(narrow, wide, |a, b| a == b))
+    }
+
+    /// A consumer has one name and one plan, but may have several tags.
+    fn excludes(&self, other: &Self) -> bool {
+        apart(&self.names, &other.names, |a, b| a == b)
+            || apart(&self.plans, &other.plans, |a, b| a == b)
+    }
 }
 
 /// What one named field must be. A field that stands several times fits if any value does; of
@@ -141,16 +196,18 @@ pub(super) enum Miss<'r> {
     Field(Field<'r>),
     Source,
     ClientSan,
+    Consumer(&'static str),
 }
 
 impl RouteMatch {
     /// What decides between routes of the same host and path: the more, the earlier. Listeners,
-    /// methods, sources and client names count one each, every header, query and cookie field counts one.
+    /// methods, sources, client names, and names, plans and tags of consumers count one each, every header, query and cookie field counts one.
     pub fn conditions(&self) -> usize {
         usize::from(self.listeners.is_some())
             + usize::from(!self.methods.is_empty())
             + usize::from(!self.sources.is_empty())
             + usize::from(!self.client_sans.is_empty())
+            + self.consumers.conditions()
             + self.headers.len()
             + self.query.len()
             + self.cookies.len()
@@ -197,6 +254,9 @@ impl RouteMatch {
                 return Some(Miss::ClientSan);
             }
         }
+        if self.consumers.conditions() > 0 {
+            return self.consumers.miss(facts.consumer()).map(Miss::Consumer);
+        }
         None
     }
 
@@ -214,6 +274,7 @@ impl RouteMatch {
             && within(&narrow.client_sans, &self.client_sans, |wide, one| {
                 wide == one
             })
+            && self.consumers.covers(&narrow.consumers)
             && self.fields().all(|(field, wide)| {
                 narrow
                     .fields()
@@ -232,6 +293,7 @@ impl RouteMatch {
         listeners
             || apart(&self.methods, &other.methods, |a, b| a == b)
             || apart(&self.sources, &other.sources, overlap)
+            || self.consumers.excludes(&other.consumers)
             || self.fields().any(|(field, mine)| {
                 other
                     .fields()

@@ -53,6 +53,8 @@ pub enum Why {
     Source,
     /// The client's certificate holds none of its names, or there is none.
     ClientSan,
+    /// The consumer is another one, or there is none; the word that asks for it.
+    Consumer(&'static str),
     /// All of it fits, but this route, the winner, comes before it.
     Outranked {
         /// The number of the winner.
@@ -98,6 +100,7 @@ impl fmt::Display for Why {
             Self::Cookie(name) => write!(f, "cookie {name}"),
             Self::Source => write!(f, "source"),
             Self::ClientSan => write!(f, "client_san"),
+            Self::Consumer(word) => write!(f, "{word}"),
             Self::Outranked { by, level } => write!(f, "outranked by route {by} ({level})"),
         }
     }
@@ -113,6 +116,7 @@ impl From<Miss<'_>> for Why {
             Miss::Field(Field::Cookie(name)) => Self::Cookie(name.to_owned()),
             Miss::Source => Self::Source,
             Miss::ClientSan => Self::ClientSan,
+            Miss::Consumer(word) => Self::Consumer(word),
         }
     }
 }

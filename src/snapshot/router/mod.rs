@@ -31,7 +31,7 @@ mod tests;
 
 pub use builder::{MAX_ENTRIES, RouterBuilder, TooLarge};
 pub use captures::Captures;
-pub use condition::{Cidr, Condition, FieldCondition, RouteMatch};
+pub use condition::{Cidr, Condition, ConsumerMatch, FieldCondition, RouteMatch};
 pub use explain::{Candidate, Level, Outcome, Why};
 pub use field::MAX_VALUES;
 pub use finding::{Finding, MAX_VISITS};

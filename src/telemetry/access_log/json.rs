@@ -8,9 +8,11 @@
 use std::cell::RefCell;
 use std::io::Write;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use super::record::{AccessRecord, MAX_PATH_BYTES, MAX_TEXT_BYTES, Text};
+use super::record::{AccessRecord, MAX_PATH_BYTES, MAX_TAGS, MAX_TEXT_BYTES, Text};
 use crate::telemetry::clock::{RFC3339_LEN, Rfc3339};
+use crate::telemetry::credentials::Credentials;
 use crate::telemetry::redact;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -138,16 +140,29 @@ fn text(key: &[u8], value: &[u8], out: &mut Vec<u8>) {
 }
 
 /// A target or URL with its secrets hidden.
-fn target(key: &[u8], value: &[u8], out: &mut Vec<u8>) {
+fn target(key: &[u8], value: &[u8], hidden: &Credentials, out: &mut Vec<u8>) {
     if !value.is_empty() {
         out.extend_from_slice(key);
         out.push(b'"');
         let kept = value.get(..MAX_PATH_BYTES).unwrap_or(value);
-        escape(&redact::redact_query(kept), out);
+        escape(&redact::redact_query(kept, hidden), out);
         if kept.len() < value.len() {
             out.extend_from_slice(CUT);
         }
         out.push(b'"');
+    }
+}
+
+/// Appends a member that is a list of strings; `key` with its bracket. Nothing for an empty list, nor beyond its bound.
+fn list(key: &[u8], items: &[Arc<str>], out: &mut Vec<u8>) {
+    let mut separator = key;
+    for item in items.iter().take(MAX_TAGS) {
+        out.extend_from_slice(separator);
+        bounded(item.as_bytes(), MAX_TEXT_BYTES, out);
+        separator = b",";
+    }
+    if !items.is_empty() {
+        out.push(b']');
     }
 }
 
@@ -195,7 +210,8 @@ pub(super) fn write_json(record: &AccessRecord<'_>, time: &mut Rfc3339, out: &mu
     number(b",\"attempt\":", u64::from(record.attempt), out);
     text(b",\"method\":", record.get(Text::Method), out);
     text(b",\"host\":", record.get(Text::Host), out);
-    target(b",\"path\":", record.get(Text::Path), out);
+    let hidden = record.credentials;
+    target(b",\"path\":", record.get(Text::Path), hidden, out);
     text(b",\"protocol\":", record.get(Text::Protocol), out);
     number(b",\"status\":", u64::from(record.status), out);
     text(b",\"reason\":", record.reason.as_str().as_bytes(), out);
@@ -232,10 +248,12 @@ pub(super) fn write_json(record: &AccessRecord<'_>, time: &mut Rfc3339, out: &mu
         }
     }
     text(b",\"user_agent\":", record.get(Text::UserAgent), out);
-    target(b",\"referer\":", record.get(Text::Referer), out);
+    target(b",\"referer\":", record.get(Text::Referer), hidden, out);
     text(b",\"trace_id\":", record.get(Text::TraceId), out);
     number(b",\"generation\":", record.generation, out);
     text(b",\"consumer\":", record.get(Text::Consumer), out);
+    text(b",\"plan\":", record.get(Text::Plan), out);
+    list(b",\"tags\":[", record.tags, out);
     text(b",\"tls\":", record.get(Text::Tls), out);
     text(b",\"client_san\":", record.get(Text::ClientSan), out);
     let mut separator = b",\"headers\":{".as_slice();

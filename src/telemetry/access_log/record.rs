@@ -4,8 +4,10 @@
 //! that served the request, and allocates nothing unless extra headers are logged.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::telemetry::cache::{CacheAnswer, Forward};
+use crate::telemetry::credentials::{self, Credentials};
 use crate::telemetry::reason::Reason;
 
 /// A text of a record.
@@ -38,6 +40,8 @@ pub enum Text {
     TraceId,
     /// Who the request was authenticated as.
     Consumer,
+    /// The plan of that consumer.
+    Plan,
     /// Version of TLS with the client.
     Tls,
     /// The first name of the client's verified certificate.
@@ -52,6 +56,8 @@ pub const MAX_PATH_BYTES: usize = 8 * 1024;
 pub const MAX_TEXT_BYTES: usize = 1024;
 /// Extra headers that one record holds.
 pub const MAX_HEADERS: usize = 16;
+/// Tags of a consumer that one record tells.
+pub(super) const MAX_TAGS: usize = 32;
 
 /// Where the time of a request went, in nanoseconds; none for what did not happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,6 +108,10 @@ pub struct AccessRecord<'a> {
     pub reason: Reason,
     /// What the cache did with it.
     pub cache: Option<CacheRecord>,
+    /// The tags of the consumer.
+    pub tags: &'a [Arc<str>],
+    /// Names whose values are hidden besides the built-in ones.
+    pub credentials: &'a Credentials,
     texts: [&'a [u8]; TEXTS],
     headers: Vec<(&'a str, &'a [u8])>,
 }
@@ -120,6 +130,8 @@ impl<'a> AccessRecord<'a> {
             attempt: 0,
             reason,
             cache: None,
+            tags: &[],
+            credentials: &credentials::NONE,
             texts: [&[]; TEXTS],
             headers: Vec::new(),
         }
@@ -134,9 +146,9 @@ impl<'a> AccessRecord<'a> {
     }
 
     /// Adds a configured extra header; `name` is in lower case. Those that carry credentials were refused when the
-    /// configuration was compiled.
+    /// configuration was compiled; of an earlier one, whose requests still end, others may.
     pub fn header(&mut self, name: &'a str, value: &'a [u8]) {
-        if self.headers.len() < MAX_HEADERS {
+        if self.headers.len() < MAX_HEADERS && !self.credentials.is_header(name) {
             self.headers.push((name, value));
         }
     }

@@ -3,6 +3,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use super::*;
+use crate::telemetry::credentials::Credentials;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::reason::Reason;
 
@@ -91,6 +92,39 @@ fn a_line_holds_every_field_in_order_and_no_secret() {
             r#""user_agent":"curl \"8\"\\","referer":"https://b.test/?code=REDACTED","#,
             r#""trace_id":"0af7651916cd43dd8448eb211c80319c","generation":7,"consumer":"anna","headers":{"x-tenant":"a"}}"#
         )
+    );
+}
+
+#[test]
+fn a_consumer_is_told_with_plan_and_tags() {
+    let tags: Vec<Arc<str>> = ["beta", "a \"b\""].map(Arc::from).into();
+    let many: Vec<Arc<str>> = vec!["t".into(); 100];
+    let mut r = AccessRecord::new(0, Reason::Ok, 200);
+    r.set(Text::Consumer, "anna");
+    r.set(Text::Plan, "gold");
+    r.tags = &tags;
+    let told = r#""consumer":"anna","plan":"gold","tags":["beta","a \"b\""]"#;
+    assert!(json(&r).contains(told), "{}", json(&r));
+    r.tags = &many;
+    assert_eq!(json(&r).matches("\"t\"").count(), 32, "bounded");
+}
+
+#[test]
+fn what_plugins_call_credentials_is_hidden() {
+    let mut hidden = Credentials::default();
+    hidden.add_header("x-farm");
+    hidden.add_query("mykey");
+    let mut r = AccessRecord::new(0, Reason::Ok, 200);
+    r.credentials = &hidden;
+    r.set(Text::Path, "/a?MyKey=geheim&b=1");
+    r.set(Text::Referer, "https://b.test/?%6dykey=geheim");
+    r.header("x-farm", b"geheim");
+    r.header("x-tenant", b"a");
+    let line = json(&r);
+    assert!(!line.contains("geheim"), "{line}");
+    assert!(
+        line.contains("/a?MyKey=REDACTED&b=1") && line.contains(r#"{"x-tenant":"a"}"#),
+        "{line}"
     );
 }
 

@@ -24,6 +24,7 @@ fn every_word_parses_and_prints_as_it_was_written() {
         "method",
         "global",
         "consumer",
+        "consumer.plan",
         "header:x-user",
         "query:page",
         "cookie:session",

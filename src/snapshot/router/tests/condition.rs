@@ -1,6 +1,60 @@
 //! Conditions on listeners, methods, fields and sources, one by one.
 
 use super::*;
+
+/// Names, plans and tags of a consumer; each list is an OR, together they are an AND.
+#[test]
+fn consumers_are_matched() {
+    use farmgate_plugin_api::Request;
+    use farmgate_plugin_api::compliance::FakeRequest;
+
+    use crate::snapshot::router::ConsumerMatch;
+    let boxed = |words: &[&str]| words.iter().map(|word| Box::from(*word)).collect();
+    let of = |names: &[&str], plans: &[&str], tags: &[&str]| RouteMatch {
+        consumers: ConsumerMatch {
+            names: boxed(names),
+            plans: boxed(plans),
+            tags: boxed(tags),
+        },
+        ..RouteMatch::default()
+    };
+    let ann = |plan: Option<&str>, tags: &[&str]| {
+        let mut request = FakeRequest::get("/");
+        request.set_consumer(Consumer {
+            name: "ann".into(),
+            plan: plan.map(Into::into),
+            tags: tags.iter().map(|tag| (*tag).into()).collect(),
+            ..Consumer::default()
+        });
+        request
+    };
+    let nobody = FakeRequest::get("/");
+    for (route, plan, tags, fits) in [
+        (of(&["ann"], &[], &[]), None, &[][..], true),
+        (of(&["ben", "ann"], &[], &[]), None, &[], true),
+        (of(&["ben"], &[], &[]), None, &[], false),
+        (of(&[], &["gold"], &[]), None, &[], false),
+        (of(&[], &["gold"], &[]), Some("gold"), &[], true),
+        (of(&[], &[], &["a", "b"]), None, &["c", "b"], true),
+        (of(&[], &[], &["a"]), None, &["b"], false),
+        (of(&["ann"], &["gold"], &["a"]), Some("gold"), &["a"], true),
+        (of(&["ann"], &["gold"], &["a"]), Some("gold"), &[], false),
+    ] {
+        assert_eq!(route.miss(&ann(plan, tags)).is_none(), fits, "{route:?}");
+        assert!(route.miss(&nobody).is_some(), "{route:?}");
+        let conditions = &route.consumers;
+        let lists = [&conditions.names, &conditions.plans, &conditions.tags];
+        let written = lists.iter().filter(|list| !list.is_empty()).count();
+        assert_eq!(route.conditions(), written);
+    }
+    assert!(of(&["ann", "ben"], &[], &[]).covers(&of(&["ann"], &["gold"], &[])));
+    assert!(!of(&["ann"], &[], &[]).covers(&of(&[], &[], &[])));
+    assert!(of(&["ann"], &[], &[]).excludes(&of(&["ben"], &[], &[])));
+    assert!(
+        !of(&[], &[], &["a"]).excludes(&of(&[], &[], &["b"])),
+        "one may have both"
+    );
+}
 use crate::snapshot::router::MAX_VALUES;
 
 fn takes(matches: RouteMatch, asked: &Asked) -> bool {
