@@ -214,7 +214,7 @@ mod tests {
                 entry.contains("### Metrics") && entry.contains("```toml\n"),
                 "{name}"
             );
-            assert!(!entry.lines().any(|line| line.starts_with("# ")), "{name}");
+            assert!(entry.starts_with(&format!("## {name}\n")), "{name}");
         }
     }
 

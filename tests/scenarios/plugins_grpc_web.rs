@@ -130,7 +130,8 @@ async fn the_text_form_is_refused_and_a_dead_origin_is_told() {
         response.header("content-type"),
         Some("application/grpc-web")
     );
-    // A call without a message.
+    // A call without a message, on a connection of its own: an error may have closed the other.
+    let mut client = node.client().await;
     let response = client.ask(&ask("Empty", "application/grpc-web")).await;
     let frames = frames(&response.body);
     assert_eq!((frames.len(), frames[0].0), (1, 0x80), "{frames:?}");

@@ -168,6 +168,10 @@ pub(super) fn prepare(cx: &Ctx, request: &mut RequestHeader) -> Result<(), Reaso
     if let Some(host) = host {
         insert(request, header::HOST, host)?;
     }
+    // gRPC servers insist on it; Pingora took it out with the fields of the client's connection.
+    if cx.grpc_web && request.version == http::Version::HTTP_2 {
+        insert(request, header::TE, HeaderValue::from_static("trailers"))?;
+    }
     if from_h2 && plan.protocol != UpstreamProtocol::H2 {
         join_cookies(request);
     }
