@@ -16,10 +16,10 @@ plugins! {
     access_control,
     api_key,
     basic_auth,
-    experiment,
     compression,
     cors,
     error_pages,
+    experiment,
     fault,
     forward_auth,
     grpc_web,
@@ -32,8 +32,8 @@ plugins! {
     request_id,
     respond,
     rewrite,
-    validate,
     security_headers,
+    validate,
     waf,
 }
 
