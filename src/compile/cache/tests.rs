@@ -5,6 +5,8 @@ use http::StatusCode;
 use http::header::HeaderName;
 
 use super::*;
+use crate::cache::shared::compress::CompressRules;
+use crate::cache::vary::Encodings;
 
 fn words(text: &str) -> CachePolicyConfig {
     let table = Table::from_text(&format!("name = \"p\"\n{text}")).expect("TOML");
@@ -92,6 +94,7 @@ fn compression_is_on_until_its_codings_are_taken_away() {
         least_bytes: 2048,
         most_bytes: 1 << 20,
         after_hits: 1,
+        kinds: None,
     };
     assert_eq!(some, Some(want));
     assert_eq!(compiled("hit_for_miss = \"0s\"").unstored_s, 0);

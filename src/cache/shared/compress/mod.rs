@@ -30,8 +30,17 @@ impl std::fmt::Debug for Kinds {
     }
 }
 
+/// The same only where they are one: what two functions say cannot be compared.
+impl PartialEq for Kinds {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Kinds {}
+
 /// What is compressed, and when.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompressRules {
     /// The codings that are made, each once a client asks for it.
     pub codings: Encodings,
