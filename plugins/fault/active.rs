@@ -60,7 +60,9 @@ impl Sign {
                 let text = format!("FAULTS ARE INJECTED until {until}: {words}");
                 self.events.warn(&text);
             }
-            (Standing::Off, _) => self.events.warn("no faults are injected: it is switched off"),
+            (Standing::Off, _) => self
+                .events
+                .warn("no faults are injected: it is switched off"),
             (Standing::Past, true) => {
                 let text = format!("no faults are injected any more: {until} has passed");
                 self.events.warn(&text);

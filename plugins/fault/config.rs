@@ -124,7 +124,10 @@ impl FaultConfig {
         let before = diagnostics.error_count();
         let clock = services.clock();
         if self.until.value.at() <= clock.wall() {
-            let text = format!("until {} has passed: this plugin does nothing", self.until.value);
+            let text = format!(
+                "until {} has passed: this plugin does nothing",
+                self.until.value
+            );
             let warning = Diagnostic::warning(codes::IDLE, &self.until.place, text);
             diagnostics.push(warning.with_help("remove the plugin, or write a later moment"));
         }
@@ -195,7 +198,10 @@ impl FaultConfig {
     fn words(&self) -> String {
         let mut words = Vec::new();
         if let Some(delay) = &self.delay {
-            words.push(format!("{} delayed by {}", delay.share.value, delay.time.value));
+            words.push(format!(
+                "{} delayed by {}",
+                delay.share.value, delay.time.value
+            ));
         }
         if let Some(abort) = &self.abort {
             let how = match &abort.value.status {

@@ -7,9 +7,7 @@ use bytes::Bytes;
 use farmgate_plugin_api::exchange::Request;
 use farmgate_plugin_api::services::{Clock, CounterBy, Random};
 use farmgate_plugin_api::units::Ratio;
-use farmgate_plugin_api::{
-    Answer, Explained, Facts, Filter, FilterError, Phases, Reply, Verdict,
-};
+use farmgate_plugin_api::{Answer, Explained, Facts, Filter, FilterError, Phases, Reply, Verdict};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::active::{Place, Places, Sign, Standing};

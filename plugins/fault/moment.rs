@@ -93,7 +93,12 @@ mod tests {
             assert_eq!(unix(text), Some(expected), "{text}");
         }
         // Without an offset nobody knows which moment it is, and there is none before 1970.
-        for text in ["2027-01-01T00:00:00", "2027-01-01", "12:00:00", "1969-12-31T23:59:59Z"] {
+        for text in [
+            "2027-01-01T00:00:00",
+            "2027-01-01",
+            "12:00:00",
+            "1969-12-31T23:59:59Z",
+        ] {
             assert_eq!(unix(text), None, "{text}");
         }
     }
@@ -103,7 +108,20 @@ mod tests {
         let mut last = days_from_civil(1969, 12, 31);
         for year in 1970..2200 {
             let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-            let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+            let lengths = [
+                31,
+                if leap { 29 } else { 28 },
+                31,
+                30,
+                31,
+                30,
+                31,
+                31,
+                30,
+                31,
+                30,
+                31,
+            ];
             for (month, length) in (1..).zip(lengths) {
                 for day in 1..=length {
                     let days = days_from_civil(year, month, day);

@@ -99,7 +99,10 @@ fn only_requests_that_are_meant_meet_it() {
     assert_eq!(status(&built, request().header("x-chaos", "1")), 500);
     let twice = request().header("x-chaos", "0").header("x-chaos", "1");
     assert_eq!(status(&built, twice), 500);
-    assert_eq!(status(&built, FakeRequest::get("/").header("x-chaos", "1")), 0);
+    assert_eq!(
+        status(&built, FakeRequest::get("/").header("x-chaos", "1")),
+        0
+    );
 }
 
 #[test]
@@ -119,11 +122,20 @@ fn once_past_it_does_nothing_and_a_check_warns() {
     assert_eq!(services.metric("active"), 0);
     let warnings = services.warnings();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
-    assert!(warnings[0].contains("FAULTS ARE INJECTED until 2026-01-01T00:01:00Z: 100% answered with 503"));
+    assert!(
+        warnings[0]
+            .contains("FAULTS ARE INJECTED until 2026-01-01T00:01:00Z: 100% answered with 503")
+    );
     assert!(warnings[1].contains("has passed"));
     let error = compliance::build(KIND, table, &services).err().unwrap();
-    assert!(error.contains("test.toml:2:9: warning E-OPTION-004"), "{error}");
-    assert!(error.contains("has passed: this plugin does nothing"), "{error}");
+    assert!(
+        error.contains("test.toml:2:9: warning E-OPTION-004"),
+        "{error}"
+    );
+    assert!(
+        error.contains("has passed: this plugin does nothing"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -140,7 +152,10 @@ fn the_switch_is_told_and_an_old_instance_does_not_overwrite_a_new_one() {
     services.run_periodic();
     assert_eq!(services.metric("active"), 1);
     let told = services.warnings();
-    let told: Vec<bool> = told.iter().map(|text| text.contains("switched off")).collect();
+    let told: Vec<bool> = told
+        .iter()
+        .map(|text| text.contains("switched off"))
+        .collect();
     assert_eq!(told, [false, true, false]);
     let new = build(table, &services);
     services.run_periodic();
@@ -164,7 +179,10 @@ fn so_many_are_held_and_no_more() {
         .collect();
     let waits = answers.iter().filter(|a| matches!(a, Answer::Wait(_)));
     assert_eq!(waits.count(), 2);
-    assert_eq!((services.metric("held"), services.metric("skipped")), (2, 1));
+    assert_eq!(
+        (services.metric("held"), services.metric("skipped")),
+        (2, 1)
+    );
     // A client that leaves gives its place back.
     drop(answers.remove(0));
     assert_eq!(services.metric("held"), 1);
@@ -175,7 +193,10 @@ fn so_many_are_held_and_no_more() {
 #[test]
 fn a_throttled_body_takes_its_bytes_by_the_rate() {
     let services = FakeServices::new();
-    let built = build("throttle = { share = '100%', bytes_per_second = '4KiB' }", &services);
+    let built = build(
+        "throttle = { share = '100%', bytes_per_second = '4KiB' }",
+        &services,
+    );
     assert!(built.filter.phases().contains(Phases::RESPONSE_BODY));
     let mut request = FakeRequest::get("/");
     assert!(matches!(
@@ -220,7 +241,10 @@ fn explain_says_what_may_happen() {
     assert!(explain(&FakeRequest::get("/")).contains("lacks"));
     let meant = FakeRequest::get("/").header("x-chaos", "1");
     let text = explain(&meant);
-    assert!(text.contains("faults until 2026-06-01T00:00:00Z: 1% reset"), "{text}");
+    assert!(
+        text.contains("faults until 2026-06-01T00:00:00Z: 1% reset"),
+        "{text}"
+    );
     services.turn(false);
     assert!(explain(&meant).contains("switched off"));
     services.clock.advance(Duration::from_secs(400 * 86_400));
@@ -261,7 +285,10 @@ fn mistakes_are_placed() {
             "until = 2027-01-01T00:00:00Z\ndelay = { share = '1%', time = '11m' }",
             "at most 10m",
         ),
-        ("until = 2027-01-01T00:00:00Z\ndelay = { time = '1s' }", "missing key \"share\""),
+        (
+            "until = 2027-01-01T00:00:00Z\ndelay = { time = '1s' }",
+            "missing key \"share\"",
+        ),
         (
             "until = 2027-01-01T00:00:00Z\nthrottle = { share = '1%', bytes_per_second = '1KiB' }",
             "at least 4KiB",
@@ -283,7 +310,9 @@ fn mistakes_are_placed() {
             "at most 8",
         ),
     ] {
-        let error = compliance::build(KIND, table, &services).err().unwrap_or_default();
+        let error = compliance::build(KIND, table, &services)
+            .err()
+            .unwrap_or_default();
         assert!(error.contains(text), "{table}: {error}");
     }
 }

@@ -188,10 +188,7 @@ fn copy_of(bytes: &[u8]) -> Bytes {
 }
 
 /// The one name that a field holds. A field that cannot be one is no identity to go on with.
-fn name_in(
-    headers: &HeaderMap,
-    field: Option<&HeaderName>,
-) -> Result<Option<Arc<str>>, Failure> {
+fn name_in(headers: &HeaderMap, field: Option<&HeaderName>) -> Result<Option<Arc<str>>, Failure> {
     let Some(field) = field else {
         return Ok(None);
     };

@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use farmgate_plugin_api::services::{
-    ClientRequest, Clock, Counter, Gauge, Histogram, HttpClient,
-};
+use farmgate_plugin_api::services::{ClientRequest, Clock, Counter, Gauge, Histogram, HttpClient};
 
 use super::answer::{Failure, Rules};
 use super::flights::Outcome;

@@ -16,7 +16,7 @@ use super::ask::Asker;
 use super::decisions::Decisions;
 use super::filter::{Cache, ForwardAuthFilter, MAX_TTL, Metrics};
 use super::question::{Form, Keys, Missing};
-use super::words::{CacheConfig, Forwarded, ForwardAuthConfig, QuestionMethod};
+use super::words::{CacheConfig, ForwardAuthConfig, Forwarded, QuestionMethod};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
 const MOST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -74,11 +74,29 @@ impl ForwardAuthConfig {
             let error = Diagnostic::error(codes::OPTIONS, &plan.place, "a plan of no consumer");
             diagnostics.push(error.with_help("write consumer, too"));
         }
-        let timeout = check_time("timeout", self.timeout.as_ref(), DEFAULT_TIMEOUT, MOST_TIMEOUT, diagnostics);
-        let most = check_number("max_waiting", self.max_waiting.as_ref(), DEFAULT_MAX_WAITING, MOST_MAX_WAITING, diagnostics);
+        let timeout = check_time(
+            "timeout",
+            self.timeout.as_ref(),
+            DEFAULT_TIMEOUT,
+            MOST_TIMEOUT,
+            diagnostics,
+        );
+        let most = check_number(
+            "max_waiting",
+            self.max_waiting.as_ref(),
+            DEFAULT_MAX_WAITING,
+            MOST_MAX_WAITING,
+            diagnostics,
+        );
         let client_fields: Vec<HeaderName> = match &self.client_headers {
             Some(fields) => {
-                check_list("client_headers", fields.value.len(), MAX_FIELDS, &fields.place, diagnostics);
+                check_list(
+                    "client_headers",
+                    fields.value.len(),
+                    MAX_FIELDS,
+                    &fields.place,
+                    diagnostics,
+                );
                 fields.value.iter().cloned().map(HeaderName::from).collect()
             }
             None => CLIENT_FIELDS.to_vec(),
@@ -222,7 +240,13 @@ impl ForwardAuthConfig {
         let Some(fields) = &self.copy_headers else {
             return Vec::new();
         };
-        check_list("copy_headers", fields.value.len(), MAX_FIELDS, &fields.place, diagnostics);
+        check_list(
+            "copy_headers",
+            fields.value.len(),
+            MAX_FIELDS,
+            &fields.place,
+            diagnostics,
+        );
         for field in &fields.value {
             let name = &field.value.0;
             if send.contains(name) {
@@ -233,14 +257,23 @@ impl ForwardAuthConfig {
                 ));
             }
         }
-        fields.value.iter().map(|field| field.value.0.clone()).collect()
+        fields
+            .value
+            .iter()
+            .map(|field| field.value.0.clone())
+            .collect()
     }
 
     /// What is told of the request: with a cache only what its key can hold.
     fn forwarded(&self, diagnostics: &mut Diagnostics) -> Vec<Forwarded> {
         let Some(written) = &self.forward else {
             return match self.cache {
-                Some(_) => vec![Forwarded::Method, Forwarded::Path, Forwarded::Host, Forwarded::Proto],
+                Some(_) => vec![
+                    Forwarded::Method,
+                    Forwarded::Path,
+                    Forwarded::Host,
+                    Forwarded::Proto,
+                ],
                 None => vec![
                     Forwarded::Method,
                     Forwarded::Uri,
@@ -287,7 +320,13 @@ impl CacheConfig {
             let text = "a cache without a key has one decision for everybody";
             diagnostics.error(codes::VALUE, &self.key.place, text);
         }
-        check_list("key", sources.len(), MAX_SOURCES, &self.key.place, diagnostics);
+        check_list(
+            "key",
+            sources.len(),
+            MAX_SOURCES,
+            &self.key.place,
+            diagnostics,
+        );
         if let Some(missing) = form.missing_in(sources) {
             let (what, help) = match missing {
                 Missing::Field(name) => (
@@ -304,10 +343,19 @@ impl CacheConfig {
                     format!("write \"{told}\" into the key, or leave it out of forward"),
                 ),
             };
-            let text = format!("{what} is sent and not in the key: one client could get another's decision");
-            diagnostics.push(Diagnostic::error(codes::OPTIONS, &self.key.place, text).with_help(help));
+            let text = format!(
+                "{what} is sent and not in the key: one client could get another's decision"
+            );
+            diagnostics
+                .push(Diagnostic::error(codes::OPTIONS, &self.key.place, text).with_help(help));
         }
-        let most = check_number("max_entries", self.max_entries.as_ref(), DEFAULT_MAX_ENTRIES, MOST_MAX_ENTRIES, diagnostics);
+        let most = check_number(
+            "max_entries",
+            self.max_entries.as_ref(),
+            DEFAULT_MAX_ENTRIES,
+            MOST_MAX_ENTRIES,
+            diagnostics,
+        );
         if diagnostics.error_count() > before {
             return None;
         }
@@ -333,12 +381,17 @@ impl CacheConfig {
 /// A URL that the host's client can ask.
 fn check_url(url: &str) -> Result<Uri, (String, &'static str)> {
     const HELP: &str = "write it as \"http://127.0.0.1:9009/check\"";
-    let uri: Uri = url.parse().map_err(|_| ("this is no URL".to_owned(), HELP))?;
+    let uri: Uri = url
+        .parse()
+        .map_err(|_| ("this is no URL".to_owned(), HELP))?;
     match uri.scheme_str() {
         Some("http") => {}
         Some("https") => {
             let text = "an https service cannot be asked by its URL".to_owned();
-            return Err((text, "write an [[upstream]] with tls, and its name as upstream"));
+            return Err((
+                text,
+                "write an [[upstream]] with tls, and its name as upstream",
+            ));
         }
         _ => return Err(("this is no http URL".to_owned(), HELP)),
     }
@@ -358,7 +411,13 @@ fn check_sent(
     fields: &Located<Vec<Located<RequestField>>>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<HeaderName> {
-    check_list("send_headers", fields.value.len(), MAX_FIELDS, &fields.place, diagnostics);
+    check_list(
+        "send_headers",
+        fields.value.len(),
+        MAX_FIELDS,
+        &fields.place,
+        diagnostics,
+    );
     for field in &fields.value {
         if field.value.0.as_str().starts_with("x-forwarded-") {
             let text = format!("{} is written by Farmgate", field.value.0);

@@ -74,7 +74,13 @@ impl Decisions {
     }
 
     /// Keeps a decision until then.
-    pub(super) fn put(&self, key: u128, decision: Decision, until: Instant, now: Instant) -> Stored {
+    pub(super) fn put(
+        &self,
+        key: u128,
+        decision: Decision,
+        until: Instant,
+        now: Instant,
+    ) -> Stored {
         let Some(mut shard) = self.lock(key) else {
             return Stored::Clean;
         };

@@ -211,7 +211,11 @@ impl ForwardAuthFilter {
     /// True if nothing but the Authorization field can have told the service who it is.
     fn is_by_authorization(&self, request: &dyn Request) -> bool {
         let headers = request.headers();
-        let mut sent = self.form.send.iter().filter(|name| headers.contains_key(*name));
+        let mut sent = self
+            .form
+            .send
+            .iter()
+            .filter(|name| headers.contains_key(*name));
         sent.next() == Some(&header::AUTHORIZATION) && sent.next().is_none()
     }
 

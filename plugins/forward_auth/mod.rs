@@ -7,9 +7,9 @@ mod decisions;
 mod filter;
 mod flights;
 mod question;
-mod words;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use farmgate_plugin_api::decode::{Diagnostics, Table, decode};
 use farmgate_plugin_api::{Built, Kind, Services};

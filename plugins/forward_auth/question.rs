@@ -43,9 +43,7 @@ impl Form {
                 ),
                 Forwarded::Uri => {
                     let value = match facts.query() {
-                        Some(query) => {
-                            HeaderValue::from_str(&format!("{}?{query}", facts.path()))
-                        }
+                        Some(query) => HeaderValue::from_str(&format!("{}?{query}", facts.path())),
                         None => HeaderValue::from_str(facts.path()),
                     };
                     (X_FORWARDED_URI, value)

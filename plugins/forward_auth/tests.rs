@@ -24,7 +24,9 @@ fn answer(services: &FakeServices, status: u16, fields: &[(&str, &str)], body: &
     for (name, value) in fields {
         answer = answer.header(*name, *value);
     }
-    services.answer(Ok(answer.body(Bytes::from_static(body.as_bytes())).unwrap()));
+    services.answer(Ok(answer
+        .body(Bytes::from_static(body.as_bytes()))
+        .unwrap()));
 }
 
 fn judge(built: &Built, request: &mut FakeRequest) -> Verdict {
@@ -79,7 +81,10 @@ fn the_question_says_what_it_shall_and_no_more() {
     assert!(passes(&built, &mut request));
     let question = last(&services);
     assert_eq!(question.head.method(), Method::GET);
-    assert_eq!(question.head.uri(), "http://127.0.0.1:9009/check?from=farmgate");
+    assert_eq!(
+        question.head.uri(),
+        "http://127.0.0.1:9009/check?from=farmgate"
+    );
     assert!(question.body.is_empty());
     assert_eq!(question.timeout, Duration::from_millis(200));
     let mut fields: Vec<String> = question
@@ -110,11 +115,17 @@ fn an_upstream_is_asked_for_its_path() {
     services.add_upstream("judge");
     let table = "upstream = 'judge'\npath = '/may?x'\nmethod = 'HEAD'\nsend_headers = []\nforward = ['path']";
     let built = compliance::build(KIND, table, &services).unwrap();
-    assert_eq!(built.filter.upstreams(), ["judge".into()]);
+    assert_eq!(built.filter.upstreams(), [Box::<str>::from("judge")]);
     answer(&services, 200, &[], "");
-    assert!(passes(&built, &mut FakeRequest::get("/p?q=1").header("cookie", "a=1")));
+    assert!(passes(
+        &built,
+        &mut FakeRequest::get("/p?q=1").header("cookie", "a=1")
+    ));
     let question = last(&services);
-    assert_eq!((question.head.method(), question.head.uri().to_string()), (&Method::HEAD, "/may?x".to_owned()));
+    assert_eq!(
+        (question.head.method(), question.head.uri().to_string()),
+        (&Method::HEAD, "/may?x".to_owned())
+    );
     assert_eq!(question.head.headers().len(), 1);
     assert_eq!(question.head.headers()["x-forwarded-uri"], "/p");
 }
@@ -125,7 +136,10 @@ fn who_passes_has_the_identity_of_the_answer_and_no_credential() {
     let table = "copy_headers = ['x-auth-user', 'x-auth-role']\nconsumer = 'x-auth-user'\nplan = 'x-plan'\n\
                  send_headers = ['authorization', 'cookie', 'x-key', 'user-agent']";
     let built = build(table, &services);
-    assert_eq!(built.filter.identity_headers(), ["x-auth-user", "x-auth-role"]);
+    assert_eq!(
+        built.filter.identity_headers(),
+        ["x-auth-user", "x-auth-role"]
+    );
     let secret = |name: &'static str| Credential::Header(name.parse().unwrap());
     assert_eq!(
         built.filter.credentials(),
@@ -146,7 +160,10 @@ fn who_passes_has_the_identity_of_the_answer_and_no_credential() {
     assert_eq!(request.headers.0["x-auth-user"], "ann");
     let facts: &dyn farmgate_plugin_api::Facts = &request;
     let consumer = facts.consumer().unwrap();
-    assert_eq!((&*consumer.name, consumer.plan.as_deref(), consumer.by), ("ann", Some("gold"), "forward_auth"));
+    assert_eq!(
+        (&*consumer.name, consumer.plan.as_deref(), consumer.by),
+        ("ann", Some("gold"), "forward_auth")
+    );
     assert!(!consumer.by_authorization);
     // Alone it is the Authorization field that tells who it is.
     answer(&services, 200, &fields, "");
@@ -174,19 +191,32 @@ fn a_refusal_goes_to_the_client() {
     ];
     answer(&services, 401, &fields, "who are you?");
     let found = reply(&built, &mut FakeRequest::get("/").header("cookie", "a=1"));
-    assert_eq!((found.status.as_u16(), found.detail, found.problem), (401, "auth_required", false));
+    assert_eq!(
+        (found.status.as_u16(), found.detail, found.problem),
+        (401, "auth_required", false)
+    );
     assert_eq!(found.body, "who are you?");
-    let names: Vec<&str> = found.headers.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = found
+        .headers
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
     assert_eq!(names, ["www-authenticate", "set-cookie", "content-type"]);
 
     answer(&services, 403, &[("content-type", "text/html")], "");
     let found = reply(&built, &mut FakeRequest::get("/"));
-    assert_eq!((found.status.as_u16(), found.detail, found.problem), (403, "auth_refused", true));
+    assert_eq!(
+        (found.status.as_u16(), found.detail, found.problem),
+        (403, "auth_refused", true)
+    );
     assert!(found.headers.is_empty());
 
     answer(&services, 302, &[("location", "https://login.test/")], "");
     let found = reply(&built, &mut FakeRequest::get("/"));
-    assert_eq!((found.status.as_u16(), found.detail, found.problem), (302, "auth_redirect", false));
+    assert_eq!(
+        (found.status.as_u16(), found.detail, found.problem),
+        (302, "auth_redirect", false)
+    );
     assert_eq!(found.headers[0].0, header::LOCATION);
 
     // A body in a coding that is not told would be nonsense.
@@ -195,7 +225,10 @@ fn a_refusal_goes_to_the_client() {
     assert_eq!(found.headers[0].0, header::CONTENT_ENCODING);
     for status in [400, 404, 429, 499] {
         answer(&services, status, &[], "");
-        assert_eq!(reply(&built, &mut FakeRequest::get("/")).status.as_u16(), status);
+        assert_eq!(
+            reply(&built, &mut FakeRequest::get("/")).status.as_u16(),
+            status
+        );
     }
     assert_eq!(services.metric("denied"), 8);
     assert_eq!(services.metric("failed"), 0);
@@ -204,7 +237,10 @@ fn a_refusal_goes_to_the_client() {
 #[test]
 fn what_is_no_decision_is_a_failure() {
     let services = FakeServices::new();
-    let built = build("consumer = 'x-user'\ncopy_headers = ['x-user']\nclient_headers = []", &services);
+    let built = build(
+        "consumer = 'x-user'\ncopy_headers = ['x-user']\nclient_headers = []",
+        &services,
+    );
     for status in [500, 502, 503, 304, 300, 302, 101, 600] {
         answer(&services, status, &[], "");
         assert!(error(&built).contains(&status.to_string()));
@@ -232,7 +268,10 @@ fn what_is_no_decision_is_a_failure() {
 #[test]
 fn explain_asks_nobody() {
     let services = FakeServices::new();
-    let built = build("send_headers = []\ncache = { key = ['method', 'path'] }", &services);
+    let built = build(
+        "send_headers = []\ncache = { key = ['method', 'path'] }",
+        &services,
+    );
     let mut request = FakeRequest::get("/a");
     let explain = |request: &FakeRequest| {
         let asked = Explained {

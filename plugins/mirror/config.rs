@@ -129,9 +129,20 @@ impl MirrorConfig {
             let warning = Diagnostic::warning(codes::IDLE, place, "this plugin mirrors nothing");
             diagnostics.push(warning.with_help("write a share above 0% and a method"));
         }
-        let max_body = check_size("max_body", self.max_body.as_ref(), DEFAULT_MAX_BODY, MOST_MAX_BODY, diagnostics);
-        let max_memory =
-            check_size("max_memory", self.max_memory.as_ref(), DEFAULT_MAX_MEMORY.max(max_body), MOST_MAX_MEMORY, diagnostics);
+        let max_body = check_size(
+            "max_body",
+            self.max_body.as_ref(),
+            DEFAULT_MAX_BODY,
+            MOST_MAX_BODY,
+            diagnostics,
+        );
+        let max_memory = check_size(
+            "max_memory",
+            self.max_memory.as_ref(),
+            DEFAULT_MAX_MEMORY.max(max_body),
+            MOST_MAX_MEMORY,
+            diagnostics,
+        );
         if max_memory < max_body
             && let Some(written) = &self.max_memory
         {
@@ -168,7 +179,8 @@ impl MirrorConfig {
             redaction: Arc::new(redaction),
             metrics: Metrics {
                 sent: services.counter("sent", "Copies that were answered, whatever the status."),
-                failed: services.counter("failed", "Copies that were not answered whole and in time."),
+                failed: services
+                    .counter("failed", "Copies that were not answered whole and in time."),
                 dropped: services.counter_by(
                     "dropped",
                     "Requests that were chosen and not mirrored.",

@@ -6,9 +6,7 @@ use bytes::Bytes;
 use farmgate_plugin_api::exchange::Request;
 use farmgate_plugin_api::services::Random;
 use farmgate_plugin_api::units::Ratio;
-use farmgate_plugin_api::{
-    Answer, BodyMode, Explained, Filter, FilterError, Outcome, Phases,
-};
+use farmgate_plugin_api::{Answer, BodyMode, Explained, Filter, FilterError, Outcome, Phases};
 use http::{Method, header};
 
 use super::places::{Held, Memory};
@@ -138,12 +136,7 @@ impl MirrorFilter {
 
 impl Taken {
     /// Adds a piece, or says why the copy is given up.
-    fn gather(
-        &mut self,
-        piece: &[u8],
-        attempt: u8,
-        max_body: usize,
-    ) -> Result<(), &'static str> {
+    fn gather(&mut self, piece: &[u8], attempt: u8, max_body: usize) -> Result<(), &'static str> {
         let Some(body) = &mut self.body else {
             return Ok(());
         };

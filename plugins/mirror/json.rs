@@ -205,7 +205,11 @@ impl<'a> Reader<'a> {
         while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
             self.at += 1;
         }
-        if self.at > start { Ok(()) } else { Err(NotJson) }
+        if self.at > start {
+            Ok(())
+        } else {
+            Err(NotJson)
+        }
     }
 
     fn number(&mut self) -> Result<(), NotJson> {

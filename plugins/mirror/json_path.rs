@@ -9,8 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error};
 /// Most steps of all paths together: one bit each in [`At`].
 pub(super) const MAX_STEPS: usize = 128;
 
-const HELP: &str =
-    "write names and items from the top on: $.a.b, $.list[*].c, $.list[0], $['a name'], $..name at any depth";
+const HELP: &str = "write names and items from the top on: $.a.b, $.list[*].c, $.list[0], $['a name'], $..name at any depth";
 
 /// One step down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +64,8 @@ impl JsonPath {
 fn plain_name(text: &str) -> Option<(&str, &str)> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-' || !c.is_ascii();
     let end = text.find(|c| !plain(c)).unwrap_or(text.len());
-    text.split_at_checked(end).filter(|(name, _)| !name.is_empty())
+    text.split_at_checked(end)
+        .filter(|(name, _)| !name.is_empty())
 }
 
 /// What stands in brackets, and what follows them.
@@ -163,7 +163,8 @@ impl Paths {
             else {
                 continue;
             };
-            let same = |name: &str| matches!(to, Down::Member(have) if have.eq_ignore_ascii_case(name));
+            let same =
+                |name: &str| matches!(to, Down::Member(have) if have.eq_ignore_ascii_case(name));
             let taken = match step {
                 Step::Name(name) => same(name),
                 Step::Item(item) => {
@@ -202,18 +203,35 @@ mod tests {
             ("$.a[*].b", vec![name("a"), Step::All, name("b")]),
             ("$.a.*[12]", vec![name("a"), Step::All, Step::Item(12)]),
             ("$[0]", vec![Step::Item(0)]),
-            (
-                r#"$['a.b]\'']["c\\"]"#,
-                vec![name("a.b]'"), name("c\\")],
-            ),
+            (r#"$['a.b]\'']["c\\"]"#, vec![name("a.b]'"), name("c\\")]),
             ("$..password", vec![Step::Below("password".into())]),
             ("$.kontó-nr", vec![name("kontó-nr")]),
         ] {
             assert_eq!(JsonPath::parse(text).unwrap().0, steps, "{text}");
         }
         for text in [
-            "", "$", "card", "$card", "$.", "$..", "$...a", "$.a.", "$[", "$[]", "$[-1]", "$[+1]", "$[1:2]",
-            "$[?(@.a)]", "$['a]", "$['a'", "$['\\n']", "$[4294967296]", "$.a b", "$..*", "$.a,b", "$[1,2]",
+            "",
+            "$",
+            "card",
+            "$card",
+            "$.",
+            "$..",
+            "$...a",
+            "$.a.",
+            "$[",
+            "$[]",
+            "$[-1]",
+            "$[+1]",
+            "$[1:2]",
+            "$[?(@.a)]",
+            "$['a]",
+            "$['a'",
+            "$['\\n']",
+            "$[4294967296]",
+            "$.a b",
+            "$..*",
+            "$.a,b",
+            "$[1,2]",
         ] {
             assert_eq!(JsonPath::parse(text), None, "{text}");
         }

@@ -85,7 +85,10 @@ impl Redaction {
 /// `application/json`, `text/json`, and whatever ends with `+json` (RFC 6839).
 fn is_json(content_type: &[u8]) -> bool {
     let essence = content_type.split(|byte| *byte == b';').next();
-    let essence = essence.unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    let essence = essence
+        .unwrap_or_default()
+        .trim_ascii()
+        .to_ascii_lowercase();
     essence == b"application/json" || essence == b"text/json" || essence.ends_with(b"+json")
 }
 

@@ -176,6 +176,8 @@ async fn redacted(
     }
     let work = offload.run(Box::new(move || Box::new(redaction.hide(&body))));
     let done = work.await.map_err(|_| dropped::BUSY)?;
-    let hidden = done.downcast::<Option<Bytes>>().map_err(|_| dropped::BUSY)?;
+    let hidden = done
+        .downcast::<Option<Bytes>>()
+        .map_err(|_| dropped::BUSY)?;
     hidden.ok_or(dropped::UNREADABLE)
 }

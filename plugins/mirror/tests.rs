@@ -36,11 +36,17 @@ fn pass(built: &Built, mut request: FakeRequest, pieces: &[&'static [u8]]) -> Fa
 fn chunks(built: &Built, request: &mut FakeRequest, pieces: &[&'static [u8]], end: bool) {
     for piece in pieces {
         let mut chunk = Some(Bytes::from_static(piece));
-        built.filter.request_chunk(request, &mut chunk, false).unwrap();
+        built
+            .filter
+            .request_chunk(request, &mut chunk, false)
+            .unwrap();
         assert_eq!(chunk.as_deref(), Some(*piece));
     }
     if end {
-        built.filter.request_chunk(request, &mut None, true).unwrap();
+        built
+            .filter
+            .request_chunk(request, &mut None, true)
+            .unwrap();
     }
 }
 
@@ -78,7 +84,7 @@ fn complies() {
 fn a_copy_is_what_the_origin_gets() {
     let services = host();
     let built = build("methods = ['POST']", &services);
-    assert_eq!(built.filter.upstreams(), ["staging".into()]);
+    assert_eq!(built.filter.upstreams(), [Box::<str>::from("staging")]);
     let mut request = post("/a/b?x=1")
         .header("x-one", "1")
         .header("x-one", "2")
@@ -197,8 +203,16 @@ fn so_many_are_in_flight_and_no_more() {
 fn copies_of_copies_and_tunnels_are_not_made() {
     let services = host();
     let built = build("", &services);
-    pass(&built, FakeRequest::get("/").header("x-farmgate-mirror", "1"), &[]);
-    pass(&built, FakeRequest::get("/").header("upgrade", "websocket"), &[]);
+    pass(
+        &built,
+        FakeRequest::get("/").header("x-farmgate-mirror", "1"),
+        &[],
+    );
+    pass(
+        &built,
+        FakeRequest::get("/").header("upgrade", "websocket"),
+        &[],
+    );
     assert_eq!(dropped(&services, "loop"), 1);
     assert_eq!(dropped(&services, "upgrade"), 1);
     assert!(services.sent().is_empty());
@@ -207,7 +221,10 @@ fn copies_of_copies_and_tunnels_are_not_made() {
 #[test]
 fn another_attempt_begins_the_body_again() {
     let services = host();
-    let built = build("methods = ['POST']\nmax_memory = '6B'\nmax_body = '6B'", &services);
+    let built = build(
+        "methods = ['POST']\nmax_memory = '6B'\nmax_body = '6B'",
+        &services,
+    );
     let mut request = post("/");
     let _ = compliance::verdict(built.filter.request_head(&mut request));
     chunks(&built, &mut request, &[b"ab", b"cd"], false);
@@ -296,7 +313,10 @@ fn a_body_that_cannot_be_read_stays_here() {
         (json("application/x-www-form-urlencoded"), b"[1,"),
         (json("application/json"), b"{\"a\":\"\xff\"}"),
         (json("application/json"), b"\xef\xbb\xbf{\"a\":1}"),
-        (json("text/plain").header("content-encoding", "gzip"), b"\x1f\x8b"),
+        (
+            json("text/plain").header("content-encoding", "gzip"),
+            b"\x1f\x8b",
+        ),
     ];
     for (count, (request, body)) in (1..).zip(cases) {
         pass(&built, request, &[body]);
@@ -317,7 +337,10 @@ fn a_body_that_cannot_be_read_stays_here() {
 #[test]
 fn large_json_is_redacted_elsewhere_and_the_same() {
     let services = host();
-    let built = build("methods = ['POST']\nredact = { json = ['$[*].s'] }", &services);
+    let built = build(
+        "methods = ['POST']\nredact = { json = ['$[*].s'] }",
+        &services,
+    );
     let item = r#"{"s":"s3cret","n":1},"#;
     let body: &'static str = Box::leak(format!("[{}1]", item.repeat(2_000)).into_boxed_str());
     pass(&built, post("/"), &[body.as_bytes()]);

@@ -33,7 +33,10 @@ fn a_decision_is_kept_for_its_time() {
     assert_eq!(reply(&built, &mut by("t")).body, "no");
     assert_eq!(reply(&built, &mut by("t")).body, "no");
     assert_eq!((asked(&services), services.metric("cached")), (2, 4));
-    assert_eq!((services.metric("allowed"), services.metric("denied")), (4, 2));
+    assert_eq!(
+        (services.metric("allowed"), services.metric("denied")),
+        (4, 2)
+    );
 }
 
 #[test]
@@ -77,7 +80,14 @@ fn only_some_answers_are_kept() {
         (200, &[("set-cookie", "a=1")], false),
         (403, &[("set-cookie", "a=1")], false),
         (200, &[("cache-control", "no-store")], false),
-        (200, &[("cache-control", "private"), ("cache-control", "x=1, No-Store")], false),
+        (
+            200,
+            &[
+                ("cache-control", "private"),
+                ("cache-control", "x=1, No-Store"),
+            ],
+            false,
+        ),
         (403, &[("cache-control", "no-cache")], false),
         (200, &[("cache-control", "max-age=0")], false),
         (200, &[("cache-control", "max-age=soon")], false),
@@ -140,8 +150,12 @@ fn every_value_that_is_sent_tells_decisions_apart() {
             by("y").header("authorization", "x"),
             FakeRequest::get("/a").header("cookie", "x"),
             // The first field alone is that of another client.
-            FakeRequest::get("/a").header("cookie", "x").header("cookie", "admin=1"),
-            FakeRequest::get("/a").header("cookie", "x").header("cookie", ""),
+            FakeRequest::get("/a")
+                .header("cookie", "x")
+                .header("cookie", "admin=1"),
+            FakeRequest::get("/a")
+                .header("cookie", "x")
+                .header("cookie", ""),
             FakeRequest::get("/a").header("cookie", "c=1"),
             by("\u{ff}"),
             FakeRequest::get("/a").header("authorization", b"\xff"),

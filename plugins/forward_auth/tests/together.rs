@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use farmgate_plugin_api::compliance::FakeServices;
 use farmgate_plugin_api::Services;
+use farmgate_plugin_api::compliance::FakeServices;
 use farmgate_plugin_api::services::{ClientRequest, HostFuture, HttpClient};
 use http::Response;
 
@@ -110,7 +110,9 @@ fn many_wait_for_one_answer_and_the_one_who_asked_may_leave() {
     // Another question finds no place.
     let (mut other, seat) = join(&flights, &asker, 8);
     assert_eq!(seat, Seat::First);
-    assert!(matches!(poll(&mut other, &woken[3]), Poll::Ready(Err(failure)) if failure.reason == "busy"));
+    assert!(
+        matches!(poll(&mut other, &woken[3]), Poll::Ready(Err(failure)) if failure.reason == "busy")
+    );
     assert_eq!((flights.len(), services.metric("waiting")), (1, 1));
     // The client that asked leaves; the others are woken and served.
     drop(first);

@@ -20,18 +20,46 @@ fn hidden(document: &str, texts: &[&str]) -> String {
 fn values_are_hidden_where_paths_lead() {
     for (document, texts, expected) in [
         (r#"{"a":1}"#, &["$.a"][..], r#"{"a":"***"}"#),
-        (r#"{"a":{"b":[1,2]},"b":3}"#, &["$.a.b"], r#"{"a":{"b":"***"},"b":3}"#),
-        (r#"[{"a":1},{"a":2}]"#, &["$[1].a"], r#"[{"a":1},{"a":"***"}]"#),
-        (r#"{"x":{"a":1,"b":2}}"#, &["$.x.*"], r#"{"x":{"a":"***","b":"***"}}"#),
-        (r#"{"a":[[1,2],[3]]}"#, &["$.a[*][0]"], r#"{"a":[["***",2],["***"]]}"#),
-        (r#"{"p":1,"q":[{"p":{"p":2}}]}"#, &["$..p"], r#"{"p":"***","q":[{"p":"***"}]}"#),
-        (r#"{"q":{"p":{"x":1,"y":2}}}"#, &["$..p.x"], r#"{"q":{"p":{"x":"***","y":2}}}"#),
+        (
+            r#"{"a":{"b":[1,2]},"b":3}"#,
+            &["$.a.b"],
+            r#"{"a":{"b":"***"},"b":3}"#,
+        ),
+        (
+            r#"[{"a":1},{"a":2}]"#,
+            &["$[1].a"],
+            r#"[{"a":1},{"a":"***"}]"#,
+        ),
+        (
+            r#"{"x":{"a":1,"b":2}}"#,
+            &["$.x.*"],
+            r#"{"x":{"a":"***","b":"***"}}"#,
+        ),
+        (
+            r#"{"a":[[1,2],[3]]}"#,
+            &["$.a[*][0]"],
+            r#"{"a":[["***",2],["***"]]}"#,
+        ),
+        (
+            r#"{"p":1,"q":[{"p":{"p":2}}]}"#,
+            &["$..p"],
+            r#"{"p":"***","q":[{"p":"***"}]}"#,
+        ),
+        (
+            r#"{"q":{"p":{"x":1,"y":2}}}"#,
+            &["$..p.x"],
+            r#"{"q":{"p":{"x":"***","y":2}}}"#,
+        ),
         // Two paths, one within the other.
         (r#"{"a":{"b":1}}"#, &["$.a.b", "$.a"], r#"{"a":"***"}"#),
         (r#"{"a":1,"a":2}"#, &["$.a"], r#"{"a":"***","a":"***"}"#),
         (" [ ] ", &["$[0]"], " [ ] "),
         ("1e999", &["$.a"], "1e999"),
-        (r#"{"\ud83d\ude00":1}"#, &["$.😀"], r#"{"\ud83d\ude00":"***"}"#),
+        (
+            r#"{"\ud83d\ude00":1}"#,
+            &["$.😀"],
+            r#"{"\ud83d\ude00":"***"}"#,
+        ),
         (r#"{"b":{"a":1}}"#, &["$.a"], r#"{"b":{"a":1}}"#),
     ] {
         assert_eq!(hidden(document, texts), expected, "{document} {texts:?}");
@@ -43,12 +71,47 @@ fn what_is_no_json_is_refused() {
     let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     assert!(hide(deep(128).as_bytes(), &paths(&["$.a"])).is_ok());
     for document in [
-        "", " ", "{", "}", "[1,]", "[,1]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{'a':1}", "01", "1.", ".5",
-        "-", "+1", "1e", "1e+", "tru", "truex", "nulll", "\"a", "\"\\x\"", "\"\\u12\"", "\"\\u123g\"", "\"a\nb\"",
-        "1 2", "{} []", "NaN", "Infinity", "//x\n1", "\u{feff}1", "{\"\\ud800\":1}", "{\"\\ud800\\u0041\":1}",
+        "",
+        " ",
+        "{",
+        "}",
+        "[1,]",
+        "[,1]",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{'a':1}",
+        "01",
+        "1.",
+        ".5",
+        "-",
+        "+1",
+        "1e",
+        "1e+",
+        "tru",
+        "truex",
+        "nulll",
+        "\"a",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "\"\\u123g\"",
+        "\"a\nb\"",
+        "1 2",
+        "{} []",
+        "NaN",
+        "Infinity",
+        "//x\n1",
+        "\u{feff}1",
+        "{\"\\ud800\":1}",
+        "{\"\\ud800\\u0041\":1}",
         &deep(129),
     ] {
-        assert_eq!(hide(document.as_bytes(), &paths(&["$.a"])), Err(NotJson), "{document:?}");
+        assert_eq!(
+            hide(document.as_bytes(), &paths(&["$.a"])),
+            Err(NotJson),
+            "{document:?}"
+        );
     }
     assert_eq!(hide(b"\"\xff\"", &paths(&["$.a"])), Err(NotJson));
 }
@@ -71,7 +134,9 @@ fn model(value: &mut Value, path: &[Step]) {
 
 fn for_each(value: &mut Value, mut each: impl FnMut(&str, &mut Value)) {
     match value {
-        Value::Object(members) => members.iter_mut().for_each(|(name, child)| each(name, child)),
+        Value::Object(members) => members
+            .iter_mut()
+            .for_each(|(name, child)| each(name, child)),
         Value::Array(items) => {
             for (number, child) in items.iter_mut().enumerate() {
                 each(&format!("#{number}"), child);
@@ -128,7 +193,13 @@ fn document() -> impl Strategy<Value = Value> {
         "[\"\\\\\n\u{1}é]{0,4}".prop_map(Value::from),
     ];
     leaf.prop_recursive(5, 40, 4, |inner| {
-        let member = (prop_oneof![prop::sample::select(&NAMES).prop_map(str::to_owned), "\\PC{0,3}"], inner.clone());
+        let member = (
+            prop_oneof![
+                prop::sample::select(&NAMES).prop_map(str::to_owned),
+                "\\PC{0,3}"
+            ],
+            inner.clone(),
+        );
         prop_oneof![
             prop::collection::vec(inner, 0..4).prop_map(Value::from),
             prop::collection::vec(member, 0..4)
@@ -200,7 +271,9 @@ fn merge(into: &mut Value, other: &Value) {
             }
         }
         (Value::Array(into), Value::Array(other)) => {
-            into.iter_mut().zip(other).for_each(|(child, other)| merge(child, other));
+            into.iter_mut()
+                .zip(other)
+                .for_each(|(child, other)| merge(child, other));
         }
         _ => {}
     }

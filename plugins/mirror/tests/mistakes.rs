@@ -10,21 +10,53 @@ fn mistakes_are_placed() {
         ("upstream = 'stagin'", "test.toml:1:12: E-OPTION-003"),
         ("upstream = 'staging'\nshare = '0%'", "mirrors nothing"),
         ("upstream = 'staging'\nmethods = []", "mirrors nothing"),
-        ("upstream = 'staging'\nmethods = ['GET', 'post']", "test.toml:2:19: "),
-        ("upstream = 'staging'\nmethods = ['CONNECT']", "cannot be mirrored"),
-        ("upstream = 'staging'\nmax_body = '65MiB'", "test.toml:2:12: E-OPTION-003"),
-        ("upstream = 'staging'\nmax_memory = '1KiB'", "test.toml:2:14: E-OPTION-003"),
+        (
+            "upstream = 'staging'\nmethods = ['GET', 'post']",
+            "test.toml:2:19: ",
+        ),
+        (
+            "upstream = 'staging'\nmethods = ['CONNECT']",
+            "cannot be mirrored",
+        ),
+        (
+            "upstream = 'staging'\nmax_body = '65MiB'",
+            "test.toml:2:12: E-OPTION-003",
+        ),
+        (
+            "upstream = 'staging'\nmax_memory = '1KiB'",
+            "test.toml:2:14: E-OPTION-003",
+        ),
         ("upstream = 'staging'\nmax_memory = '5GiB'", "at most 4GiB"),
         ("upstream = 'staging'\nmax_in_flight = 0", "from 1 to 1024"),
-        ("upstream = 'staging'\nmax_in_flight = 2000", "from 1 to 1024"),
-        ("upstream = 'staging'\ntimeout = '0s'", "test.toml:2:11: E-OPTION-003"),
+        (
+            "upstream = 'staging'\nmax_in_flight = 2000",
+            "from 1 to 1024",
+        ),
+        (
+            "upstream = 'staging'\ntimeout = '0s'",
+            "test.toml:2:11: E-OPTION-003",
+        ),
         ("upstream = 'staging'\ntimeout = '3m'", "at most 2m"),
-        ("upstream = 'staging'\nredact = { json = ['$.a', 'card'] }", "test.toml:2:27: "),
-        ("upstream = 'staging'\nredact = { headers = ['host'] }", "test.toml:2:23: "),
-        ("upstream = 'staging'\nredact = { other_bodies = 'keep' }", "E-CONF-004"),
-        ("upstream = 'staging'\nredact = { bodies = 1 }", "E-CONF-001"),
+        (
+            "upstream = 'staging'\nredact = { json = ['$.a', 'card'] }",
+            "test.toml:2:27: ",
+        ),
+        (
+            "upstream = 'staging'\nredact = { headers = ['host'] }",
+            "test.toml:2:23: ",
+        ),
+        (
+            "upstream = 'staging'\nredact = { other_bodies = 'keep' }",
+            "E-CONF-004",
+        ),
+        (
+            "upstream = 'staging'\nredact = { bodies = 1 }",
+            "E-CONF-001",
+        ),
     ] {
-        let error = compliance::build(KIND, table, &host()).err().unwrap_or_default();
+        let error = compliance::build(KIND, table, &host())
+            .err()
+            .unwrap_or_default();
         assert!(error.contains(text), "{table}: {error}");
     }
     let many: Vec<String> = (0..65).map(|n| format!("'$.a{n}'")).collect();
