@@ -212,7 +212,7 @@ fn every_style_is_read_as_the_specification_writes_it() {
         (format!("{{ name: p, in: path, required: true, {object} }}"), "/a/R,1,G,2", "", "", ""),
         (format!("{{ name: X-C, in: header, {array} }}"), "/a/x", "1, 2", "", ""),
         (format!("{{ name: X-C, in: header, {array} }}"), "/a/x", "1", "", "header X-C # minItems"),
-        (format!("{{ name: c, in: cookie, explode: false, {array} }}"), "/a/x", "", "c=1%2C2", "cookie c # minItems"),
+        (format!("{{ name: c, in: cookie, explode: false, {array} }}"), "/a/x", "", "c=1%2C2", "cookie c # minItems; cookie c #/0 type"),
         (format!("{{ name: c, in: cookie, explode: false, {array} }}"), "/a/x", "", "c=1,2", ""),
         ("{ name: c, in: query, content: { application/json: { schema: { type: object, required: [a] } } } }".to_owned(), "/a/x?c=%7B%22b%22:1%7D", "", "", "query c #/a required"),
         ("{ name: c, in: query, content: { application/json: { schema: { type: object } } } }".to_owned(), "/a/x?c=%7B", "", "", "query c # syntax"),
