@@ -186,6 +186,7 @@ fn each_value(source: &Source, facts: &dyn Facts, see: &mut dyn FnMut(&[u8])) {
         | Source::Method
         | Source::Global
         | Source::Consumer
+        | Source::ConsumerPlan
         | Source::ClientSan => {}
     }
 }

@@ -31,6 +31,7 @@ pub(super) fn key(limit: &Limit, facts: &dyn Facts) -> Box<str> {
         | Source::Method
         | Source::Global
         | Source::Consumer
+        | Source::ConsumerPlan
         | Source::ClientSan => true,
         Source::Header(_) | Source::Query(_) | Source::Cookie(_) => limit.reveal,
     };

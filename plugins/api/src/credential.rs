@@ -29,6 +29,7 @@ impl Credential {
             | Source::Method
             | Source::Global
             | Source::Consumer
+            | Source::ConsumerPlan
             | Source::ClientSan => None,
         }
     }
