@@ -155,7 +155,13 @@ impl CompressionConfig {
         };
         let bounds = (1, MOST_CONCURRENT);
         let most = self.max_concurrent.as_ref();
-        let most = number(most, USUAL_CONCURRENT, bounds, "max_concurrent", diagnostics);
+        let most = number(
+            most,
+            USUAL_CONCURRENT,
+            bounds,
+            "max_concurrent",
+            diagnostics,
+        );
         let inflating = self
             .requests
             .as_ref()
@@ -295,10 +301,22 @@ fn number<T: Copy + PartialOrd + std::fmt::Display>(
 
 fn metrics(services: &dyn Services) -> Metrics {
     Metrics {
-        zstd: services.counter("zstd_responses", "Responses that were compressed with zstd."),
-        br: services.counter("br_responses", "Responses that were compressed with brotli."),
-        gzip: services.counter("gzip_responses", "Responses that were compressed with gzip."),
-        bytes_in: services.counter("plain_bytes", "Bytes of bodies before they were compressed."),
+        zstd: services.counter(
+            "zstd_responses",
+            "Responses that were compressed with zstd.",
+        ),
+        br: services.counter(
+            "br_responses",
+            "Responses that were compressed with brotli.",
+        ),
+        gzip: services.counter(
+            "gzip_responses",
+            "Responses that were compressed with gzip.",
+        ),
+        bytes_in: services.counter(
+            "plain_bytes",
+            "Bytes of bodies before they were compressed.",
+        ),
         bytes_out: services.counter("compressed_bytes", "The same bytes compressed."),
         active: services.gauge("active", "Responses that are being compressed."),
         over_limit: services.counter(

@@ -119,9 +119,7 @@ impl Encoder {
     /// The body is over: gives the rest.
     pub(super) fn finish(self, out: &mut Vec<u8>) -> io::Result<()> {
         match self {
-            Self::Zstd(mut encoder) => {
-                while zstd_run(out, |to| encoder.finish(to, true))? > 0 {}
-            }
+            Self::Zstd(mut encoder) => while zstd_run(out, |to| encoder.finish(to, true))? > 0 {},
             Self::Br(writer) => out.append(&mut writer.into_inner()),
             Self::Gzip(writer) => out.append(&mut writer.finish()?),
         }

@@ -121,9 +121,8 @@ impl Filter for CompressionFilter {
             Said::Unknown => {
                 self.metrics.refused.add("unknown_encoding", 1);
                 // RFC 9110 section 15.5.16: says what would be taken.
-                let reply =
-                    Reply::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_encoding")
-                        .header(ACCEPT_ENCODING, inflating.accept.clone());
+                let reply = Reply::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_encoding")
+                    .header(ACCEPT_ENCODING, inflating.accept.clone());
                 Answer::reply(reply)
             }
         }
@@ -267,7 +266,10 @@ impl CompressionFilter {
     /// True for a response that is compressed, or would be for another client.
     fn may_change(&self, response: &mut dyn Response) -> bool {
         // RFC 9110 sections 15.3.5, 15.3.6, 15.3.7 and 15.4.5.
-        let whole = !matches!(response.status().as_u16(), 100..=199 | 204 | 205 | 206 | 304);
+        let whole = !matches!(
+            response.status().as_u16(),
+            100..=199 | 204 | 205 | 206 | 304
+        );
         if !whole || response.is_local() || response.is_stored() {
             return false;
         }
@@ -306,9 +308,7 @@ impl CompressionFilter {
             Err(InflateError::TooLarge) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "too_large")
             }
-            Err(InflateError::Bomb) => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "bomb")
-            }
+            Err(InflateError::Bomb) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "bomb"),
         };
         self.metrics.refused.add(reason, 1);
         Verdict::Reply(Box::new(Reply::problem(status, detail)))

@@ -43,10 +43,14 @@ impl Pattern {
     /// What is wrong, and on a second line what to write.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let wrong = |what: &str| {
-            format!("`{text}` is no media type: {what}\nwrite \"application/json\", \"text/*\" or \"application/*+json\"")
+            format!(
+                "`{text}` is no media type: {what}\nwrite \"application/json\", \"text/*\" or \"application/*+json\""
+            )
         };
         let lower = text.to_ascii_lowercase();
-        let (kind, sub) = lower.split_once('/').ok_or_else(|| wrong("it has no `/`"))?;
+        let (kind, sub) = lower
+            .split_once('/')
+            .ok_or_else(|| wrong("it has no `/`"))?;
         let (sub, suffix) = match sub.strip_prefix('*') {
             None => (sub, ""),
             Some(suffix) if suffix.is_empty() || suffix.starts_with('+') => ("", suffix),
@@ -61,7 +65,12 @@ impl Pattern {
         let plain = |c: char| c.is_ascii_alphanumeric() || "!#$&-^_.+".contains(c);
         let empty = (kind.is_empty() && !any) || (sub.is_empty() && suffix == "+");
         let named = lower.contains("/*") || !sub.is_empty();
-        if empty || !named || ![kind, sub, suffix].iter().all(|part| part.chars().all(plain)) {
+        if empty
+            || !named
+            || ![kind, sub, suffix]
+                .iter()
+                .all(|part| part.chars().all(plain))
+        {
             return Err(wrong("a part of it is none"));
         }
         Ok(Self {

@@ -118,9 +118,8 @@ fn read_origins(
             Ok(origin) => origin,
             Err(text) => {
                 let (message, help) = text.split_once('\n').unwrap_or((&text, ""));
-                diagnostics.push(
-                    Diagnostic::error(codes::VALUE, &one.place, message).with_help(help),
-                );
+                diagnostics
+                    .push(Diagnostic::error(codes::VALUE, &one.place, message).with_help(help));
                 continue;
             }
         };

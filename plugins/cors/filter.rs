@@ -16,8 +16,7 @@ use super::origins::{Origins, is_same};
 
 const TRUE: HeaderValue = HeaderValue::from_static("true");
 const VARY_ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
-static ALLOW_NETWORK: HeaderName =
-    HeaderName::from_static("access-control-allow-private-network");
+static ALLOW_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 static REQUEST_NETWORK: HeaderName =
     HeaderName::from_static("access-control-request-private-network");
 

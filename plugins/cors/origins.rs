@@ -56,7 +56,9 @@ impl Written {
             _ => {}
         }
         let wrong = |what: &str| {
-            format!("`{text}` is no origin: {what}\nwrite it as \"https://app.example.test\", with a port where it is not the scheme's own, or \"https://*.example.test\" for every host below one")
+            format!(
+                "`{text}` is no origin: {what}\nwrite it as \"https://app.example.test\", with a port where it is not the scheme's own, or \"https://*.example.test\" for every host below one"
+            )
         };
         let lower = text.to_ascii_lowercase();
         let Some((scheme, authority)) = lower.split_once("://") else {

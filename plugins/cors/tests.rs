@@ -96,7 +96,9 @@ fn a_private_network_is_named_where_that_is_asked() {
         fields.contains_key("access-control-allow-private-network")
     };
     assert!(asks(&build(USUAL).unwrap()));
-    assert!(!asks(&build("origins = ['https://app.example.test']").unwrap()));
+    assert!(!asks(
+        &build("origins = ['https://app.example.test']").unwrap()
+    ));
 }
 
 #[test]
@@ -155,7 +157,12 @@ fn what_depends_on_the_origin_says_so() {
     compliance::verdict(built.filter.response_head(&mut response));
     assert_eq!(response.headers.0.get_all("vary").iter().count(), 1);
     // The upstream's own word is not heard.
-    assert!(!response.headers.0.contains_key("access-control-allow-origin"));
+    assert!(
+        !response
+            .headers
+            .0
+            .contains_key("access-control-allow-origin")
+    );
     assert!(!response.headers.0.contains_key("access-control-max-age"));
     let open = build("origins = ['*']\nmethods = ['*']\nheaders = ['*']").unwrap();
     let (_, fields) = answered(&open, request("https://any.test"));
@@ -232,7 +239,9 @@ fn null_is_possible_only_where_it_is_written() {
 
 #[test]
 fn many_origins_are_found_as_few_are() {
-    let many: Vec<String> = (0..200).map(|n| format!("'https://h{n}.test:8443'")).collect();
+    let many: Vec<String> = (0..200)
+        .map(|n| format!("'https://h{n}.test:8443'"))
+        .collect();
     let built = build(&format!("origins = [{}]", many.join(", "))).unwrap();
     let last = "https://h199.test:8443";
     assert_eq!(allowed(&built, last).as_deref(), Some(last));
@@ -247,13 +256,22 @@ fn mistakes_are_placed() {
     for (table, text) in [
         ("", "missing"),
         ("origins = []", "test.toml:1:11: E-OPTION-003"),
-        ("origins = ['app.example.test']", "test.toml:1:12: E-OPTION-003"),
+        (
+            "origins = ['app.example.test']",
+            "test.toml:1:12: E-OPTION-003",
+        ),
         ("origins = ['https://a.test/']", "something follows"),
         ("origins = ['https://a.test:x']", "port is no number"),
         ("origins = ['https://a*.test']", "test.toml:1:12"),
         ("origins = ['https://*.']", "test.toml:1:12"),
-        ("origins = ['https://a.test', 'HTTPS://A.test']", "listed twice"),
-        ("origins = ['*']\ncredentials = true", "E-OPTION-001 `*` with credentials"),
+        (
+            "origins = ['https://a.test', 'HTTPS://A.test']",
+            "listed twice",
+        ),
+        (
+            "origins = ['*']\ncredentials = true",
+            "E-OPTION-001 `*` with credentials",
+        ),
         ("origins = ['null']\ncredentials = true", "act as the user"),
         ("origins = ['*', 'https://a.test']", "stands alone"),
         ("origins = ['*']\nmethods = ['get']", "test.toml:2:12"),
@@ -261,7 +279,10 @@ fn mistakes_are_placed() {
         ("origins = ['*']\nmethods = []", "test.toml:2:11"),
         ("origins = ['*']\nheaders = ['x y']", "test.toml:2:12"),
         ("origins = ['*']\nexpose = ['*', 'x-a']", "test.toml:2:11"),
-        ("origins = ['https://a.test']\nheaders = ['*']\ncredentials = true", "by its letter"),
+        (
+            "origins = ['https://a.test']\nheaders = ['*']\ncredentials = true",
+            "by its letter",
+        ),
         ("origins = ['*']\nmax_age = '2d'", "at most 1d"),
         ("origin = ['*']", "\"origins\""),
     ] {

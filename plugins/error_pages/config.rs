@@ -119,7 +119,8 @@ fn page(
         },
         (None, Some(file)) => watch(file, services, diagnostics),
         (None, None) => {
-            let error = Diagnostic::error(codes::OPTIONS, &words.place, "this page has no template");
+            let error =
+                Diagnostic::error(codes::OPTIONS, &words.place, "this page has no template");
             diagnostics.push(error.with_help("write html = \"...\" or file = \"...\""));
             None
         }

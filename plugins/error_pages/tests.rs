@@ -13,7 +13,11 @@ fn build(table: &str) -> Result<Built, String> {
 
 fn own(accept: &str, status: u16, detail: &'static str) -> FakeResponse {
     let status = StatusCode::from_u16(status).unwrap();
-    FakeResponse::problem(FakeRequest::get("/").header("accept", accept), status, detail)
+    FakeResponse::problem(
+        FakeRequest::get("/").header("accept", accept),
+        status,
+        detail,
+    )
 }
 
 fn origins(accept: &str, status: u16) -> FakeResponse {
@@ -63,10 +67,21 @@ fn browsers_get_a_page_and_programs_the_problem() {
         let (response, body) = after(&built, own(accept, 404, "no_route"));
         assert_eq!(body, None, "{accept}");
         assert_eq!(response.headers.0["vary"], "Accept");
-        assert_eq!(response.headers.0["content-type"], "application/problem+json");
+        assert_eq!(
+            response.headers.0["content-type"],
+            "application/problem+json"
+        );
     }
-    for accept in ["text/html", "TEXT/HTML;q=0.1", "text/*;q=0.5, */*;q=0.4", "text/html, */*"] {
-        assert!(after(&built, own(accept, 404, "no_route")).1.is_some(), "{accept}");
+    for accept in [
+        "text/html",
+        "TEXT/HTML;q=0.1",
+        "text/*;q=0.5, */*;q=0.4",
+        "text/html, */*",
+    ] {
+        assert!(
+            after(&built, own(accept, 404, "no_route")).1.is_some(),
+            "{accept}"
+        );
     }
 }
 
@@ -93,10 +108,16 @@ fn a_status_wins_over_its_class() {
 fn only_errors_of_our_own_unless_more_is_asked() {
     let built = build("").unwrap();
     let mut replied = own(BROWSER, 503, "respond");
-    replied.headers.0.insert("content-type", "text/plain".parse().unwrap());
+    replied
+        .headers
+        .0
+        .insert("content-type", "text/plain".parse().unwrap());
     for response in [replied, origins(BROWSER, 500), own(BROWSER, 200, "x")] {
         let (response, body) = after(&built, response);
-        assert!(body.is_none() && !response.headers.0.contains_key("vary"), "{response:?}");
+        assert!(
+            body.is_none() && !response.headers.0.contains_key("vary"),
+            "{response:?}"
+        );
     }
     let both = build("origin = true").unwrap();
     let response = origins(BROWSER, 500)
@@ -107,33 +128,53 @@ fn only_errors_of_our_own_unless_more_is_asked() {
         .header("set-cookie", "a=b");
     let (response, body) = after(&both, response);
     assert!(body.unwrap().contains("<h1>Internal Server Error</h1>"));
-    let mut left: Vec<_> = response.headers.0.keys().map(|name| name.as_str()).collect();
+    let mut left: Vec<_> = response
+        .headers
+        .0
+        .keys()
+        .map(|name| name.as_str())
+        .collect();
     left.sort_unstable();
     assert_eq!(
         left,
-        ["cache-control", "content-type", "retry-after", "set-cookie", "vary"]
+        [
+            "cache-control",
+            "content-type",
+            "retry-after",
+            "set-cookie",
+            "vary"
+        ]
     );
     let (response, body) = after(&both, origins("application/json", 502));
     let body: serde_json::Value = serde_json::from_str(&body.unwrap()).unwrap();
     let expected = serde_json::json!({ "type": "about:blank", "title": "Bad Gateway", "status": 502,
         "request_id": "0123456789abcdef" });
     assert_eq!(body, expected);
-    assert_eq!(response.headers.0["content-type"], "application/problem+json");
+    assert_eq!(
+        response.headers.0["content-type"],
+        "application/problem+json"
+    );
     assert!(after(&both, origins(BROWSER, 200)).1.is_none());
     let mut grpc = origins(BROWSER, 500);
-    grpc.headers.0.insert("content-type", "application/grpc".parse().unwrap());
+    grpc.headers
+        .0
+        .insert("content-type", "application/grpc".parse().unwrap());
     assert!(after(&both, grpc).1.is_none());
 }
 
 #[test]
 fn values_never_break_out() {
     use farmgate_plugin_api::Request;
-    let built = build("pages = [{ status = '4xx', html = '<p title=\"{{ request_id }}\">' }]").unwrap();
+    let built =
+        build("pages = [{ status = '4xx', html = '<p title=\"{{ request_id }}\">' }]").unwrap();
     let mut response = own(BROWSER, 400, "x");
     assert!(response.request.set_id("\"><script>alert(1)</script>"));
     let (_, body) = after(&built, response);
     let body = body.unwrap();
-    assert!(!body.contains("<script") && body.contains("&quot;&gt;&lt;script&gt;"), "{body}");
+    assert!(
+        !body.contains("<script") && body.contains("&quot;&gt;&lt;script&gt;"),
+        "{body}"
+    );
     let both = build("origin = true").unwrap();
     let mut response = origins("application/json", 500);
     assert!(response.request.set_id("a\"b\\c"));
@@ -144,7 +185,9 @@ fn values_never_break_out() {
 #[test]
 fn files_are_followed_and_the_last_good_one_stays() {
     let services = FakeServices::new();
-    services.write_file("p/404.html", "one {{ status }}").unwrap();
+    services
+        .write_file("p/404.html", "one {{ status }}")
+        .unwrap();
     let table = "pages = [{ status = 404, file = 'p/404.html' }]";
     let built = compliance::build(KIND, table, &services).unwrap();
     let shown = || after(&built, own(BROWSER, 404, "x")).1.unwrap();
@@ -159,10 +202,14 @@ fn files_are_followed_and_the_last_good_one_stays() {
 
 #[test]
 fn templates_are_bounded() {
-    let endless = "{% for a in range(9999) %}{% for b in range(9999) %}{{ a }}{% endfor %}{% endfor %}";
+    let endless =
+        "{% for a in range(9999) %}{% for b in range(9999) %}{{ a }}{% endfor %}{% endfor %}";
     let error = Page::compile(endless).err().unwrap();
     assert!(error.contains("fuel"), "{error}");
-    let large = format!("{{% for a in range(9000) %}}{}{{% endfor %}}", "x".repeat(100));
+    let large = format!(
+        "{{% for a in range(9000) %}}{}{{% endfor %}}",
+        "x".repeat(100)
+    );
     assert!(Page::compile(&large).is_err());
     assert!(Page::compile(&"x".repeat(300_000)).is_err());
     assert!(Page::compile(&"x".repeat(200_000)).is_ok());
@@ -173,18 +220,48 @@ fn mistakes_are_placed() {
     for (table, text) in [
         ("pages = []", "test.toml:1:9: E-OPTION-003"),
         ("pages = [{ status = 404 }]", "test.toml:1:10: E-OPTION-001"),
-        ("pages = [{ status = 404, html = '', file = 'x' }]", "test.toml:1:44: E-OPTION-001"),
-        ("pages = [{ status = 404, file = 'none' }]", "test.toml:1:33: E-OPTION-002 none: "),
-        ("pages = [{ status = 200, html = '' }]", "200 is no status of an error"),
-        ("pages = [{ status = '3xx', html = '' }]", "\"3xx\" is no status"),
-        ("pages = [{ status = -404, html = '' }, { status = [404, 404], html = '' }]", "404 has a page already"),
+        (
+            "pages = [{ status = 404, html = '', file = 'x' }]",
+            "test.toml:1:44: E-OPTION-001",
+        ),
+        (
+            "pages = [{ status = 404, file = 'none' }]",
+            "test.toml:1:33: E-OPTION-002 none: ",
+        ),
+        (
+            "pages = [{ status = 200, html = '' }]",
+            "200 is no status of an error",
+        ),
+        (
+            "pages = [{ status = '3xx', html = '' }]",
+            "\"3xx\" is no status",
+        ),
+        (
+            "pages = [{ status = -404, html = '' }, { status = [404, 404], html = '' }]",
+            "404 has a page already",
+        ),
         ("pages = [{ status = [], html = '' }]", "test.toml:1:21"),
         ("pages = [{ html = '' }]", "status"),
-        ("pages = [{ status = 404, html = '{{ statu }}' }]", "`statu` is nothing"),
-        ("pages = [{ status = 404, html = '{% if x' }]", "test.toml:1:33: E-OPTION-003"),
-        ("pages = [{ status = 404, html = '{{ title|safe }}' }]", "line 1: unknown filter"),
-        ("pages = [{ status = 404, html = '{%- autoescape false %}{% endautoescape %}' }]", "escaped always"),
-        ("pages = [{ status = 404, html = \"{% include 'x' %}\" }]", "test.toml:1:33"),
+        (
+            "pages = [{ status = 404, html = '{{ statu }}' }]",
+            "`statu` is nothing",
+        ),
+        (
+            "pages = [{ status = 404, html = '{% if x' }]",
+            "test.toml:1:33: E-OPTION-003",
+        ),
+        (
+            "pages = [{ status = 404, html = '{{ title|safe }}' }]",
+            "line 1: unknown filter",
+        ),
+        (
+            "pages = [{ status = 404, html = '{%- autoescape false %}{% endautoescape %}' }]",
+            "escaped always",
+        ),
+        (
+            "pages = [{ status = 404, html = \"{% include 'x' %}\" }]",
+            "test.toml:1:33",
+        ),
         ("pages = [{ status = 404, text = '' }]", "\"text\""),
         ("origins = true", "\"origin\""),
     ] {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use farmgate_plugin_api::exchange::Request;
-use farmgate_plugin_api::filter::{Credential, Explained};
 use farmgate_plugin_api::services::Clock;
 use farmgate_plugin_api::{Answer, Facts, Filter, FilterError, Phases, Verdict as Answered};
+use farmgate_plugin_api::{Credential, filter::Explained};
 use http::HeaderName;
 use tokio::sync::watch;
 

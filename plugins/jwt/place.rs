@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
+use farmgate_plugin_api::Credential;
 use farmgate_plugin_api::Facts;
 use farmgate_plugin_api::exchange::Request;
-use farmgate_plugin_api::filter::Credential;
 use farmgate_plugin_api::source::{Source, percent_decode};
 use http::{HeaderName, HeaderValue, header};
 
@@ -13,12 +13,8 @@ use http::{HeaderName, HeaderValue, header};
 pub(super) enum Place {
     /// `Authorization: Bearer TOKEN` (RFC 6750 section 2.1).
     Bearer,
-    /// The whole value of a header field; `Bearer` before it is allowed.
-    Header(HeaderName),
-    /// The value of a cookie.
-    Cookie(Box<str>),
-    /// A query parameter.
-    Query(Box<str>),
+    /// The whole value of a header field (`Bearer` before it is allowed), of a cookie or of a query parameter.
+    At(Credential),
 }
 
 /// What a place holds.
@@ -45,10 +41,7 @@ impl Place {
         match source {
             Source::Header(name) if *name == header::AUTHORIZATION => Some(Self::Bearer),
             Source::Header(name) if *name == header::COOKIE => None,
-            Source::Header(name) => Some(Self::Header(name.clone())),
-            Source::Cookie(name) => Some(Self::Cookie(name.clone())),
-            Source::Query(name) => Some(Self::Query(name.clone())),
-            _ => None,
+            _ => Credential::of(source).map(Self::At),
         }
     }
 
@@ -56,9 +49,7 @@ impl Place {
     pub(super) fn credential(&self) -> Credential {
         match self {
             Self::Bearer => Credential::Header(header::AUTHORIZATION),
-            Self::Header(name) => Credential::Header(name.clone()),
-            Self::Cookie(name) => Credential::Cookie(name.clone()),
-            Self::Query(name) => Credential::Query(name.clone()),
+            Self::At(credential) => credential.clone(),
         }
     }
 
@@ -66,8 +57,8 @@ impl Place {
     pub(super) fn field(&self) -> Option<&HeaderName> {
         match self {
             Self::Bearer => Some(&header::AUTHORIZATION),
-            Self::Header(name) => Some(name),
-            Self::Cookie(_) | Self::Query(_) => None,
+            Self::At(Credential::Header(name)) => Some(name),
+            Self::At(Credential::Cookie(_) | Credential::Query(_)) => None,
         }
     }
 
@@ -84,20 +75,20 @@ impl Place {
                     .filter_map(bearer)
                     .map(Cow::Borrowed),
             ),
-            Self::Header(name) => Found::among(
+            Self::At(Credential::Header(name)) => Found::among(
                 fields(name)
                     .map(|value| bearer(value).unwrap_or_else(|| value.trim_ascii()))
                     .filter(filled)
                     .map(Cow::Borrowed),
             ),
-            Self::Cookie(name) => Found::among(
+            Self::At(Credential::Cookie(name)) => Found::among(
                 fields(&header::COOKIE)
                     .flat_map(|field| field.split(|byte| *byte == b';'))
                     .filter_map(|pair| cookie(pair, name))
                     .filter(filled)
                     .map(Cow::Borrowed),
             ),
-            Self::Query(name) => Found::among(
+            Self::At(Credential::Query(name)) => Found::among(
                 facts
                     .query()
                     .unwrap_or_default()
@@ -121,14 +112,7 @@ impl Place {
                 }
                 true
             }
-            Self::Header(name) => {
-                if request.headers().contains_key(name) {
-                    request.edit().remove(name);
-                }
-                true
-            }
-            Self::Cookie(name) => empty_cookie(request, name),
-            Self::Query(name) => empty_query(request, name),
+            Self::At(credential) => credential.remove(request),
         }
     }
 }
@@ -164,52 +148,4 @@ fn parameter<'a>(pair: &'a str, name: &str) -> Option<Cow<'a, [u8]>> {
     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
     let same = key == name || (key.contains('%') && *percent_decode(key) == *name.as_bytes());
     (same && !pair.is_empty()).then(|| percent_decode(value))
-}
-
-fn empty_cookie(request: &mut dyn Request, name: &str) -> bool {
-    let ours = |pair: &&[u8]| cookie(pair, name).is_some();
-    let mut fields = request.headers().get_all(header::COOKIE).iter();
-    let pairs = |field: &'_ HeaderValue| -> bool {
-        let mut pairs = field.as_bytes().split(|byte| *byte == b';');
-        pairs.any(|pair| ours(&pair))
-    };
-    if !fields.any(pairs) {
-        return true;
-    }
-    let mut left = Vec::new();
-    for field in request.headers().get_all(header::COOKIE) {
-        let kept: Vec<&[u8]> = field
-            .as_bytes()
-            .split(|byte| *byte == b';')
-            .filter(|pair| !ours(pair))
-            .map(<[u8]>::trim_ascii)
-            .filter(|pair| !pair.is_empty())
-            .collect();
-        if kept.is_empty() {
-            continue;
-        }
-        // Parts of a value that was one.
-        match HeaderValue::from_bytes(&kept.join(&b"; "[..])) {
-            Ok(value) => left.push(value),
-            Err(_) => return false,
-        }
-    }
-    put(request, &header::COOKIE, left);
-    true
-}
-
-fn empty_query(request: &mut dyn Request, name: &str) -> bool {
-    let Some((path, query)) = request.target().split_once('?') else {
-        return true;
-    };
-    let ours = |pair: &&str| parameter(pair, name).is_some();
-    if !query.split('&').any(|pair| ours(&pair)) {
-        return true;
-    }
-    let kept: Vec<&str> = query.split('&').filter(|pair| !ours(pair)).collect();
-    let target = match kept.is_empty() {
-        true => path.to_owned(),
-        false => format!("{path}?{}", kept.join("&")),
-    };
-    request.set_target(&target)
 }

@@ -14,9 +14,7 @@ use serde::Deserialize;
 
 use super::csp;
 use super::filter::SecurityHeadersFilter;
-use super::words::{
-    ContentType, Embedder, Frame, Hsts, HstsConfig, Opener, Referrer, Resource,
-};
+use super::words::{ContentType, Embedder, Frame, Hsts, HstsConfig, Opener, Referrer, Resource};
 
 /// A year: what lists of preloaded hosts ask for, and the default.
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
@@ -100,7 +98,9 @@ impl SecurityHeadersConfig {
         };
         let ancestors = self.ancestors(diagnostics);
         let mut policy = read_policy(self.csp.as_ref(), diagnostics);
-        let named = policy.as_deref().is_some_and(|text| csp::has(text, "frame-ancestors"));
+        let named = policy
+            .as_deref()
+            .is_some_and(|text| csp::has(text, "frame-ancestors"));
         if let (Some(list), true) = (&self.frame_ancestors, named) {
             let text = "csp has the directive frame-ancestors already";
             let error = Diagnostic::error(codes::OPTIONS, &list.place, text);
@@ -119,14 +119,29 @@ impl SecurityHeadersConfig {
         let of = HeaderName::from_static;
         let fields = [
             (CONTENT_SECURITY_POLICY, policy.unwrap_or_default()),
-            (CONTENT_SECURITY_POLICY_REPORT_ONLY, report.unwrap_or_default()),
+            (
+                CONTENT_SECURITY_POLICY_REPORT_ONLY,
+                report.unwrap_or_default(),
+            ),
             (X_FRAME_OPTIONS, frame.sent().to_owned()),
-            (X_CONTENT_TYPE_OPTIONS, self.content_type_options.sent().to_owned()),
+            (
+                X_CONTENT_TYPE_OPTIONS,
+                self.content_type_options.sent().to_owned(),
+            ),
             (REFERRER_POLICY, self.referrer_policy.sent().to_owned()),
             (of("permissions-policy"), permissions.unwrap_or_default()),
-            (of("cross-origin-opener-policy"), self.opener_policy.sent().to_owned()),
-            (of("cross-origin-embedder-policy"), self.embedder_policy.sent().to_owned()),
-            (of("cross-origin-resource-policy"), self.resource_policy.sent().to_owned()),
+            (
+                of("cross-origin-opener-policy"),
+                self.opener_policy.sent().to_owned(),
+            ),
+            (
+                of("cross-origin-embedder-policy"),
+                self.embedder_policy.sent().to_owned(),
+            ),
+            (
+                of("cross-origin-resource-policy"),
+                self.resource_policy.sent().to_owned(),
+            ),
         ];
         let fields = fields.into_iter().filter(|(_, text)| !text.is_empty());
         let fields = fields.filter_map(|(name, text)| Some((name, shared(&text)?)));
@@ -152,9 +167,8 @@ impl SecurityHeadersConfig {
         if list.value.is_empty() || list.value.len() > MOST {
             let text = format!("frame_ancestors holds {} entries", list.value.len());
             let error = Diagnostic::error(codes::VALUE, &list.place, text);
-            diagnostics.push(error.with_help(format!(
-                "1 to {MOST} are possible; \"'none'\" lets nobody"
-            )));
+            diagnostics
+                .push(error.with_help(format!("1 to {MOST} are possible; \"'none'\" lets nobody")));
         }
         for one in &list.value {
             let word = one.value.trim();
@@ -164,9 +178,7 @@ impl SecurityHeadersConfig {
                     "an entry is one source\nwrite \"'self'\" or \"https://partner.example.test\""
                         .to_owned(),
                 ),
-                () if alone => {
-                    Err("`'none'` stands alone\nleave it or the others out".to_owned())
-                }
+                () if alone => Err("`'none'` stands alone\nleave it or the others out".to_owned()),
                 () => csp::check_source(word),
             };
             refuse(result, &one.place, diagnostics);
@@ -192,7 +204,10 @@ impl SecurityHeadersConfig {
             return [SERVER, HeaderName::from_static("x-powered-by")].into();
         };
         if list.value.len() > MOST {
-            let text = format!("remove holds {} names; {MOST} are possible", list.value.len());
+            let text = format!(
+                "remove holds {} names; {MOST} are possible",
+                list.value.len()
+            );
             diagnostics.error(codes::VALUE, &list.place, text);
         }
         list.value.iter().map(|name| name.0.clone()).collect()
@@ -228,7 +243,9 @@ fn read_policy(written: Option<&Located<String>>, diagnostics: &mut Diagnostics)
     let one_line = one_line.join(" ");
     let long = one_line.len() > MOST_POLICY;
     let result = match long {
-        true => Err(format!("a policy has at most {MOST_POLICY} bytes\nshorten it")),
+        true => Err(format!(
+            "a policy has at most {MOST_POLICY} bytes\nshorten it"
+        )),
         false => csp::check(&one_line),
     };
     refuse(result, &written.place, diagnostics);
@@ -256,7 +273,10 @@ fn read_permissions(
         let list = list.trim();
         let closed = list.starts_with('(') && list.ends_with(')');
         if feature.is_empty() || !feature.chars().all(name) || !(closed || list == "*") {
-            result = Err(format!("`{}` gives no feature a list\n{HELP}", member.trim()));
+            result = Err(format!(
+                "`{}` gives no feature a list\n{HELP}",
+                member.trim()
+            ));
             break;
         }
     }

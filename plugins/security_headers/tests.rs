@@ -46,7 +46,11 @@ fn without_a_word_it_sends_what_breaks_nothing() {
     let fields = after(&built, response());
     assert_eq!(
         names(&fields),
-        ["referrer-policy", "x-content-type-options", "x-frame-options"]
+        [
+            "referrer-policy",
+            "x-content-type-options",
+            "x-frame-options"
+        ]
     );
     assert_eq!(fields["referrer-policy"], "strict-origin-when-cross-origin");
     assert_eq!(fields["x-content-type-options"], "nosniff");
@@ -117,7 +121,10 @@ fn frames_say_one_thing() {
         let value = fields.get("x-frame-options");
         value.map(|value| value.to_str().unwrap().to_owned())
     };
-    assert_eq!(frame("frame_ancestors = [\"'self'\"]").unwrap(), "SAMEORIGIN");
+    assert_eq!(
+        frame("frame_ancestors = [\"'self'\"]").unwrap(),
+        "SAMEORIGIN"
+    );
     assert_eq!(frame("frame_ancestors = ['https://a.test']"), None);
     assert_eq!(frame("csp = \"frame-ancestors https://a.test\""), None);
     let both = "frame_ancestors = ['https://a.test']\nframe_options = 'deny'";
@@ -126,7 +133,10 @@ fn frames_say_one_thing() {
 
 #[test]
 fn an_origins_own_value_is_kept_or_replaced() {
-    for (table, value) in [("", "no-referrer"), ("override = true", "strict-origin-when-cross-origin")] {
+    for (table, value) in [
+        ("", "no-referrer"),
+        ("override = true", "strict-origin-when-cross-origin"),
+    ] {
         let built = build(table).unwrap();
         let response = FakeResponse::new(FakeRequest::get("/"), StatusCode::OK)
             .header("referrer-policy", "no-referrer");
@@ -146,7 +156,10 @@ fn mistakes_are_placed() {
         ("hsts = { max_age = '5' }", "test.toml:1:20: "),
         ("hsts = { max-age = '5s' }", "\"max_age\""),
         ("hsts = { preload = true }", "test.toml:1:20: E-OPTION-001"),
-        ("hsts = { preload = true, include_subdomains = true, max_age = '1d' }", "for a year"),
+        (
+            "hsts = { preload = true, include_subdomains = true, max_age = '1d' }",
+            "for a year",
+        ),
         ("csp = ''", "is empty"),
         ("csp = 'default-scr x'", "did you mean `default-src`"),
         ("csp = 'default-src self'", "write `'self'`"),
@@ -154,14 +167,23 @@ fn mistakes_are_placed() {
         ("csp = \"script-src 'nonce-abc'\"", "protects nobody"),
         ("csp = \"img-src a, default-src b\"", "second policy"),
         ("csp = \"img-src ä\"", "cannot stand"),
-        ("csp = \"frame-ancestors a\"\nframe_ancestors = ['b']", "test.toml:2:19: E-OPTION-001"),
+        (
+            "csp = \"frame-ancestors a\"\nframe_ancestors = ['b']",
+            "test.toml:2:19: E-OPTION-001",
+        ),
         ("frame_ancestors = []", "test.toml:1:19"),
         ("frame_ancestors = ['self']", "write `'self'`"),
-        ("frame_ancestors = [\"'none'\", 'https://a.test']", "stands alone"),
+        (
+            "frame_ancestors = [\"'none'\", 'https://a.test']",
+            "stands alone",
+        ),
         ("frame_ancestors = ['a b']", "one source"),
         ("frame_options = 'allow'", "sameorigin"),
         ("permissions_policy = \"camera 'none'\"", "test.toml:1:22"),
-        ("permissions_policy = 'camera=none'", "gives no feature a list"),
+        (
+            "permissions_policy = 'camera=none'",
+            "gives no feature a list",
+        ),
         ("referrer_policy = 'none'", "test.toml:1:19"),
         ("remove = ['content-length']", "test.toml:1:11"),
         ("overide = true", "\"override\""),

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use farmgate_plugin_api::Credential;
 use farmgate_plugin_api::decode::{Diagnostic, Diagnostics, Located, Place, Table, did_you_mean};
-use farmgate_plugin_api::filter::Credential;
 use farmgate_plugin_api::{Fail, Kind, Phases};
 use http::HeaderName;
 

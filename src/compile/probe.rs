@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use farmgate_plugin_api::Credential;
 use farmgate_plugin_api::decode::{Diagnostics, Table, decode};
 use farmgate_plugin_api::exchange::BufferedBody;
-use farmgate_plugin_api::filter::Credential;
 use farmgate_plugin_api::units::{Duration as Time, Size};
 use farmgate_plugin_api::{
     Answer, BodyMode, Built, Consumer, Filter, FilterError, Kind, OverLimit, Phases, Reply,

@@ -2,10 +2,4 @@
 //! not look like a typo, and it must not be ignored.
 
 /// Kinds of plugins.
-pub const PLUGIN_KINDS: &[&str] = &[
-    "api_key",
-    "basic_auth",
-    "fault",
-    "forward_auth",
-    "jwt",
-];
+pub const PLUGIN_KINDS: &[&str] = &["api_key", "basic_auth", "fault", "forward_auth", "jwt"];

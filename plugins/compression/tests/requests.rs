@@ -96,7 +96,10 @@ fn plain_bodies_are_not_read() {
     let built = compliance::build(KIND, "requests = {}", &FakeServices::new()).unwrap();
     assert!(matches!(
         built.filter.body_mode(),
-        BodyMode::Buffered { limit: 8_388_608, .. }
+        BodyMode::Buffered {
+            limit: 8_388_608,
+            ..
+        }
     ));
     for mut plain in [FakeRequest::get("/"), request("identity"), request("")] {
         assert_eq!(sent(&built, &mut plain, &[b"abc"]), (0, Bytes::from("abc")));
@@ -126,7 +129,10 @@ fn what_is_not_taken_is_refused_with_what_is() {
         assert_eq!(reply.headers[0].0, "accept-encoding");
         assert_eq!(reply.headers[0].1, "zstd, gzip");
     }
-    assert_eq!(services.metric_by("refused_requests", "unknown_encoding"), 5);
+    assert_eq!(
+        services.metric_by("refused_requests", "unknown_encoding"),
+        5
+    );
 }
 
 #[test]
@@ -151,7 +157,11 @@ fn bombs_and_broken_bodies_end_early() {
         .collect();
     assert_eq!(sent(&built, &mut request("br"), &[&br(&long)]).0, 413);
     let fine = gzip(b"abc");
-    for broken in [&fine[..fine.len() - 1], b"no gzip", &[&fine[..], b"behind"].concat()] {
+    for broken in [
+        &fine[..fine.len() - 1],
+        b"no gzip",
+        &[&fine[..], b"behind"].concat(),
+    ] {
         assert_eq!(sent(&built, &mut request("gzip"), &[broken]).0, 400);
     }
     assert_eq!(services.metric_by("refused_requests", "broken"), 3);

@@ -13,7 +13,10 @@ fn each_coding_is_read_again() {
     );
     let text = "<p>farm and gate</p>\n".repeat(20_000);
     for name in ["zstd", "br", "gzip"] {
-        let mut response = head(&built, page(taking(name)).header("content-length", "420000"));
+        let mut response = head(
+            &built,
+            page(taking(name)).header("content-length", "420000"),
+        );
         assert_eq!(coding(&response), name);
         assert!(response.resized);
         let pieces: Vec<&[u8]> = text.as_bytes().chunks(60_000).collect();
@@ -71,7 +74,8 @@ fn what_is_no_plain_whole_text_stays_as_it_is() {
         page(taking("gzip").method(Method::CONNECT)),
         FakeResponse::new(taking("gzip"), StatusCode::OK),
         FakeResponse::new(taking("gzip"), StatusCode::OK).header("content-type", "image/png"),
-        FakeResponse::new(taking("gzip"), StatusCode::OK).header("content-type", "application/grpc+proto"),
+        FakeResponse::new(taking("gzip"), StatusCode::OK)
+            .header("content-type", "application/grpc+proto"),
         FakeResponse::problem(taking("gzip"), StatusCode::BAD_GATEWAY, "upstream_connect"),
         page(taking("gzip")).header("content-length", "1023"),
         page(taking("gzip, identity;q=0")).header("content-length", "0"),
@@ -83,8 +87,15 @@ fn what_is_no_plain_whole_text_stays_as_it_is() {
     for case in cases {
         let what = format!("{case:?}");
         let mut case = head(&built, case);
-        assert!(!case.resized && !case.headers.0.contains_key("vary"), "{what}");
-        assert_eq!(body(&built, &mut case, &[b"abc"]).concat(), b"abc", "{what}");
+        assert!(
+            !case.resized && !case.headers.0.contains_key("vary"),
+            "{what}"
+        );
+        assert_eq!(
+            body(&built, &mut case, &[b"abc"]).concat(),
+            b"abc",
+            "{what}"
+        );
     }
     // Errors of origins are pages as others are.
     assert_eq!(coding(&head(&built, status(404))), "gzip");
@@ -123,7 +134,15 @@ fn types_have_wildcards() {
     ] {
         assert!(of(kind), "{kind}");
     }
-    for kind in ["application/json", "image/png", "textual/x", "text", "", "/", "image/+json"] {
+    for kind in [
+        "application/json",
+        "image/png",
+        "textual/x",
+        "text",
+        "",
+        "/",
+        "image/+json",
+    ] {
         assert!(!of(kind), "{kind}");
     }
     let all = build("types = ['*/*']").unwrap();
@@ -136,7 +155,11 @@ fn streams_are_not_held_back() {
     let built = build("").unwrap();
     for name in ["zstd", "br", "gzip"] {
         let mut response = head(&built, page(taking(name)));
-        let out = body(&built, &mut response, &[b"data: 1\n\n", b"", b"data: 2\n\n"]);
+        let out = body(
+            &built,
+            &mut response,
+            &[b"data: 1\n\n", b"", b"data: 2\n\n"],
+        );
         // Each piece can be read when it went out.
         let so_far = readable(name, &out[0]);
         assert_eq!(so_far, b"data: 1\n\n", "{name}");
@@ -203,7 +226,9 @@ fn caches_learn_what_is_to_be_kept() {
     assert_eq!((words.zstd, words.br, words.gzip), (false, true, true));
     assert_eq!(words.min_bytes, 2048);
     assert!((words.suits)(&HeaderValue::from_static("text/css; x=y")));
-    assert!(!(words.suits)(&HeaderValue::from_static("application/json")));
+    assert!(!(words.suits)(&HeaderValue::from_static(
+        "application/json"
+    )));
     let built = build("encodings = []\nrequests = {}").unwrap();
     assert!(built.filter.compression().is_none());
 }

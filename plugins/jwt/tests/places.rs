@@ -1,7 +1,7 @@
 //! Where tokens are found, and that they go no further.
 
 use super::*;
-use farmgate_plugin_api::filter::Credential;
+use farmgate_plugin_api::Credential;
 
 const FROM: &str =
     "from = ['header:authorization', 'header:x-token', 'cookie:session', 'query:access_token']";

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use farmgate_plugin_api::Credential;
 use farmgate_plugin_api::services::{Kept, Services};
 use proptest::prelude::*;
 
@@ -89,7 +90,7 @@ proptest! {
             }
         }
         request = request.header("cookie", line);
-        let place = Place::Cookie("t".into());
+        let place = Place::At(Credential::Cookie("t".into()));
         prop_assert!(place.empty(&mut request));
         prop_assert!(matches!(place.find(&request), Found::Nothing));
         let left: Vec<(String, String)> = request
@@ -113,7 +114,7 @@ proptest! {
     #[test]
     fn a_parameter_is_taken_out_and_the_others_stay(query in "[at&=%74b1]{0,40}") {
         let mut request = FakeRequest::get(&format!("/p?{query}"));
-        let place = Place::Query("t".into());
+        let place = Place::At(Credential::Query("t".into()));
         prop_assert!(place.empty(&mut request));
         let left = request.target.split_once('?').map_or("", |(_, query)| query);
         let is_ours = |pair: &&str| {

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use farmgate_plugin_api::services::{ClientRequest, HostFuture, HttpClient};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method, Uri, Version, header};
