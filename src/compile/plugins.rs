@@ -263,22 +263,13 @@ impl<'a> Plugins<'a> {
     }
 
     fn unknown_kind(&self, kind: &Located<String>, diagnostics: &mut Diagnostics) {
-        let later = crate::config::later::PLUGIN_KINDS.contains(&kind.value.as_str());
-        let diagnostic = if later {
-            Diagnostic::error(
-                codes::PLUGIN_KIND,
-                &kind.place,
-                format!("plugin kind {:?} is not in this build", kind.value),
-            )
-        } else {
-            let kinds: Vec<&str> = self.kinds.keys().copied().collect();
-            Diagnostic::error(
-                codes::PLUGIN_KIND,
-                &kind.place,
-                format!("there is no plugin kind {:?}", kind.value),
-            )
-            .with_help(did_you_mean(&kind.value, &kinds))
-        };
+        let kinds: Vec<&str> = self.kinds.keys().copied().collect();
+        let diagnostic = Diagnostic::error(
+            codes::PLUGIN_KIND,
+            &kind.place,
+            format!("there is no plugin kind {:?}", kind.value),
+        )
+        .with_help(did_you_mean(&kind.value, &kinds));
         diagnostics.push(diagnostic);
     }
 

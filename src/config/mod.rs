@@ -6,7 +6,6 @@
 
 pub mod codes;
 pub mod dump;
-pub mod later;
 pub mod load;
 pub mod schema;
 pub mod words;

@@ -385,7 +385,7 @@ fn what_the_controller_is_told() {
         ..Load::default()
     };
     let told = load.pressure();
-    assert_eq!((told.lag, told.is_lag_limited), (Some(5.0), false));
+    assert_eq!((told.lag, told.is_lag_limited), (Some(1.25), false));
     assert_eq!(load.hottest(), Some(Resource::Cpu));
     let told = Load::default().pressure();
     assert_eq!((told.cpu, told.lag), (None, None));
