@@ -260,7 +260,7 @@ proptest! {
 
 /// What either of two has hidden.
 fn merge(into: &mut Value, other: &Value) {
-    if *other == Value::from("***") {
+    if other.as_str() == Some("***") {
         *into = other.clone();
         return;
     }

@@ -197,10 +197,10 @@ async fn half_an_answer_is_none() {
     })
     .await;
     let (node, app) = node(ASK, liar.address(), "").await;
-    for at in 0..LIES.len() {
+    for (at, lie) in LIES.iter().enumerate() {
         let mut client = node.client().await;
         let response = client.get_with("/", &format!("Cookie: {at}\r\n")).await;
-        assert_eq!(response.status, 500, "{:?}", LIES[at]);
+        assert_eq!(response.status, 500, "{lie:?}");
     }
     failed(&node, "unreachable", 6.0).await;
     assert!(app.seen().is_empty());

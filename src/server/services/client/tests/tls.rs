@@ -129,6 +129,7 @@ async fn https_urls_are_verified() {
         Arc::new(Outgoing {
             runtime,
             places: Arc::new(Semaphore::new(4)),
+            discarded: Arc::new(Semaphore::new(4)),
             pool: Arc::default(),
             https,
         })
