@@ -6,6 +6,7 @@ mod memory;
 mod response;
 mod rules;
 mod tools;
+mod trailers;
 
 use std::path::Path;
 

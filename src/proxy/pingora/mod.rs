@@ -287,6 +287,15 @@ impl ProxyHttp for Engine {
         body::chunk(session, body, end_of_stream, ctx, BodyPhase::Origin)
     }
 
+    fn upstream_response_trailer_filter(
+        &self,
+        session: &mut Session,
+        _trailers: &mut HeaderMap,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        outgoing::origin_ended(session, ctx)
+    }
+
     async fn response_filter(
         &self,
         session: &mut Session,

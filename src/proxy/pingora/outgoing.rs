@@ -41,9 +41,20 @@ pub(super) fn replace(cx: &mut Ctx, piece: &mut Option<Bytes>) -> bool {
     replaced
 }
 
-/// Trailers came: filters have not heard that the body is over. What they say goes out before.
-pub(super) fn before_trailers(session: &mut Session, ctx: &mut Option<Box<Ctx>>) -> Result<()> {
+/// The origin sent trailers: the filters of its body have not heard that it is over, and one may refuse it now. What they
+/// say goes out before the trailers.
+pub(super) fn origin_ended(session: &mut Session, ctx: &mut Option<Box<Ctx>>) -> Result<()> {
     let mut piece = None;
+    body::chunk(session, &mut piece, true, ctx, BodyPhase::Origin)?;
+    if let Some(cx) = ctx.as_deref_mut() {
+        cx.outgoing.tail = piece.filter(|piece| !piece.is_empty());
+    }
+    Ok(())
+}
+
+/// Trailers go to the client: the filters of the delivery have not heard that the body is over either.
+pub(super) fn before_trailers(session: &mut Session, ctx: &mut Option<Box<Ctx>>) -> Result<()> {
+    let mut piece = ctx.as_deref_mut().and_then(|cx| cx.outgoing.tail.take());
     body::chunk(session, &mut piece, true, ctx, BodyPhase::Delivery)?;
     if let Some(cx) = ctx.as_deref_mut() {
         cx.outgoing.tail = piece.filter(|piece| !piece.is_empty());
