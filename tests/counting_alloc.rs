@@ -18,6 +18,9 @@ use farmgate_plugin_api::{Consumer, Facts};
 use http::header::{COOKIE, HeaderName};
 use http::{HeaderMap, HeaderValue, Method};
 
+#[path = "../benches/filters/mod.rs"]
+mod filters;
+
 struct Counting;
 
 thread_local! {
@@ -214,4 +217,29 @@ fn a_choice_between_upstreams_allocates_nothing() {
 #[test]
 fn the_counter_counts() {
     assert_eq!(allocations(|| drop(black_box(Box::new(1)))), 1);
+}
+
+/// What a chain of plugins allocates for a request may fall, and not grow.
+#[test]
+fn filters_allocate_no_more_than_they_did() {
+    for case in filters::cases() {
+        // Tables and verdicts are warm after the first requests.
+        for _ in 0..100 {
+            case.call(&mut case.make());
+        }
+        let made = allocations(|| drop(black_box(case.make())));
+        let both = allocations(|| {
+            let mut made = case.make();
+            case.call(&mut made);
+            drop(black_box(made));
+        });
+        println!("{:40}{} allocations", case.name, both - made);
+        assert!(
+            both - made <= case.most_allocations,
+            "{}: {} allocations, {} allowed",
+            case.name,
+            both - made,
+            case.most_allocations
+        );
+    }
 }
