@@ -351,9 +351,7 @@ impl ProxyHttp for Engine {
         _trailers: &mut HeaderMap,
         ctx: &mut Self::CTX,
     ) -> Result<Option<Bytes>> {
-        if ctx.as_deref().is_none_or(|cx| cx.fetch.is_none()) {
-            outgoing::before_trailers(session, ctx)?;
-        }
+        outgoing::before_trailers(session, ctx)?;
         Ok(None)
     }
 

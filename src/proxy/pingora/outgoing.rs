@@ -52,8 +52,12 @@ pub(super) fn origin_ended(session: &mut Session, ctx: &mut Option<Box<Ctx>>) ->
     Ok(())
 }
 
-/// Trailers go to the client: the filters of the delivery have not heard that the body is over either.
+/// Trailers go to the client: the filters of the delivery have not heard that the body is over either. For a fetch there
+/// is no client: each has a delivery of its own.
 pub(super) fn before_trailers(session: &mut Session, ctx: &mut Option<Box<Ctx>>) -> Result<()> {
+    if ctx.as_deref().is_some_and(|cx| cx.fetch.is_some()) {
+        return Ok(());
+    }
     let mut piece = ctx.as_deref_mut().and_then(|cx| cx.outgoing.tail.take());
     body::chunk(session, &mut piece, true, ctx, BodyPhase::Delivery)?;
     if let Some(cx) = ctx.as_deref_mut() {
