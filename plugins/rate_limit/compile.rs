@@ -70,6 +70,13 @@ impl RateLimitConfig {
         let clock = services.clock();
         let mut make = || Arc::new(Top::new(clock.now())) as Arc<_>;
         let top = services.shared("top", &mut make).downcast().ok()?;
+        let metrics = metrics(services);
+        // Named now, so that they show from the start and go on over reloads and upgrades.
+        for tier in std::iter::once(&tiers.other).chain(tiers.plans.values()) {
+            let gates = tier.gates.iter().map(|gate| &gate.name);
+            let names = gates.chain(tier.limits.iter().map(|limit| &limit.name));
+            names.for_each(|name| metrics.denied_by.add(name, 0));
+        }
         Some(RateLimitFilter {
             tiers,
             exempt,
@@ -80,7 +87,7 @@ impl RateLimitConfig {
             status,
             dry_run: self.dry_run,
             max_keys,
-            metrics: metrics(services),
+            metrics,
             clock,
         })
     }

@@ -183,12 +183,8 @@ async fn a_plugin_uses_every_service() {
         timeout: Duration::from_secs(1),
         max_response_bytes: 1,
     };
-    let error = probe
-        .http
-        .send(request("https://a.test/"))
-        .await
-        .unwrap_err();
-    assert!(error.contains("https"), "{error}");
+    let error = probe.http.send(request("ftp://a.test/")).await.unwrap_err();
+    assert!(error.contains("ftp is not http"), "{error}");
     let error = probe.app.send(request("/")).await.unwrap_err();
     assert!(error.contains("upstream app"), "{error}");
 }
