@@ -15,9 +15,10 @@ pub(crate) struct Case {
     /// The kind, and what is special.
     pub(crate) name: &'static str,
     /// Nanoseconds, in the release profile.
-    #[cfg_attr(test, allow(dead_code, reason = "only the bench reads it"))]
+    #[allow(dead_code, reason = "only the bench reads it")]
     pub(crate) most_ns: f64,
     /// Allocations on the usual path.
+    #[allow(dead_code, reason = "only the test reads it")]
     pub(crate) most_allocations: u64,
     filter: Arc<dyn Filter>,
     phase: Phase,
