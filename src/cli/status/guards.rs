@@ -49,13 +49,14 @@ pub(super) fn upstream(out: &mut String, upstream: &Value) {
     if !source.is_object() {
         return;
     }
-    let _ = writeln!(
-        out,
-        "    from {} ({}, {} s ago)",
-        text(&source["source"]),
-        text(&source["from"]),
-        source["age_seconds"]
-    );
+    let name = text(&source["source"]);
+    let _ = match source["age_seconds"].as_u64() {
+        Some(age) => {
+            let from = text(&source["from"]);
+            writeln!(out, "    from {name} ({from}, {age} s ago)")
+        }
+        None => writeln!(out, "    from {name} (no good answer yet)"),
+    };
     if source["stale"] == true {
         let _ = writeln!(out, "    STALE: the last good set is in use");
     }
