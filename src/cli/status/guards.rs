@@ -50,10 +50,10 @@ pub(super) fn upstream(out: &mut String, upstream: &Value) {
         return;
     }
     let name = text(&source["source"]);
-    let _ = match source["age_seconds"].as_u64() {
+    let _ = match source["age_seconds"].as_f64() {
         Some(age) => {
             let from = text(&source["from"]);
-            writeln!(out, "    from {name} ({from}, {age} s ago)")
+            writeln!(out, "    from {name} ({from}, {age:.1} s ago)")
         }
         None => writeln!(out, "    from {name} (no good answer yet)"),
     };

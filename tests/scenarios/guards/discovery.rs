@@ -40,6 +40,12 @@ path = "orders.json"
         move || async move { (node.get("/").await.text() == wanted).then_some(()) }
     };
     eventually("the second one", answers("second")).await;
+    let shown = node.run(&["status"]).await.expect(0).text();
+    let source = shown.lines().find(|line| line.contains("from file"));
+    assert!(
+        source.is_some_and(|line| line.ends_with(" s ago)")),
+        "{shown}"
+    );
     // Neither nonsense nor an empty list takes anything away.
     for nonsense in [
         "{\"endpoints\": [",
